@@ -1,0 +1,1 @@
+"""How a map is made at any size: grid, cube, profiles, models, production, assessment, products."""

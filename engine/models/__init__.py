@@ -1,0 +1,1 @@
+"""Models the engine can run: one file each, behind the protocol in ``protocol.py``."""

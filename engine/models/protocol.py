@@ -1,0 +1,190 @@
+"""What the engine knows of a model: what it reads, what it emits, and four methods.
+
+A model of your own needs no more than this::
+
+    class Constant:
+        kind = "constant"
+        reads = Reads()
+        emits = Emits((Output("soc_mean", "g kg-1", "mean"),), depths=((0, 30),))
+        def fit(self, samples): self.value = float(samples.y.mean()); return self
+        def predict(self, inputs): return {"soc_mean": np.full(inputs.out_shape(1), self.value)}
+        def save(self, folder): (folder / "value.json").write_text(json.dumps(self.value))
+        @classmethod
+        def load(cls, folder): ...
+
+    register(Constant)
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, did_you_mean
+from ..grid import Window
+from ..samples import Samples
+
+Depth = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a model asks of the cube for each tile.
+
+    Parameters
+    ----------
+    variables
+        Names of cube variables; a monthly one arrives with its twelve months.
+    halo
+        Cells needed beyond each side of the tile.
+    """
+
+    variables: tuple[str, ...] = ()
+    halo: int = 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """One variable of the map.
+
+    Parameters
+    ----------
+    name
+        ``<quantity>_<statistic>``: ``soc_mean``, ``soc_q05``, ``stock_mean``.
+    units
+        UDUNITS string: ``g kg-1``, ``kg m-2``.
+    statistic
+        ``mean``, ``Q0.05``, …: as products are named.
+    encoding
+        How values are stored: ``content`` (uint16 x 0.01 g/kg), ``stock`` (uint16 x 0.002 kg/m²)
+        or ``float`` (float32).
+    long_name
+        For people.
+    """
+
+    name: str
+    units: str
+    statistic: str
+    encoding: Literal["content", "stock", "float"] = "content"
+    long_name: str = ""
+
+
+@dataclass(frozen=True)
+class Emits:
+    """The variables a model writes, and the depth intervals (cm, positive down) they are for."""
+
+    outputs: tuple[Output, ...]
+    depths: tuple[Depth, ...]
+
+
+@dataclass(frozen=True)
+class TileInputs:
+    """What a model gets for one tile.
+
+    Parameters
+    ----------
+    window
+        The cells to predict, without halo.
+    values
+        Cube variables as float32, missing as NaN: static ``(y, x)``, monthly ``(12, y, x)``,
+        yearly ``(year, y, x)``; y and x include the halo.
+    wanted
+        Cells to predict, ``(y, x)`` without halo; the model may leave the others anything.
+    years
+        The years of the map.
+    halo
+        Cells that `values` extend beyond `window` on each side.
+    """
+
+    window: Window
+    values: Mapping[str, NDArray[np.float32]]
+    wanted: NDArray[np.bool_]
+    years: tuple[int, ...]
+    halo: int = 0
+
+    def out_shape(self, depths: int) -> tuple[int, int, int, int]:
+        """Shape of an output array: depth, year, y, x."""
+        return (depths, len(self.years), *self.window.shape)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that learns from samples and predicts tiles."""
+
+    kind: str
+
+    @property
+    def reads(self) -> Reads:
+        """What it needs of the cube."""
+
+    @property
+    def emits(self) -> Emits:
+        """What it writes."""
+
+    def fit(self, samples: Samples) -> Self:
+        """Learn from samples; return self."""
+
+    def predict(self, inputs: TileInputs) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """Return each output as ``(depth, year, y, x)``, NaN where it cannot tell."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model as files without pickle."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what :meth:`save` wrote."""
+
+
+@runtime_checkable
+class RowModel(Protocol):
+    """A model that can also predict single rows of samples, as cross-validation needs."""
+
+    def fit(self, samples: Samples) -> Self:
+        """Learn from samples; return self."""
+
+    def predict_rows(self, samples: Samples) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """Return each output for each sample row at its own depth, each of shape ``(n,)``."""
+
+
+_REGISTRY: dict[str, type[Any]] = {}
+_BUILT_IN = {"forest": "edaphos.engine.models.forest:ForestModel"}
+
+
+def register(model: type[Any]) -> type[Any]:
+    """Make a model class known by its ``kind`` (usable as a class decorator)."""
+    _REGISTRY[model.kind] = model
+    return model
+
+
+def model_class(kind: str) -> type[Any]:
+    """Return the model class for a kind: built in, registered, or given as ``package.module:Class``."""
+    if kind in _REGISTRY:
+        return _REGISTRY[kind]
+    target = _BUILT_IN.get(kind, kind)
+    if ":" not in target:
+        known = sorted({*_REGISTRY, *_BUILT_IN})
+        raise InputError(f'unknown model kind "{kind}": {did_you_mean(kind, known)}')
+    module, _, name = target.partition(":")
+    try:
+        found: type[Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f'model kind "{kind}" cannot be imported: {error}') from error
+    return found
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model's kind and its settings, as a recipe names them."""
+
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Any:
+        """Return an untrained model."""
+        return model_class(self.kind)(**self.settings)

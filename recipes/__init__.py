@@ -1,0 +1,1 @@
+"""What to make: recipe files, their schema and the command line."""
