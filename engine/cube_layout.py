@@ -172,7 +172,9 @@ def read_manifest(cube: Path) -> CubeManifest:
     try:
         raw = json.loads(path.read_text())
         if raw["schema"] > SCHEMA:
-            raise InputError(f"{path}: schema {raw['schema']} is newer than this edaphos knows ({SCHEMA})")
+            raise InputError(
+                f"{path}: schema {raw['schema']} is newer than this edaphos knows ({SCHEMA})"
+            )
         return CubeManifest(
             stacks={k: Stack(**_tuples(v)) for k, v in raw["stacks"].items()},
             variables={k: Variable(**_tuples(v)) for k, v in raw["variables"].items()},
@@ -183,7 +185,9 @@ def read_manifest(cube: Path) -> CubeManifest:
             schema=raw["schema"],
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a readable cube manifest ({error}); build the cube again") from error
+        raise InputError(
+            f"{path}: not a readable cube manifest ({error}); build the cube again"
+        ) from error
 
 
 def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ PRESETS: tuple[str, ...] = (*GLOBAL_DEGREES, "homolosine-250m")
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of whole cells of `grid`; `row0`, `col0` are global cell indices (may be < 0 in a halo)."""
+    """A rectangle of whole cells of `grid`; indices are global, and may be < 0 in a halo."""
 
     grid: Grid
     row0: int
@@ -84,7 +84,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Tile:
-    """One square of a grid (clipped at its far edges); the unit of reading, predicting and writing."""
+    """One square of a grid, clipped at its far edges: the unit of work."""
 
     index: tuple[int, int]
     window: Window
@@ -131,7 +131,7 @@ class Grid:
 
     @classmethod
     def preset(cls, name: str, tile_size: int = 512) -> Grid:
-        """Return a named grid: ``global-30s`` ("1 km"), ``global-7.5s`` ("250 m"), ``homolosine-250m``, ….
+        """Return a named grid, such as ``global-30s`` ("1 km") or ``homolosine-250m``.
 
         The Homolosine grid is that of SoilGrids 2.0 (159,246 x 58,034 cells of 250 m).
         """
@@ -153,7 +153,10 @@ class Grid:
         tile_size: int = 512,
         name: str = "custom",
     ) -> Grid:
-        """Return the grid that covers `bounds` (west, south, east, north in `crs`) from its north-west corner."""
+        """Return the grid that covers `bounds` from its north-west corner.
+
+        `bounds` are west, south, east, north, and `resolution` the cell size, in units of `crs`.
+        """
         west, south, east, north = bounds
         if not (west < east and south < north):
             raise InputError(
@@ -179,7 +182,7 @@ class Grid:
 
     @property
     def origin(self) -> tuple[float, float]:
-        """x and y of the north-west corner."""
+        """X and y of the north-west corner."""
         return float(self.geobox.affine.c), float(self.geobox.affine.f)
 
     @cached_property
@@ -217,7 +220,7 @@ class Grid:
     def locate(
         self, lon: NDArray[np.float64], lat: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Return global row and column of the cell holding each WGS 84 point, and whether it lies on the grid.
+        """Return row and column of the cell holding each WGS 84 point, and whether there is one.
 
         A point on an edge belongs to the cell east or south of it; longitudes wrap on global grids.
         """
@@ -286,19 +289,21 @@ class Grid:
         return np.asarray(nominal / np.asarray(factors.areal_scale))
 
 
-def zone_area(south: NDArray[np.float64], north: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the area in m² of the whole zone between two parallels (degrees) on the WGS 84 ellipsoid.
+def zone_area(south: NDArray[np.floating], north: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the area in m² of the zone between two parallels (degrees) on the WGS 84 ellipsoid.
 
-    Closed form of the authalic integral, Snyder 1987, *Map Projections: A Working Manual*, eq. 3-12:
-    ``A = pi b^2 [sin(phi) / (1 - e^2 sin^2(phi)) + (1 / 2e) ln((1 + e sin(phi)) / (1 - e sin(phi)))]``.
+    Closed form, after Snyder 1987, *Map Projections: A Working Manual*, eq. 3-12; from the equator
+    ``A = pi b^2 [s / (1 - e^2 s^2) + ln((1 + e s) / (1 - e s)) / 2e]`` with ``s = sin(phi)``.
     """
     geod = Geod(ellps="WGS84")
     e = math.sqrt(geod.es)
 
-    def from_equator(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    def from_equator(latitude: NDArray[np.floating]) -> NDArray[np.float64]:
         s = np.sin(np.radians(np.clip(latitude, -90.0, 90.0)))
         return np.asarray(
-            math.pi * geod.b**2 * (s / (1 - geod.es * s**2) + np.log((1 + e * s) / (1 - e * s)) / (2 * e))
+            math.pi
+            * geod.b**2
+            * (s / (1 - geod.es * s**2) + np.log((1 + e * s) / (1 - e * s)) / (2 * e))
         )
 
     return from_equator(np.asarray(north)) - from_equator(np.asarray(south))

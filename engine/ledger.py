@@ -67,7 +67,9 @@ class Record:
     @property
     def digest(self) -> str:
         """Digest over the objects, 16 hex digits."""
-        text = "\n".join(f"{o.key} {o.size} {o.crc32c}" for o in sorted(self.objects, key=lambda o: o.key))
+        text = "\n".join(
+            f"{o.key} {o.size} {o.crc32c}" for o in sorted(self.objects, key=lambda o: o.key)
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -100,7 +102,9 @@ class Ledger:
         label = record.digest
         if record.outcome == "failed":
             label = str(1 + self.failures().get(record.tile, 0))
-        write_atomically(self.folder / f"{record.tile}.{record.outcome}.{label}.json", record.to_json())
+        write_atomically(
+            self.folder / f"{record.tile}.{record.outcome}.{label}.json", record.to_json()
+        )
 
     def finished(self) -> dict[str, Path]:
         """Return the record file of each tile that is done or empty."""

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import zarr
+from edaphos.kernels.encoding import quantise
 from numpy.typing import NDArray
 from zarr.abc.store import Store
-
-from edaphos.kernels.encoding import quantise
 
 from .errors import InputError
 from .grid import Grid, Window
@@ -86,49 +85,53 @@ def create_map(
     _create_coordinates(root, grid, emits.depths, years)
     for output in emits.outputs:
         _create_output(root, grid, output, len(emits.depths), len(years))
-    status = root.create_array(
-        "status",
-        shape=grid.shape,
-        dtype="uint8",
-        chunks=(inner_size(grid.tile_size),) * 2,
-        shards=(grid.tile_size,) * 2,
-        fill_value=int(Status.NOT_COMPUTED),
-        dimension_names=("y", "x"),
-        overwrite=False,
-    ) if "status" not in root else root["status"]
-    status.attrs.update(
-        {
-            "long_name": "why a cell has a value or none",
-            "grid_mapping": "spatial_ref",
-            **flag_attributes(),
-        }
-    )
+    _create_status(root, grid)
 
 
 def _create_output(root: zarr.Group, grid: Grid, output: Output, depths: int, years: int) -> None:
-    if output.name in root:
-        return
     encoding, inner = ENCODINGS[output.encoding], inner_size(grid.tile_size)
-    array = root.create_array(
-        output.name,
-        shape=(depths, years, *grid.shape),
-        dtype=encoding.dtype,
-        chunks=(1, 1, inner, inner),
-        shards=(depths, 1, grid.tile_size, grid.tile_size),
-        fill_value=encoding.fill,
-        dimension_names=("depth", "year", "y", "x"),
-    )
+    quantity = _QUANTITIES.get(output.name.split("_")[0], output.name)
     attributes: dict[str, Any] = {
         "units": output.units,
-        "long_name": f"{_QUANTITIES.get(output.name.split('_')[0], output.name)}, {output.long_name or output.statistic}",
+        "long_name": f"{quantity}, {output.long_name or output.statistic}",
         "statistic": output.statistic,
         "grid_mapping": "spatial_ref",
         "ancillary_variables": "status",
         "cell_methods": "area: mean depth: mean",
     }
     if encoding.packed:
-        attributes |= {"scale_factor": encoding.scale, "add_offset": 0.0, "_FillValue": int(encoding.fill)}
-    array.attrs.update(attributes)
+        attributes |= {"scale_factor": encoding.scale, "add_offset": 0.0}
+        attributes |= {"_FillValue": int(encoding.fill)}
+    if output.name not in root:
+        root.create_array(
+            output.name,
+            shape=(depths, years, *grid.shape),
+            dtype=encoding.dtype,
+            chunks=(1, 1, inner, inner),
+            shards=(depths, 1, grid.tile_size, grid.tile_size),
+            fill_value=encoding.fill,
+            dimension_names=("depth", "year", "y", "x"),
+            attributes=attributes,
+        )
+
+
+def _create_status(root: zarr.Group, grid: Grid) -> None:
+    attributes: dict[str, Any] = {
+        "long_name": "why a cell has a value or none",
+        "grid_mapping": "spatial_ref",
+        **flag_attributes(),
+    }
+    if "status" not in root:
+        root.create_array(
+            "status",
+            shape=grid.shape,
+            dtype="uint8",
+            chunks=(inner_size(grid.tile_size),) * 2,
+            shards=(grid.tile_size,) * 2,
+            fill_value=int(Status.NOT_COMPUTED),
+            dimension_names=("y", "x"),
+            attributes=attributes,
+        )
 
 
 _QUANTITIES = {
@@ -178,11 +181,15 @@ def _coordinate(
     attributes: Mapping[str, Any],
 ) -> None:
     if name not in root:
-        array = root.create_array(
-            name, shape=values.shape, dtype=values.dtype, chunks=values.shape, dimension_names=dims
+        root.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=values.shape,
+            dimension_names=dims,
+            attributes=dict(attributes),
         )
-        array[...] = values
-        array.attrs.update(attributes)
+    root[name][...] = values  # type: ignore[index]  # again after a crash: the same bytes
 
 
 def write_tile(
@@ -207,7 +214,9 @@ def write_tile(
         data = np.asarray(values[output.name])
         encoding = ENCODINGS[output.encoding]
         if encoding.packed:
-            codes, below, above = quantise(data, encoding.scale, int(encoding.fill), encoding.largest)
+            codes, below, above = quantise(
+                data, encoding.scale, int(encoding.fill), encoding.largest
+            )
             if below or above:
                 clipped[output.name] = below + above
         else:
@@ -225,5 +234,3 @@ def tile_object_keys(window: Window, emits: Emits, years: int) -> list[str]:
     row, col = window.row0 // size, window.col0 // size
     keys = [f"{o.name}/c/0/{year}/{row}/{col}" for o in emits.outputs for year in range(years)]
     return [*keys, f"status/c/{row}/{col}"]
-
-

@@ -18,7 +18,7 @@ from rich.progress import (
 
 
 class Reporter:
-    """Where a command's progress goes: a live bar on a terminal, a line now and then elsewhere, or nowhere.
+    """Where progress goes: a live bar on a terminal, a line now and then elsewhere, or nowhere.
 
     Parameters
     ----------
@@ -97,5 +97,3 @@ class TaskProgress:
 
 #: A reporter that says nothing, for library calls that pass none.
 QUIET = Reporter(quiet=True)
-
-

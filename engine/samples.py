@@ -20,8 +20,8 @@ class Samples:
     Parameters
     ----------
     table
-        Columns ``profile_id`` and ``source`` (str), ``lon``, ``lat`` (degrees), ``year`` (float, NaN if
-        undated), ``top_cm``, ``bottom_cm``, ``y`` (target on the original scale), ``weight``
+        Columns ``profile_id`` and ``source`` (str), ``lon``, ``lat`` (degrees), ``year`` (float,
+        NaN if undated), ``top_cm``, ``bottom_cm``, ``y`` (target on the original scale), ``weight``
         (declustering weight, mean 1), ``cell`` (int64, global index of the grid cell), and one
         float32 column for each feature, monthly variables as ``name_01`` … ``name_12``.
     features
@@ -69,7 +69,9 @@ class Samples:
 
     def take(self, rows: NDArray[Any]) -> Samples:
         """Return the samples at these positions or where a mask is true."""
-        return replace(self, table=self.table.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows])
+        return replace(
+            self, table=self.table.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
+        )
 
 
 def feature_names(variable: str, time: str) -> tuple[str, ...]:

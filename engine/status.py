@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class Status(IntEnum):
@@ -32,7 +33,7 @@ MAPPED: frozenset[int] = frozenset(
 )
 
 
-def flag_attributes() -> dict[str, object]:
+def flag_attributes() -> dict[str, Any]:
     """Return CF ``flag_values`` and ``flag_meanings`` for the status layer."""
     return {
         "flag_values": [int(s) for s in Status],

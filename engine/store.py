@@ -30,7 +30,7 @@ def checksum(data: bytes | memoryview) -> str:
 
 
 class RecordingStore(WrapperStore[Store]):
-    """A store that remembers size and checksum of each object set through it, and the time spent.
+    """A store that remembers size and checksum of each object set through it.
 
     One instance serves one task: what it recorded is what that task wrote.
     """
@@ -78,7 +78,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def list_objects(folder: Path) -> dict[str, int]:
-    """Return key and size of every finished object below `folder` (half-written ones are left out)."""
+    """Return key and size of every finished object below `folder`."""
     found: dict[str, int] = {}
     stack = [folder]
     while stack:
@@ -96,7 +96,7 @@ def list_objects(folder: Path) -> dict[str, int]:
 
 
 def remove_partial(folder: Path) -> int:
-    """Delete what interrupted writers left behind below `folder`; return how many files that was."""
+    """Delete what interrupted writers left below `folder`; return how many files that was."""
     removed = 0
     for path in folder.rglob("*.partial"):
         path.unlink(missing_ok=True)

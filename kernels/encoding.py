@@ -11,7 +11,7 @@ from .jit import kernel
 def quantise(
     values: NDArray[np.floating], scale: float, fill: int, largest: int
 ) -> tuple[NDArray[np.uint16], int, int]:
-    """Return ``round(values / scale)`` as uint16, and how many values lay below and above its range.
+    """Return ``round(values / scale)`` as uint16, and how many values lay out of its range.
 
     Parameters
     ----------
@@ -36,7 +36,9 @@ def quantise(
 
 
 @kernel()
-def _quantise(values, scale, fill, largest, codes):  # type: ignore[no-untyped-def]
+def _quantise(
+    values: NDArray[np.floating], scale: float, fill: int, largest: int, codes: NDArray[np.uint16]
+) -> tuple[int, int]:
     below = above = 0
     for i in range(values.shape[0]):
         value = values[i]

@@ -127,7 +127,15 @@ def leaves(forest: ForestArrays, rows: NDArray[np.float32]) -> NDArray[np.int32]
 
 
 @kernel()
-def _leaves(roots, feature, threshold, right, missing_left, rows, out):  # type: ignore[no-untyped-def]
+def _leaves(
+    roots: NDArray[np.int64],
+    feature: NDArray[np.int16],
+    threshold: NDArray[np.float32],
+    right: NDArray[np.int32],
+    missing_left: NDArray[np.bool_],
+    rows: NDArray[np.float32],
+    out: NDArray[np.int32],
+) -> None:
     for tree in range(out.shape[1]):
         root = roots[tree]
         for i in range(rows.shape[0]):
@@ -142,7 +150,9 @@ def _leaves(roots, feature, threshold, right, missing_left, rows, out):  # type:
 
 
 @kernel()
-def _order_statistic(position, counts, coarse):  # type: ignore[no-untyped-def]
+def _order_statistic(
+    position: np.int64, counts: NDArray[np.int32], coarse: NDArray[np.int32]
+) -> int:
     """Return the rank that holds the `position`-th (from 0) of all counted entries."""
     seen = np.int64(0)
     bucket = 0
@@ -157,28 +167,30 @@ def _order_statistic(position, counts, coarse):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _predict(  # type: ignore[no-untyped-def]
-    roots,
-    feature,
-    threshold,
-    right,
-    missing_left,
-    leaf_mean,
-    leaf_start,
-    leaf_rank,
-    sorted_y,
-    rows,
-    quantiles,
-    mean,
-    found,
-):
+def _predict(
+    roots: NDArray[np.int64],
+    feature: NDArray[np.int16],
+    threshold: NDArray[np.float32],
+    right: NDArray[np.int32],
+    missing_left: NDArray[np.bool_],
+    leaf_mean: NDArray[np.float64],
+    leaf_start: NDArray[np.int64],
+    leaf_rank: NDArray[np.int32],
+    sorted_y: NDArray[np.float64],
+    rows: NDArray[np.float32],
+    quantiles: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    found: NDArray[np.float64],
+) -> None:
     trees = roots.shape[0] - 1
     block = np.empty((BLOCK_ROWS, trees), np.int32)
     counts = np.zeros(sorted_y.shape[0], np.int32)
     coarse = np.zeros((sorted_y.shape[0] >> BUCKET_BITS) + 1, np.int32)
     for first in range(0, rows.shape[0], BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, rows.shape[0])
-        _leaves(roots, feature, threshold, right, missing_left, rows[first:last], block[: last - first])
+        _leaves(
+            roots, feature, threshold, right, missing_left, rows[first:last], block[: last - first]
+        )
         for i in range(first, last):
             own = block[i - first]
             total = 0.0

@@ -10,7 +10,9 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def kernel(*, parallel: bool = False, fastmath: bool = False, inline: bool = False) -> Callable[[F], F]:
+def kernel(
+    *, parallel: bool = False, fastmath: bool = False, inline: bool = False
+) -> Callable[[F], F]:
     """Compile a function over arrays with Numba: no Python objects, no GIL, NumPy's arithmetic.
 
     Parameters

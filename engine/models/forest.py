@@ -13,16 +13,22 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
-
 from edaphos.kernels.forest import ForestArrays, predict
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..samples import Samples, feature_names
 from .forest_arrays import load_arrays, pack, save_arrays
 from .protocol import Depth, Emits, Output, Reads, TileInputs
 
-GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100), (100, 200))
+GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
+    (0, 5),
+    (5, 15),
+    (15, 30),
+    (30, 60),
+    (60, 100),
+    (100, 200),
+)
 DEPTH_FEATURES = ("top_cm", "bottom_cm")
 #: Cells gathered into rows at once; bounds memory beside the tile itself.
 CHUNK_CELLS = 65_536
@@ -84,7 +90,9 @@ class ForestModel:
         """Mean and quantiles for each depth."""
         name, units = self._target
         encoding: Literal["content", "float"] = "content" if units == "g kg-1" else "float"
-        outputs = [Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction")]
+        outputs = [
+            Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction")
+        ]
         outputs += [
             Output(quantile_name(name, q), units, f"Q{q:g}", encoding, f"{100 * q:g} % quantile")
             for q in self.quantiles
@@ -215,7 +223,9 @@ def quantile_name(quantity: str, level: float) -> str:
     'soc_q05'
     """
     percent = round(100 * level, 6)
-    return f"{quantity}_q{int(percent):02d}" if percent == int(percent) else f"{quantity}_q{percent:g}"
+    return (
+        f"{quantity}_q{int(percent):02d}" if percent == int(percent) else f"{quantity}_q{percent:g}"
+    )
 
 
 def column_name(variable: str, month: int | None) -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from edaphos.kernels.forest import LEAF, ForestArrays
+from numpy.typing import NDArray
 
 from ..errors import InputError
 
@@ -76,7 +75,9 @@ def load_arrays(folder: Path) -> ForestArrays:
     for field in fields(ForestArrays):
         path = folder / f"{field.name}.npy"
         if not path.exists():
-            raise InputError(f"{path}: missing, the saved forest is incomplete; fit the model again")
+            raise InputError(
+                f"{path}: missing, the saved forest is incomplete; fit the model again"
+            )
         arrays[field.name] = np.load(path, mmap_mode="r", allow_pickle=False)
     return ForestArrays(**arrays)
 
@@ -84,4 +85,6 @@ def load_arrays(folder: Path) -> ForestArrays:
 def _round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the largest float32 not above each threshold."""
     near = threshold.astype(np.float32)
-    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
+    return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near).astype(
+        np.float32
+    )

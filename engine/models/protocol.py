@@ -5,7 +5,7 @@ A model of your own needs no more than this::
     class Constant:
         kind = "constant"
         reads = Reads()
-        emits = Emits((Output("soc_mean", "g kg-1", "mean"),), depths=((0, 30),))
+        emits = Emits((Output("soc_mean", "g kg-1", "mean"),), ((0, 30),))
         def fit(self, samples): self.value = float(samples.y.mean()); return self
         def predict(self, inputs): return {"soc_mean": np.full(inputs.out_shape(1), self.value)}
         def save(self, folder): (folder / "value.json").write_text(json.dumps(self.value))
@@ -149,7 +149,7 @@ class RowModel(Protocol):
         """Learn from samples; return self."""
 
     def predict_rows(self, samples: Samples) -> Mapping[str, NDArray[np.floating[Any]]]:
-        """Return each output for each sample row at its own depth, each of shape ``(n,)``."""
+        """Return each output for each sample row at its own depth, shape ``(n,)``."""
 
 
 _REGISTRY: dict[str, type[Any]] = {}

@@ -1,0 +1,37 @@
+"""Opening a finished (or growing) map as a CF-complete, lazy ``xarray.Dataset``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from .errors import InputError
+from .map_store import MAP
+from .produce import is_complete
+from .run import Run
+
+
+def open_map(run: str | Path) -> xr.Dataset:
+    """Open the map of a run lazily.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``(depth, year, y, x)``; values decoded to float32 with NaN for missing, in the units
+        each variable states; ``depth_bounds`` in cm; ``status`` with CF flags, as stored. Its
+        attribute ``complete`` is false as long as tiles are missing.
+    """
+    path = Path(run)
+    if not (path / MAP).exists():
+        raise InputError(f"{path}: there is no {MAP} in this run yet; make it with `edaphos run`")
+    dataset = xr.open_zarr(path / MAP, consolidated=False, chunks={}, decode_coords="all", mask_and_scale=True)
+    raw = xr.open_zarr(path / MAP, consolidated=False, chunks={}, mask_and_scale=False)
+    dataset["status"] = raw["status"].assign_coords(dataset["status"].coords)
+    dataset.attrs["complete"] = is_complete(Run.open(path))
+    return dataset

@@ -1,0 +1,209 @@
+"""What a run will take, before anything runs: tiles, bytes, memory, time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+
+from .cluster import ClusterSpec
+from .cube import Cube
+from .errors import InputError
+from .grid import Grid, Tile
+from .map_store import ENCODINGS
+from .models.protocol import Model, TileInputs
+from .status import Status
+
+#: A worker with all libraries loaded and nothing to do, measured with psutil; the rest is planned.
+WORKER_BASE_BYTES = 420 * 2**20
+#: Allowance for allocator slack and decompression buffers, as a share of what a tile needs.
+SLACK = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of a run.
+
+    Parameters
+    ----------
+    tiles, tiles_with_soil, cells
+        Tiles of the grid, those to be mapped, and cells to be mapped.
+    bytes_read
+        Covariate bytes handed to the model, over all tiles.
+    bytes_written
+        Map bytes before compression.
+    peak_memory
+        Of one worker, bytes.
+    seconds
+        Wall time of mapping, from a measured sample tile (None if nothing was measured).
+    workers, tiles_at_once
+        What this holds for.
+    sampled_cells_per_second
+        What the sample tile gave on one worker (None if not measured).
+    """
+
+    tiles: int
+    tiles_with_soil: int
+    cells: int
+    bytes_read: int
+    bytes_written: int
+    peak_memory: int
+    workers: int
+    tiles_at_once: int
+    seconds: float | None = None
+    sampled_cells_per_second: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain numbers."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Return the plan as a person reads it."""
+        lines = [
+            f"tiles          {self.tiles_with_soil:,} of {self.tiles:,} hold soil",
+            f"cells          {self.cells:,} to map",
+            f"reads          {human_bytes(self.bytes_read)} of covariates",
+            f"writes         {human_bytes(self.bytes_written)} before compression",
+            f"memory         up to {human_bytes(self.peak_memory)} a worker, {self.workers} worker(s), "
+            f"{self.tiles_at_once} tile(s) at once in each",
+        ]
+        if self.seconds is not None:
+            lines.append(
+                f"time           about {human_seconds(self.seconds)} for mapping "
+                f"({self.sampled_cells_per_second:,.0f} cells/s a worker on a sample tile)"
+            )
+        return "\n".join(lines)
+
+
+def plan(cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], cluster: ClusterSpec) -> Plan:
+    """Work out what mapping will take; a fitted model is also timed on the fullest of nine tiles.
+
+    Raises
+    ------
+    InputError
+        What a worker needs does not fit this machine's memory (local clusters), with the numbers.
+    """
+    counts = soil_counts(cube, grid)
+    reads, emits = model.reads, model.emits
+    full = grid.tile(*np.unravel_index(int(np.argmax(counts)), counts.shape)) if counts.any() else None
+    cells = int(counts.sum())
+    tiles = int((counts > 0).sum())
+    per_cell = sum(_bytes_per_cell(cube, name, len(years)) for name in reads.variables)
+    written = sum(
+        np.dtype(ENCODINGS[o.encoding].dtype).itemsize * len(emits.depths) * len(years)
+        for o in emits.outputs
+    )
+    tile_cells = _stored_cells(grid, counts)
+    peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once)
+    if cluster.kind == "local":
+        check_memory(peak, cluster.processes)
+    rate = _sample_rate(cube, model, full, years) if full is not None else None
+    return Plan(
+        tiles=counts.size,
+        tiles_with_soil=tiles,
+        cells=cells,
+        bytes_read=per_cell * tile_cells,
+        bytes_written=(written + 1) * tile_cells,
+        peak_memory=peak,
+        workers=cluster.processes,
+        tiles_at_once=cluster.tiles_at_once,
+        seconds=cells / rate / cluster.processes if rate else None,
+        sampled_cells_per_second=rate,
+    )
+
+
+def peak_memory(
+    cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], tiles_at_once: int
+) -> int:
+    """Return the most memory a worker may need, bytes.
+
+    The libraries, the model, and for each tile at once: source windows and inputs while reading,
+    the outputs in float32 and as packed shards while writing.
+    """
+    window = grid.window(0, 0, min(grid.tile_size, grid.shape[0]), min(grid.tile_size, grid.shape[1]))
+    reads, emits = model.reads, model.emits
+    size = grid.tile_size**2
+    reading = cube.nbytes_for(window, reads.variables, years, reads.halo) + 24 * size
+    outputs = len(emits.outputs) * len(emits.depths) * len(years) * size
+    own = getattr(model, "memory_bytes", None)
+    predicting = own(size, len(years)) if own else 4 * outputs + 16 * size
+    # one variable at a time is packed, cut into chunks and assembled into a shard
+    writing = 3 * 4 * len(emits.depths) * size
+    resident = getattr(model, "resident_bytes", lambda: 0)()
+    tile = reading + predicting + writing
+    return int(WORKER_BASE_BYTES + resident + tiles_at_once * tile * (1 + SLACK))
+
+
+def check_memory(peak: int, workers: int) -> None:
+    """Refuse a run whose workers together need more than this machine has."""
+    total = psutil.virtual_memory().total
+    if peak * workers > 0.9 * total:
+        fits = max(1, math.floor(0.9 * total / peak))
+        advice = (
+            f"use --workers {fits}" if peak <= 0.9 * total else "use a smaller tile size in [grid]"
+        )
+        raise InputError(
+            f"{workers} worker(s) of up to {human_bytes(peak)} each need "
+            f"{human_bytes(peak * workers)}, this machine has {human_bytes(total)}; {advice}"
+        )
+
+
+def soil_counts(cube: Cube, grid: Grid) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the soil cells of each tile, ``(tile rows, tile columns)``."""
+    counts = np.zeros(grid.tile_counts, np.int64)
+    for tile in grid.tiles():
+        counts[tile.index] = int((cube.status(tile.window) == Status.SOIL).sum())
+    return counts
+
+
+def _sample_rate(cube: Cube, model: Model, tile: Tile, years: tuple[int, ...]) -> float | None:
+    """Cells a second of reading and predicting one tile here, on one thread."""
+    if not hasattr(model, "_forest") and not getattr(model, "fitted", True):
+        return None
+    halo = model.reads.halo
+    started = time.perf_counter()
+    values = cube.read(tile.window, model.reads.variables, years, halo)
+    wanted = cube.status(tile.window) == Status.SOIL
+    model.predict(TileInputs(tile.window, values, wanted, years, halo))
+    return float(wanted.sum()) / (time.perf_counter() - started)
+
+
+def _bytes_per_cell(cube: Cube, name: str, years: int) -> int:
+    return 4 * {"static": 1, "monthly": 12, "yearly": years}[cube.variable(name).time]
+
+
+def _stored_cells(grid: Grid, counts: np.ndarray[Any, Any]) -> int:
+    return sum(
+        grid.tile(int(row), int(col)).window.height * grid.tile(int(row), int(col)).window.width
+        for row, col in np.argwhere(counts > 0)
+    )
+
+
+def human_bytes(count: float) -> str:
+    """Return bytes with a binary unit.
+
+    >>> human_bytes(3 * 2**20)
+    '3.0 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration with a sensible unit.
+
+    >>> human_seconds(5400)
+    '1.5 h'
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

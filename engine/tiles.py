@@ -1,0 +1,203 @@
+"""How a tile is predicted: read, predict, write.
+
+:func:`produce_tile` is the whole life of one Dask task. Everything else about production
+(which tiles, when, what is already done) lies in ``produce.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from .cube import Cube
+from .errors import InputError
+from .grid import Grid, Tile, Window
+from .ledger import Ledger, Record
+from .map_store import MAP, write_tile
+from .models.protocol import Model, TileInputs
+from .run import Run
+from .status import Status
+from .store import RecordingStore, local_store
+
+#: Content (g/kg) from which a soil counts as organic (spec of the field: 12 % carbon).
+ORGANIC_G_KG = 120.0
+
+#: One tile computes while its neighbours in the same process read and write.
+_COMPUTE = threading.Semaphore(1)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a worker opens once for a run, and keeps."""
+
+    run: Run
+    cube: Cube
+    model: Model
+    grid: Grid
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunContext:
+        """Open cube, model and grid of a run; refuse a cube that changed since the run began."""
+        run = Run.open(path)
+        cube = Cube.open(run.cube_path)
+        expected = run.identity["cube"]["digest"]
+        if cube.manifest.digest != expected:
+            raise InputError(
+                f"{run.cube_path}: the cube changed since the run in {path} began "
+                f"(digest {cube.manifest.digest[:12]}, expected {expected[:12]}); "
+                "restore the cube or start a new run (--out)"
+            )
+        return cls(run, cube, run.load_model(), run.grid)
+
+
+@lru_cache(maxsize=4)
+def run_context(path: str, run_hash: str) -> RunContext:  # noqa: ARG001
+    """Open a run once for each process; the hash tells apart runs that follow in one folder."""
+    return RunContext.open(path)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a phase."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def produce_tile(run: str, run_hash: str, row: int, col: int) -> Record:
+    """Read, predict and write one tile of a run, and enter it in the ledger.
+
+    A failure is recorded with its traceback, not raised, so that one bad tile cannot stop a run.
+    """
+    context = run_context(run, run_hash)
+    tile = context.grid.tile(row, col)
+    ledger = Ledger(context.run.path)
+    try:
+        record = make_tile(context, tile)
+    except Exception:
+        record = Record(tile.name, "failed", worker=_worker(), error=traceback.format_exc())
+    ledger.write(record)
+    return record
+
+
+def make_tile(context: RunContext, tile: Tile) -> Record:
+    """Read, predict and write one tile; return its record without entering it anywhere."""
+    watch = Stopwatch()
+    with threadpool_limits(1):
+        with watch.phase("read"):
+            inputs, status = read_inputs(context, tile.window)
+        with watch.phase("wait"):
+            _COMPUTE.acquire()
+        try:
+            with watch.phase("predict"):
+                values = context.model.predict(inputs)
+                status = judge_outputs(status, inputs, values, context.model)
+        finally:
+            _COMPUTE.release()
+        bytes_read = sum(a.nbytes for a in inputs.values.values())
+        with watch.phase("write"):
+            store = RecordingStore(local_store(context.run.path / MAP))
+            clipped = write_tile(store, tile.window, context.model.emits.outputs, values, status)
+    return Record(
+        tile=tile.name,
+        outcome="done",
+        objects=tuple(store.written()),
+        cells=int(inputs.wanted.sum()),
+        status=count_status(status),
+        clipped=clipped,
+        seconds={k: round(v, 4) for k, v in watch.seconds.items()},
+        bytes_read=bytes_read,
+        worker=_worker(),
+        peak_memory=peak_memory(),
+    )
+
+
+def read_inputs(context: RunContext, window: Window) -> tuple[TileInputs, NDArray[np.uint8]]:
+    """Read a tile's covariates and decide which cells can be mapped.
+
+    A soil cell lacking any covariate is ``INVALID_INPUT``, unless what is missing is a declared
+    seasonal gap: the model then sees NaN, and the cell counts as ``IMPUTED_INPUT``.
+    """
+    cube, reads = context.cube, context.model.reads
+    status = cube.status(window)
+    values = cube.read(window, reads.variables, context.run.years, reads.halo)
+    core = (
+        slice(reads.halo, reads.halo + window.height),
+        slice(reads.halo, reads.halo + window.width),
+    )
+    lacking, gaps = np.zeros(window.shape, bool), np.zeros(window.shape, bool)
+    for name, array in values.items():
+        missing = np.isnan(array[..., core[0], core[1]])
+        missing = missing if missing.ndim == 2 else missing.any(axis=0)
+        if cube.variable(name).seasonal_gap:
+            gaps |= missing
+        else:
+            lacking |= missing
+    soil = status == Status.SOIL
+    status[soil & gaps] = Status.IMPUTED_INPUT
+    status[soil & lacking] = Status.INVALID_INPUT
+    return TileInputs(window, values, soil & ~lacking, context.run.years, reads.halo), status
+
+
+def judge_outputs(
+    status: NDArray[np.uint8],
+    inputs: TileInputs,
+    values: Mapping[str, NDArray[Any]],
+    model: Model,
+) -> NDArray[np.uint8]:
+    """Blank what was not wanted, and mark cells the model could not tell and organic soils."""
+    for output in model.emits.outputs:
+        if output.name not in values:
+            raise InputError(
+                f'model "{model.kind}" declares the output "{output.name}" but returned '
+                f"only {sorted(values)}"
+            )
+        expected = inputs.out_shape(len(model.emits.depths))
+        if values[output.name].shape != expected:
+            raise InputError(
+                f'model "{model.kind}" returned "{output.name}" with shape '
+                f"{values[output.name].shape}, expected (depth, year, y, x) = {expected}"
+            )
+        values[output.name][..., ~inputs.wanted] = np.nan
+    first = values[model.emits.outputs[0].name]
+    status[inputs.wanted & np.isnan(first).all(axis=(0, 1))] = Status.INVALID_INPUT
+    if "soc_mean" in values:
+        topsoil = values["soc_mean"][0, 0]
+        status[inputs.wanted & (topsoil >= ORGANIC_G_KG)] = Status.ORGANIC
+    return status
+
+
+def count_status(status: NDArray[np.uint8]) -> dict[str, int]:
+    """Return the number of cells of each status present."""
+    codes, counts = np.unique(status, return_counts=True)
+    return {Status(int(c)).name.lower(): int(n) for c, n in zip(codes, counts, strict=True)}
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _worker() -> str:
+    return f"{os.uname().nodename}:{os.getpid()}"
