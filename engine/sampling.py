@@ -1,0 +1,160 @@
+"""Drawing training rows from the cube: each layer gets the values of its grid cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from .cube import Cube
+from .cube_layout import Stack
+from .errors import InputError, did_you_mean
+from .grid import Grid
+from .samples import Samples, feature_columns
+
+
+@dataclass(frozen=True)
+class SamplingReport:
+    """What became of the rows: all of them, those off the grid, those lacking a covariate, kept."""
+
+    rows: int
+    off_grid: int
+    lacking: int
+    kept: int
+    lacking_by_variable: dict[str, int]
+
+
+def draw_samples(
+    table: pd.DataFrame,
+    cube: Cube,
+    grid: Grid,
+    covariates: Sequence[str],
+    *,
+    target: tuple[str, str, str] = ("soc", "soc_g_kg", "g kg-1"),
+    weight: NDArray[np.float64] | None = None,
+    also: Sequence[str] = (),
+) -> tuple[Samples, SamplingReport]:
+    """Join soil layers with the covariates of the grid cells that hold them.
+
+    The values are exactly those a map tile reads there (``Cube.at``), and the same rule decides
+    what is usable: a row lacking any covariate that is not a declared seasonal gap is left out.
+
+    Parameters
+    ----------
+    table
+        A clean profile table.
+    cube, grid, covariates
+        What is read, and at which cells.
+    target
+        Quantity, its column in `table`, its units.
+    weight
+        Declustering weight of each row; 1 by default.
+    also
+        Further cube variables to carry along without being features (zones for the assessment).
+    """
+    if len(table) == 0:
+        raise InputError("no soil layer is left to learn from; the QA report tells why")
+    quantity, column, units = target
+    lon, lat = table["lon"].to_numpy(float), table["lat"].to_numpy(float)
+    row, col, inside = grid.locate(lon, lat)
+    if not inside.any():
+        raise InputError(
+            f'none of the {len(table):,} soil layers lies on the grid "{grid.name}": they span '
+            f"longitude {lon.min():.2f} to {lon.max():.2f}, latitude {lat.min():.2f} to "
+            f"{lat.max():.2f}; check the grid's bounds and whether lon and lat are swapped"
+        )
+    wanted = [*covariates, *(name for name in also if name not in covariates)]
+    values = cube.at(lon, lat, grid, wanted)
+    times = {name: cube.variable(name).time for name in wanted}
+    features = feature_columns({name: values[name] for name in covariates}, times)
+    lacking = {
+        name: int(missing.sum())
+        for name in covariates
+        if not cube.variable(name).seasonal_gap
+        and (missing := _missing(values[name]) & inside).any()
+    }
+    usable = inside.copy()
+    for name in lacking:
+        usable &= ~_missing(values[name])
+    if not usable.any():
+        worst = max(lacking, key=lambda name: lacking[name])
+        raise InputError(
+            f'every soil layer lacks a covariate; "{worst}" is missing at {lacking[worst]:,} of '
+            f"{len(table):,}: is its source empty, or does it not cover the profiles?"
+        )
+    joined = {
+        "y": table[column].to_numpy(np.float64),
+        "weight": np.ones(len(table)) if weight is None else weight,
+        "cell": row * grid.shape[1] + col,
+        **features,
+        **{name: values[name] for name in wanted if name not in covariates},
+    }
+    kept = pd.concat([table.reset_index(drop=True), pd.DataFrame(joined)], axis=1)[usable]
+    kept = kept.reset_index(drop=True)
+    kept["weight"] /= kept["weight"].mean()
+    report = SamplingReport(
+        rows=len(table),
+        off_grid=int((~inside).sum()),
+        lacking=int((inside & ~usable).sum()),
+        kept=len(kept),
+        lacking_by_variable=lacking,
+    )
+    return Samples(kept, tuple(features), (quantity, units)), report
+
+
+def check_covariates(cube: Cube, grid: Grid, covariates: Sequence[str]) -> None:
+    """Refuse covariates that the cube lacks or that lie wholly outside the grid."""
+    for name in covariates:
+        if name not in cube.manifest.variables:
+            raise InputError(
+                f'{cube.path}: the model needs "{name}" and the cube lacks it; '
+                f"{did_you_mean(name, cube.manifest.variables)}"
+            )
+    for name in covariates:
+        stack = cube.manifest.stacks[cube.variable(name).stack]
+        source, target = _extent(stack), _grid_extent(grid)
+        if (
+            source[2] <= target[0]
+            or target[2] <= source[0]
+            or source[3] <= target[1]
+            or (target[3] <= source[1])
+        ):
+            raise InputError(
+                f'covariate "{name}" ({cube.variable(name).source or stack.name}) spans '
+                f"{_degrees(source)} and the grid {_degrees(target)}: they do not overlap. "
+                "Check [grid] bounds, or leave the covariate out"
+            )
+
+
+def _missing(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    missing = np.isnan(values)
+    return missing if missing.ndim == 1 else missing.any(axis=1)
+
+
+def _extent(stack: Stack) -> tuple[float, float, float, float]:
+    a, _, c, _, e, f = stack.transform
+    rows, cols = stack.shape
+    return _to_degrees(stack.crs, c, f + rows * e, c + cols * a, f)
+
+
+def _grid_extent(grid: Grid) -> tuple[float, float, float, float]:
+    (x, y), (dx, dy), (rows, cols) = grid.origin, grid.resolution, grid.shape
+    return _to_degrees(grid.crs.to_wkt(), x, y - rows * dy, x + cols * dx, y)
+
+
+def _to_degrees(
+    crs: str, west: float, south: float, east: float, north: float
+) -> tuple[float, float, float, float]:
+    transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    found = transformer.transform_bounds(west, south, east, north, densify_pts=21)
+    bounds = tuple(float(v) for v in found)
+    return bounds if np.isfinite(bounds).all() else (-180.0, -90.0, 180.0, 90.0)  # type: ignore[return-value]
+
+
+def _degrees(extent: tuple[float, float, float, float]) -> str:
+    west, south, east, north = extent
+    return f"{west:.2f} to {east:.2f} E, {south:.2f} to {north:.2f} N"

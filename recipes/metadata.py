@@ -1,0 +1,106 @@
+"""What travels with a map: titles, sources with their licences, resolutions."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from edaphos.engine.cube import Cube
+from edaphos.engine.grid import Grid
+from edaphos.engine.run import Run
+
+if TYPE_CHECKING:
+    from .pipeline import Job
+
+
+def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
+    """Return the global attributes of a map."""
+    recipe = job.recipe
+    return {
+        "title": recipe.title,
+        "banner": recipe.banner,
+        "license": recipe.licence,
+        "summary": (
+            "Soil organic carbon content of the fine earth by depth, with its mean and quantiles "
+            "as predicted from soil profiles and covariates"
+        ),
+        "source": f"edaphos {version('edaphos')}, recipe {recipe.name}",
+        "edaphos_version": version("edaphos"),
+        "run": run.hash,
+        "nominal_resolution": resolution_text(job.grid),
+        "covariate_resolution": covariate_resolution(cube, recipe_covariates(job)),
+        "sources": json.dumps(source_list(job, cube)),
+        "references": "https://www.isric.org/globalsoilmap (depth intervals)",
+        "year": recipe.map.year,
+    }
+
+
+def recipe_covariates(job: Job) -> tuple[str, ...]:
+    """Return the cube variables that the model reads."""
+    return tuple(job.model.build().reads.variables)
+
+
+def source_list(job: Job, cube: Cube) -> list[dict[str, str]]:
+    """Return name, licence, citation and resolution of every source of a map, each once."""
+    found: dict[str, dict[str, str]] = {}
+    for file in job.recipe.profiles.files:
+        name = file.source or file.path.rsplit("/", 1)[-1]
+        found[name] = {
+            "name": name,
+            "role": "soil profiles",
+            "licence": file.licence,
+            "citation": file.citation,
+            "resolution": "",
+        }
+    for name in recipe_covariates(job):
+        variable = cube.variable(name)
+        key = variable.source or variable.name
+        entry = found.setdefault(
+            key,
+            {
+                "name": key,
+                "role": "",
+                "licence": variable.licence,
+                "citation": variable.citation,
+                "resolution": variable_resolution(cube, name),
+            },
+        )
+        entry["role"] = f"{entry['role']}, {name}".lstrip(", ")
+    return list(found.values())
+
+
+def resolution_text(grid: Grid) -> str:
+    """Return a grid's cell size as people say it."""
+    return size_text(grid.resolution[0], grid.is_geographic)
+
+
+def variable_resolution(cube: Cube, name: str) -> str:
+    """Return a covariate's native cell size as people say it."""
+    dx, _, crs = cube.resolution(name)
+    return size_text(dx, "4326" in str(crs) or "GEOGCRS" in str(crs).upper())
+
+
+def covariate_resolution(cube: Cube, names: tuple[str, ...]) -> str:
+    """Return the finest and coarsest native cell size among covariates."""
+    if not names:
+        return "none"
+    by_size = sorted(names, key=lambda name: cube.resolution(name)[0])
+    finest, coarsest = (variable_resolution(cube, name) for name in (by_size[0], by_size[-1]))
+    return finest if finest == coarsest else f"{finest} to {coarsest}"
+
+
+def size_text(size: float, geographic: bool) -> str:
+    """Return a cell size with a unit.
+
+    >>> size_text(1 / 120, True), size_text(0.25, True), size_text(250.0, False)
+    ('30 arc-seconds', '0.25 degrees', '250 m')
+    """
+    if not geographic:
+        return f"{size:g} m"
+    seconds = size * 3600
+    if seconds < 60:
+        return f"{round(seconds, 3):g} arc-seconds"
+    if size < 0.1:
+        return f"{round(seconds / 60, 3):g} arc-minutes"
+    return f"{round(size, 4):g} degrees"

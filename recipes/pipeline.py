@@ -1,0 +1,350 @@
+"""From a recipe to a finished run: cube, profiles, samples, validation, model, map, products.
+
+Each stage leaves its result in the run folder under its final name only when it is whole, so a
+run that was cut off continues with the first stage that is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edaphos.engine.assess import Assessment, AssessSpec, assess
+from edaphos.engine.build import build_cube
+from edaphos.engine.cluster import ClusterSpec, connect
+from edaphos.engine.cube import Cube
+from edaphos.engine.declustering import decluster_weights
+from edaphos.engine.errors import InputError, did_you_mean
+from edaphos.engine.grid import Grid
+from edaphos.engine.map_store import create_map, inner_size
+from edaphos.engine.models.protocol import ModelSpec
+from edaphos.engine.plan import Plan, plan
+from edaphos.engine.produce import Production, produce
+from edaphos.engine.profile_schema import ProfileFile, QARules
+from edaphos.engine.profiles import Profiles, load_profiles
+from edaphos.engine.progress import QUIET, Reporter
+from edaphos.engine.run import GridSpec, Run, files_digest, versions
+from edaphos.engine.samples import Samples
+from edaphos.engine.sampling import check_covariates, draw_samples
+from edaphos.engine.store import write_atomically
+from distributed import Client
+
+from .config import load_toml, parse
+from .cube_schema import read_cube_spec
+from .metadata import map_attributes
+from .schema import ForestTable, ProfilesTable, Recipe
+
+RECIPE_COPY = "recipe.toml"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with everything it names found and opened.
+
+    Parameters
+    ----------
+    recipe, text, base
+        The recipe, its TOML, and the folder that its paths are relative to.
+    grid
+        The map's grid.
+    cluster
+        Where it computes.
+    """
+
+    recipe: Recipe
+    text: str
+    base: Path
+    grid: Grid
+    cluster: ClusterSpec
+
+    @property
+    def cube_path(self) -> Path:
+        """The cube's folder."""
+        return (self.base / self.recipe.cube.path).resolve()
+
+    @property
+    def model(self) -> ModelSpec:
+        """The model that makes the map."""
+        return model_spec(self.recipe)
+
+
+def load_job(
+    path: Path, *, cluster: str | None = None, workers: int | None = None, data: Path | None = None
+) -> Job:
+    """Read a recipe and find what it names; options of the command line win over the file.
+
+    Parameters
+    ----------
+    path
+        The recipe.
+    cluster, workers
+        Replace the recipe's ``[cluster]``.
+    data
+        Replaces the folder that the recipe's relative paths start from.
+    """
+    raw = load_toml(path)
+    recipe = parse(raw, Recipe, path)
+    table = recipe.cluster
+    spec = ClusterSpec(
+        cluster or table.kind,
+        table.workers if workers is None else workers,
+        table.tiles_at_once,
+    )
+    grid = build_grid(recipe, path)
+    inner_size(grid.tile_size)
+    base = (data or path.parent).resolve()
+    return Job(recipe, path.read_text(), base, grid, spec)
+
+
+def build_grid(recipe: Recipe, path: Path) -> Grid:
+    """Return the recipe's grid."""
+    table = recipe.grid
+    try:
+        if table.preset is not None:
+            return Grid.preset(table.preset, table.tile_size)
+        assert table.crs is not None and table.bounds is not None and table.resolution is not None
+        return Grid.from_bounds(
+            table.crs, table.bounds, table.resolution, table.tile_size, recipe.name
+        )
+    except InputError as error:
+        raise InputError(f"{path}: [grid]: {error}") from error
+
+
+def model_spec(recipe: Recipe, trees: int | None = None) -> ModelSpec:
+    """Return the model's kind and settings; `trees` replaces the number of a forest's trees."""
+    table = recipe.model
+    if not isinstance(table, ForestTable):
+        return ModelSpec(table.kind, table.settings)
+    settings = {
+        "covariates": table.covariates,
+        "trees": trees or table.trees,
+        "min_samples_leaf": table.min_samples_leaf,
+        "max_features": table.max_features,
+        "transform": table.transform,
+        "quantiles": recipe.map.quantiles,
+        "depths": recipe.map.depths,
+        "seed": recipe.seed,
+    }
+    return ModelSpec("forest", settings)
+
+
+# -- stages -------------------------------------------------------------------------------------
+
+
+def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
+    """Make the map of a recipe, or finish one that was begun; products are left to the caller.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    InputError
+        Something in the recipe, the profiles, the cube or the output folder cannot be used.
+    RunError
+        Tiles failed twice.
+    """
+    stages = Stages(reporter)
+    with connect(job.cluster, reporter) as client:
+        with stages.stage("cube", "Cube"):
+            cube = open_cube(job, client, reporter)
+        check_covariates(cube, job.grid, covariates_of(job))
+        with stages.stage("profiles", "Profiles"):
+            profiles = load(job, reporter)
+        run = Run.start(out, identity(job, cube), provenance(job, cube))
+        stages.attach(run)
+        keep_inputs(run, job, profiles)
+        with stages.stage("samples", "Samples"):
+            samples = sample(job, cube, profiles, run)
+        if job.recipe.assess.enabled:
+            with stages.stage("assess", "Cross-validation"):
+                assessment(job, run, samples, client, reporter)
+        with stages.stage("fit", "Fitting"):
+            fit(job, run, samples)
+        create_map(
+            run.path, job.grid, run.load_model().emits, run.years, map_attributes(job, cube, run)
+        )
+        with stages.stage("map", "Mapping"):
+            production = produce(run, client, reporter)
+        note_production(run, production, client)
+    return run
+
+
+class Stages:
+    """Times the stages and notes them in the run's manifest."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.seconds: dict[str, float] = {}
+        self._run: Run | None = None
+
+    def attach(self, run: Run) -> None:
+        """Note the stages in this run from now on, those before included."""
+        self._run = run
+
+    @contextmanager
+    def stage(self, name: str, label: str) -> Iterator[None]:
+        """Time the block as a stage."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 2)
+        self.reporter.say(f"{label}: {self.seconds[name]:.1f} s")
+        if self._run is not None:
+            held = self._run.manifest()["provenance"].get("stage_seconds", {})
+            longest = {k: max(v, held.get(k, 0.0)) for k, v in self.seconds.items()}
+            self._run.note(stage_seconds={**held, **longest})
+
+
+def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
+    """Open the recipe's cube, building it first where it is not there yet."""
+    from edaphos.engine.cube_layout import MANIFEST
+
+    if not (job.cube_path / MANIFEST).exists() and job.recipe.cube.spec is not None:
+        spec = read_cube_spec(job.base / job.recipe.cube.spec)
+        build_cube(spec, job.cube_path, client=client, reporter=reporter)
+    return Cube.open(job.cube_path)
+
+
+def covariates_of(job: Job) -> tuple[str, ...]:
+    """Return the cube variables that the model reads."""
+    return tuple(job.model.build().reads.variables)
+
+
+def profile_files(table: ProfilesTable, base: Path) -> list[ProfileFile]:
+    """Return the profile files with paths made absolute."""
+    return [
+        ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files
+    ]
+
+
+def qa_rules(table: ProfilesTable) -> QARules:
+    """Return the rules of quality assurance, defaults changed by the recipe."""
+    known = QARules.__dataclass_fields__
+    for name in table.qa:
+        if name not in known:
+            raise InputError(f"profiles.qa.{name}: unknown rule; {did_you_mean(name, known)}")
+    return replace(QARules(), **table.qa)
+
+
+def load(job: Job, reporter: Reporter = QUIET) -> Profiles:
+    """Read and check the recipe's profiles."""
+    table = job.recipe.profiles
+    return load_profiles(profile_files(table, job.base), qa_rules(table), reporter)
+
+
+def identity(job: Job, cube: Cube) -> dict[str, Any]:
+    """Return everything that decides the bytes of the map."""
+    recipe = job.recipe.model_dump(mode="json", exclude={"cluster", "products", "cube"})
+    paths = [job.base / file.path for file in job.recipe.profiles.files]
+    return {
+        "recipe": recipe,
+        "grid": asdict(GridSpec.of(job.grid)),
+        "years": [job.recipe.map.year],
+        "model": {"kind": job.model.kind},
+        "cube": {"digest": cube.manifest.digest},
+        "profiles": {"sha256": files_digest([p for p in paths if p.is_file()])},
+        "versions": versions(),
+    }
+
+
+def provenance(job: Job, cube: Cube) -> dict[str, Any]:
+    """Return what is worth knowing of a run and does not decide its bytes."""
+    return {
+        "cube": str(cube.path),
+        "cluster": {"kind": job.cluster.kind, "workers": job.cluster.processes},
+        "products": job.recipe.products.model_dump(),
+    }
+
+
+def keep_inputs(run: Run, job: Job, profiles: Profiles) -> None:
+    """Store the recipe, the QA report and the rejected rows in the run folder."""
+    write_atomically(run.path / RECIPE_COPY, job.text)
+    write_atomically(run.path / "profiles_qa.json", json.dumps(profiles.report.to_json(), indent=1))
+    write_atomically(run.path / "profiles_rejected.csv", profiles.rejected.to_csv(index=False))
+    write_atomically(run.path / "profiles_locations.csv", _locations(profiles))
+
+
+def _locations(profiles: Profiles) -> str:
+    columns = ["source", "lon", "lat"]
+    return str(profiles.table[columns].drop_duplicates().to_csv(index=False))
+
+
+def sample(job: Job, cube: Cube, profiles: Profiles, run: Run) -> Samples:
+    """Join the profiles with the cube; the counts are noted in the run."""
+    table, deg = profiles.table, job.recipe.profiles.decluster_deg
+    weight = None
+    if deg is not None:
+        weight = decluster_weights(table["lon"].to_numpy(), table["lat"].to_numpy(), deg)
+    zones = ("koeppen",) if "koeppen" in cube.manifest.variables else ()
+    samples, counts = draw_samples(
+        table, cube, job.grid, covariates_of(job), weight=weight, also=zones
+    )
+    run.note(samples=asdict(counts))
+    return samples
+
+
+def assessment(
+    job: Job, run: Run, samples: Samples, client: Client | None, reporter: Reporter
+) -> Assessment:
+    """Cross-validate, or read the result of an earlier call."""
+    folder = run.path / "assessment"
+    if folder.exists():
+        return Assessment.load(folder)
+    table = job.recipe.assess
+    spec = AssessSpec(
+        folds=table.folds,
+        block_deg=table.block_deg,
+        splits=table.splits,
+        bootstrap=table.bootstrap,
+        seed=job.recipe.seed,
+    )
+    found = assess(samples, model_spec(job.recipe, table.trees), spec, client=client, reporter=reporter)
+    with whole_folder(folder) as partial:
+        found.save(partial)
+    return found
+
+
+def fit(job: Job, run: Run, samples: Samples) -> None:
+    """Fit the model on all samples and save it, unless it is there."""
+    if run.model_folder.exists():
+        return
+    settings: Mapping[str, Any] = job.model.settings
+    if job.model.kind == "forest":
+        settings = {**settings, "threads": job.cluster.processes}
+    model = ModelSpec(job.model.kind, settings).build().fit(samples)
+    with whole_folder(run.model_folder) as partial:
+        model.save(partial)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Fill a folder beside `folder` and give it that name only when it is complete."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    partial.rename(folder)
+
+
+def note_production(run: Run, production: Production, client: Client) -> None:
+    """Note how the mapping went, unless this call only found everything done."""
+    if production.tiles:
+        run.note(production={**asdict(production), "workers": len(client.nthreads())})
+
+
+def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
+    """Work out what a recipe will take, timing a tile with a model fitted to a part of the rows."""
+    cube = open_cube(job, None, reporter)
+    check_covariates(cube, job.grid, covariates_of(job))
+    profiles = load(job, reporter)
+    samples, _ = draw_samples(profiles.table, cube, job.grid, covariates_of(job))
+    model = job.model.build().fit(samples)
+    return plan(cube, job.grid, model, (job.recipe.map.year,), job.cluster)

@@ -1,0 +1,185 @@
+"""The schema of a recipe: every key, its bounds, its default, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from edaphos.engine.grid import PRESETS
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from .config import Table
+
+GLOBALSOILMAP = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100), (100, 200))
+DepthPair = tuple[Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(gt=0, le=1000)]]
+
+
+class GridTable(Table):
+    """Where the map lies and how it is cut."""
+
+    preset: str | None = Field(None, description=f"a named grid: {', '.join(PRESETS)}")
+    crs: str | None = Field(None, description='CRS of a grid of your own, such as "EPSG:4326"')
+    bounds: tuple[float, float, float, float] | None = Field(
+        None, description="west, south, east, north in units of the CRS"
+    )
+    resolution: float | None = Field(None, gt=0, description="cell size in units of the CRS")
+    tile_size: int = Field(
+        512,
+        ge=16,
+        le=8192,
+        description="cells along a tile's side: a multiple of 256, or of 16 below",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> GridTable:
+        own = (self.crs, self.bounds, self.resolution)
+        if self.preset is None and any(value is None for value in own):
+            raise ValueError("give either preset, or all of crs, bounds and resolution")
+        if self.preset is not None and any(value is not None for value in own):
+            raise ValueError("give either preset, or crs, bounds and resolution, not both")
+        return self
+
+
+class CubeTable(Table):
+    """The covariates."""
+
+    path: str = Field(description="folder of the cube, beside the recipe unless absolute")
+    spec: str | None = Field(
+        None, description="cube TOML to build it from where the folder does not exist yet"
+    )
+
+
+class ProfileFileTable(Table):
+    """A file of soil layers."""
+
+    path: str = Field(description="CSV, TSV, GeoPackage or Parquet; a folder for WoSIS 2023")
+    format: Literal["auto", "csv", "wosis2023", "wosis", "gpkg", "parquet"] = Field(
+        "auto", description="told by the file's name and columns if auto"
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="our column names to the file's, where they differ"
+    )
+    units: dict[str, str] = Field(
+        default_factory=dict, description='units of columns, such as { soc = "g/kg" }'
+    )
+    source: str | None = Field(None, description="name of the source, if no column holds it")
+    layer: str | None = Field(None, description="layer of a GeoPackage")
+    assume_units: bool = Field(False, description="trust the declared units against the values")
+    licence: str = Field("", description="licence of the data, carried into every product")
+    citation: str = Field("", description="how to cite the data")
+
+
+class ProfilesTable(Table):
+    """The soil profiles and the rules they are checked by."""
+
+    files: tuple[ProfileFileTable, ...] = Field(
+        min_length=1, description="files; where profiles repeat, earlier sources win"
+    )
+    qa: dict[str, Any] = Field(
+        default_factory=dict, description="rules of quality assurance that differ from the defaults"
+    )
+    decluster_deg: float | None = Field(
+        None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
+    )
+
+
+class ForestTable(Table):
+    """Random forest on covariates and depth."""
+
+    kind: Literal["forest"] = Field("forest", description="random forest")
+    covariates: tuple[str, ...] = Field(min_length=1, description="cube variables to learn from")
+    trees: int = Field(200, ge=1, le=5000, description="trees")
+    min_samples_leaf: int = Field(5, ge=1, description="rows in a leaf at least")
+    max_features: float | Literal["sqrt"] = Field(
+        "sqrt", description="features tried at each split: a share, or sqrt"
+    )
+    transform: Literal["log1p", "none"] = Field(
+        "log1p", description="scale on which trees are grown; predictions are on the original one"
+    )
+
+
+class CustomModelTable(Table):
+    """A model of your own."""
+
+    kind: str = Field(pattern=r"^[\w.]+:\w+$", description='its class, as "package.module:Class"')
+    settings: dict[str, Any] = Field(default_factory=dict, description="its keyword arguments")
+
+
+def _model_tag(value: Any) -> str:
+    kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
+    return "<custom>" if ":" in str(kind) else "<forest>"
+
+
+ModelTable = Annotated[
+    Annotated[ForestTable, Tag("<forest>")] | Annotated[CustomModelTable, Tag("<custom>")],
+    Discriminator(_model_tag),
+]
+
+
+class MapTable(Table):
+    """What is mapped."""
+
+    depths: tuple[DepthPair, ...] = Field(
+        GLOBALSOILMAP, min_length=1, description="intervals in cm, from the top down"
+    )
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.05, 0.5, 0.95), description="levels mapped beside the mean"
+    )
+    year: int = Field(2020, ge=1000, le=3000, description="year that the map is labelled with")
+
+    @field_validator("depths")
+    @classmethod
+    def _ordered(cls, depths: tuple[DepthPair, ...]) -> tuple[DepthPair, ...]:
+        for top, bottom in depths:
+            if top >= bottom:
+                raise ValueError(f"depth interval {top}-{bottom} cm has its top below its bottom")
+        return depths
+
+
+class AssessTable(Table):
+    """How the map is judged."""
+
+    enabled: bool = Field(True, description="cross-validate before mapping")
+    folds: int = Field(5, ge=2, le=20, description="folds of each split")
+    block_deg: float = Field(5.0, gt=0, le=45, description="side of spatial blocks, degrees")
+    splits: tuple[Literal["block", "profile", "random"], ...] = Field(
+        ("block", "profile", "random"), description="splits shown side by side"
+    )
+    bootstrap: int = Field(1000, ge=10, le=100_000, description="replicates over blocks")
+    trees: int | None = Field(None, ge=1, description="trees in cross-validation, if not as mapped")
+
+
+class ClusterTable(Table):
+    """Where it computes."""
+
+    kind: str = Field("local", description='"local", or a scheduler such as tcp://host:8786')
+    workers: int = Field(0, ge=0, le=1024, description="local worker processes; 0: one a core")
+    tiles_at_once: int = Field(
+        2, ge=1, le=8, description="tiles a worker holds: one computes, others read and write"
+    )
+
+
+class ProductsTable(Table):
+    """What is made from the map."""
+
+    cog: bool = Field(
+        True, description="a GeoTIFF for each depth and statistic, and a STAC catalogue"
+    )
+    report: bool = Field(True, description="one HTML file with maps, validation and sources")
+
+
+class Recipe(Table):
+    """A map to make."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="short name, for folders")
+    title: str = Field(description="shown on the report and in metadata")
+    banner: str = Field("", description="written on every picture, such as a warning")
+    licence: str = Field("", description="licence of the map you make")
+    seed: int = Field(0, ge=0, description="of everything random")
+    grid: GridTable = Field(description="where the map lies")
+    cube: CubeTable = Field(description="the covariates")
+    profiles: ProfilesTable = Field(description="the soil profiles")
+    model: ModelTable = Field(description="what learns")
+    map: MapTable = Field(MapTable(), description="what is mapped")
+    assess: AssessTable = Field(AssessTable(), description="how it is judged")
+    cluster: ClusterTable = Field(ClusterTable(), description="where it computes")
+    products: ProductsTable = Field(ProductsTable(), description="what is made from it")
