@@ -30,7 +30,9 @@ def open_map(run: str | Path) -> xr.Dataset:
     path = Path(run)
     if not (path / MAP).exists():
         raise InputError(f"{path}: there is no {MAP} in this run yet; make it with `edaphos run`")
-    dataset = xr.open_zarr(path / MAP, consolidated=False, chunks={}, decode_coords="all", mask_and_scale=True)
+    dataset = xr.open_zarr(
+        path / MAP, consolidated=False, chunks={}, decode_coords="all", mask_and_scale=True
+    )
     raw = xr.open_zarr(path / MAP, consolidated=False, chunks={}, mask_and_scale=False)
     dataset["status"] = raw["status"].assign_coords(dataset["status"].coords)
     dataset.attrs["complete"] = is_complete(Run.open(path))

@@ -79,7 +79,9 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], cluster: ClusterSpec) -> Plan:
+def plan(
+    cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], cluster: ClusterSpec
+) -> Plan:
     """Work out what mapping will take; a fitted model is also timed on the fullest of nine tiles.
 
     Raises
@@ -89,7 +91,9 @@ def plan(cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], cluster: 
     """
     counts = soil_counts(cube, grid)
     reads, emits = model.reads, model.emits
-    full = grid.tile(*np.unravel_index(int(np.argmax(counts)), counts.shape)) if counts.any() else None
+    full = (
+        grid.tile(*np.unravel_index(int(np.argmax(counts)), counts.shape)) if counts.any() else None
+    )
     cells = int(counts.sum())
     tiles = int((counts > 0).sum())
     per_cell = sum(_bytes_per_cell(cube, name, len(years)) for name in reads.variables)
@@ -124,7 +128,9 @@ def peak_memory(
     The libraries, the model, and for each tile at once: source windows and inputs while reading,
     the outputs in float32 and as packed shards while writing.
     """
-    window = grid.window(0, 0, min(grid.tile_size, grid.shape[0]), min(grid.tile_size, grid.shape[1]))
+    window = grid.window(
+        0, 0, min(grid.tile_size, grid.shape[0]), min(grid.tile_size, grid.shape[1])
+    )
     reads, emits = model.reads, model.emits
     size = grid.tile_size**2
     reading = cube.nbytes_for(window, reads.variables, years, reads.halo) + 24 * size

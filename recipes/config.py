@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from edaphos.engine.errors import InputError, did_you_mean
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edaphos.engine.errors import InputError, did_you_mean
 
 
 class Table(BaseModel):

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from distributed import Client
+
 from edaphos.engine.assess import Assessment, AssessSpec, assess
 from edaphos.engine.build import build_cube
 from edaphos.engine.cluster import ClusterSpec, connect
@@ -33,7 +35,6 @@ from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import check_covariates, draw_samples
 from edaphos.engine.store import write_atomically
-from distributed import Client
 
 from .config import load_toml, parse
 from .cube_schema import read_cube_spec
@@ -75,7 +76,7 @@ class Job:
 
 
 def load_job(
-    path: Path, *, cluster: str | None = None, workers: int | None = None, data: Path | None = None
+    path: Path, *, cluster: str | None = None, workers: int | None = None, base: Path | None = None
 ) -> Job:
     """Read a recipe and find what it names; options of the command line win over the file.
 
@@ -85,7 +86,7 @@ def load_job(
         The recipe.
     cluster, workers
         Replace the recipe's ``[cluster]``.
-    data
+    base
         Replaces the folder that the recipe's relative paths start from.
     """
     raw = load_toml(path)
@@ -98,8 +99,7 @@ def load_job(
     )
     grid = build_grid(recipe, path)
     inner_size(grid.tile_size)
-    base = (data or path.parent).resolve()
-    return Job(recipe, path.read_text(), base, grid, spec)
+    return Job(recipe, path.read_text(), (base or path.parent).resolve(), grid, spec)
 
 
 def build_grid(recipe: Recipe, path: Path) -> Grid:
@@ -108,7 +108,10 @@ def build_grid(recipe: Recipe, path: Path) -> Grid:
     try:
         if table.preset is not None:
             return Grid.preset(table.preset, table.tile_size)
-        assert table.crs is not None and table.bounds is not None and table.resolution is not None
+        # the schema lets none of these be missing without a preset
+        assert table.crs is not None
+        assert table.bounds is not None
+        assert table.resolution is not None
         return Grid.from_bounds(
             table.crs, table.bounds, table.resolution, table.tile_size, recipe.name
         )
@@ -220,9 +223,7 @@ def covariates_of(job: Job) -> tuple[str, ...]:
 
 def profile_files(table: ProfilesTable, base: Path) -> list[ProfileFile]:
     """Return the profile files with paths made absolute."""
-    return [
-        ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files
-    ]
+    return [ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files]
 
 
 def qa_rules(table: ProfilesTable) -> QARules:
@@ -306,7 +307,9 @@ def assessment(
         bootstrap=table.bootstrap,
         seed=job.recipe.seed,
     )
-    found = assess(samples, model_spec(job.recipe, table.trees), spec, client=client, reporter=reporter)
+    found = assess(
+        samples, model_spec(job.recipe, table.trees), spec, client=client, reporter=reporter
+    )
     with whole_folder(folder) as partial:
         found.save(partial)
     return found

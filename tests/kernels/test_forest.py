@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
-
 from edaphos.engine.models.forest_arrays import load_arrays, pack, save_arrays
 from edaphos.kernels.forest import leaves, predict
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
 
 QUANTILES = np.array([0.05, 0.5, 0.95])
 
@@ -75,7 +74,8 @@ def test_quantiles_equal_numpy_on_the_pooled_leaf_targets() -> None:
 def test_float32_extremes_take_the_same_branches() -> None:
     rng = np.random.default_rng(3)
     x = rng.choice(
-        np.array([-3.4e38, -1e-45, 0.0, 1e-45, 1.0, np.nextafter(1, 2), 3.4e38], np.float32), (300, 3)
+        np.array([-3.4e38, -1e-45, 0.0, 1e-45, 1.0, np.nextafter(1, 2), 3.4e38], np.float32),
+        (300, 3),
     ).astype(np.float32)
     y = rng.normal(size=300)
     model = RandomForestRegressor(20, random_state=0).fit(x, y)

@@ -1,0 +1,278 @@
+"""The command line. Heavy imports stay inside the commands, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edaphos.engine.errors import EdaphosError
+from edaphos.engine.progress import Reporter
+
+app = typer.Typer(
+    name="edaphos",
+    help="Wall-to-wall maps of soil organic carbon, per depth and year, from 1 km to 250 m.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+cube_app = typer.Typer(no_args_is_help=True, help="Build and check covariate cubes.")
+profiles_app = typer.Typer(no_args_is_help=True, help="Read and check soil profiles.")
+recipe_app = typer.Typer(no_args_is_help=True, help="List recipes and begin your own.")
+map_app = typer.Typer(no_args_is_help=True, help="Check a finished map.")
+app.add_typer(cube_app, name="cube")
+app.add_typer(profiles_app, name="profiles")
+app.add_typer(recipe_app, name="recipe")
+app.add_typer(map_app, name="map")
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output folder.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes.")]
+Cluster = Annotated[
+    str | None, typer.Option(help='"local", or a Dask scheduler such as tcp://host:8786.')
+]
+Base = Annotated[
+    Path | None,
+    typer.Option("--base", help="Folder that the recipe's relative paths start from."),
+]
+RecipePath = Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn our errors into one clear message and exit 2 (bad input) or 1 (failed run)."""
+    try:
+        yield
+    except EdaphosError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is finished is kept, run the same command to continue", err=True)
+        raise typer.Exit(130) from None
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+@app.command(epilog="Example: edaphos demo --out my-demo")
+def demo(
+    out: Out = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    degrees: Annotated[
+        float, typer.Option(help="Cell size: 0.25, or 0.5 or 1 to be quicker.")
+    ] = 0.25,
+) -> None:
+    """Map a virtual soil on the real Earth, and judge the map against the known truth.
+
+    Needs no data of yours: land, climate, relief and Koeppen classes come with the demo packages.
+    """
+    with _errors():
+        from .demo import run_demo
+
+        report = run_demo(out or Path("runs/demo"), degrees, workers, Reporter(quiet=quiet))
+        typer.echo(f"report: {report}")
+
+
+@app.command(epilog="Example: edaphos run world.toml --out runs/world --workers 2")
+def run(
+    recipe: RecipePath,
+    out: Out = None,
+    base: Base = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make the map of a recipe, or continue one that was cut off."""
+    with _errors():
+        from .finish import finish
+        from .pipeline import load_job, run_job
+
+        reporter = Reporter(quiet=quiet or as_json)
+        job = load_job(_recipe_path(recipe), cluster=cluster, workers=workers, base=base)
+        made = run_job(job, out or Path("runs") / job.recipe.name, reporter)
+        report = finish(made, reporter)
+        if as_json:
+            _print_json({"run": str(made.path), "report": str(report) if report else None})
+        else:
+            typer.echo(f"map: {made.path}\nreport: {report or 'not asked for'}")
+
+
+@app.command(epilog="Example: edaphos plan world.toml --workers 16")
+def plan(
+    recipe: RecipePath,
+    base: Base = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a recipe will take (tiles, bytes, memory, time), before anything runs.
+
+    The cube is built if it is missing; a tile is timed with a model fitted for the purpose.
+    """
+    with _errors():
+        from .pipeline import load_job, plan_job
+
+        job = load_job(_recipe_path(recipe), workers=workers, base=base)
+        found = plan_job(job, Reporter(quiet=quiet or as_json))
+        _print_json(found.to_dict()) if as_json else typer.echo(found.to_text())
+
+
+@app.command(epilog="Example: edaphos report runs/world")
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")], quiet: Quiet = False
+) -> None:
+    """Write a run's report (and products) again, from what the run folder holds."""
+    with _errors():
+        from edaphos.engine.run import Run
+
+        from .finish import write_run_report
+
+        typer.echo(f"report: {write_run_report(Run.open(run), Reporter(quiet=quiet))}")
+
+
+@cube_app.command("build", epilog="Example: edaphos cube build world_cube.toml --out world.zarr")
+def cube_build(
+    spec: Annotated[Path, typer.Argument(help="A cube TOML, or the name of a built-in one.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the cube.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that the TOML's relative files start from.")
+    ] = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Build a covariate cube from the rasters named in a TOML; continues if it was interrupted."""
+    with _errors():
+        from edaphos.engine.build import build_cube
+        from edaphos.engine.cluster import ClusterSpec, connect
+
+        from .cube_schema import read_cube_spec
+
+        reporter = Reporter(quiet=quiet)
+        wanted = read_cube_spec(_recipe_path(spec), data)
+        with connect(ClusterSpec(workers=workers or 0), reporter) as client:
+            manifest = build_cube(wanted, out, client=client, reporter=reporter)
+        typer.echo(f"{out}: {len(manifest.variables)} variables in {len(manifest.stacks)} stacks")
+
+
+@cube_app.command("verify", epilog="Example: edaphos cube verify world.zarr")
+def cube_verify(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) -> None:
+    """Recompute the checksum of every object of a cube."""
+    with _errors():
+        from edaphos.engine.cube import Cube
+
+        _tell_problems(Cube.open(cube).verify(), f"{cube}: every object matches its checksum")
+
+
+@cube_app.command("show", epilog="Example: edaphos cube show world.zarr")
+def cube_show(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) -> None:
+    """List a cube's variables with units, native resolution, gaps and licence."""
+    with _errors():
+        from edaphos.engine.cube import Cube
+
+        from .metadata import variable_resolution
+
+        opened = Cube.open(cube)
+        for name, v in sorted(opened.manifest.variables.items()):
+            size = variable_resolution(opened, name)
+            gap = ", seasonal gaps" if v.seasonal_gap else ""
+            filled = f", {v.filled_cells:,} cells filled" if v.filled_cells else ""
+            typer.echo(f"{name:24} {v.kind:6} {v.time:8} {v.units:10} {size}{gap}{filled}")
+
+
+@profiles_app.command("check", epilog="Example: edaphos profiles check profiles.csv")
+def profiles_check(
+    file: Annotated[Path, typer.Argument(help="CSV, GeoPackage, Parquet, or a WoSIS folder.")],
+    column: Annotated[
+        list[str] | None, typer.Option(help="ours=theirs, such as top_cm=upper_depth; repeatable.")
+    ] = None,
+    unit: Annotated[
+        list[str] | None, typer.Option(help="quantity=unit, such as soc=%; repeatable.")
+    ] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(help="Write rejected rows with their reason to this CSV.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check soil profiles: what is dropped or flagged, how many, and why."""
+    with _errors():
+        from edaphos.engine.profile_schema import ProfileFile, QARules
+        from edaphos.engine.profiles import check_profiles
+
+        described = ProfileFile(path=file, columns=_pairs(column), units=_pairs(unit))
+        checked = check_profiles([described], QARules())
+        if rejected is not None:
+            checked.rejected.to_csv(rejected, index=False)
+        _print_json(checked.report.to_json()) if as_json else typer.echo(checked.report.to_text())
+
+
+@map_app.command("verify", epilog="Example: edaphos map verify runs/world")
+def map_verify(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Recompute the checksum of every object of a map against the run's ledger."""
+    with _errors():
+        from edaphos.engine.produce import verify_map
+        from edaphos.engine.run import Run
+
+        _tell_problems(verify_map(Run.open(run)), f"{run}: every object matches its checksum")
+
+
+@recipe_app.command("list", epilog="Example: edaphos recipe list")
+def recipe_list() -> None:
+    """List the built-in recipes."""
+    from .templates import builtin_recipes
+
+    for name, title in builtin_recipes().items():
+        typer.echo(f"{name:12} {title}")
+
+
+@recipe_app.command("new", epilog="Example: edaphos recipe new world > my.toml")
+def recipe_new(
+    name: Annotated[str, typer.Argument(help="A built-in recipe to begin from.")],
+) -> None:
+    """Print a commented recipe to begin from: every setting, what it means, and its default."""
+    with _errors():
+        from .templates import commented
+
+        typer.echo(commented(name), nl=False)
+
+
+def _recipe_path(path: Path) -> Path:
+    """Return the file, or the built-in one of that name."""
+    if path.exists() or path.suffix:
+        return path
+    from .templates import builtin_path
+
+    return builtin_path(str(path))
+
+
+def _pairs(options: list[str] | None) -> dict[str, str]:
+    from edaphos.engine.errors import InputError
+
+    pairs = {}
+    for option in options or []:
+        ours, sign, theirs = option.partition("=")
+        if not sign:
+            raise InputError(f'"{option}": expected ours=theirs, such as top_cm=upper_depth')
+        pairs[ours.strip()] = theirs.strip()
+    return pairs
+
+
+def _tell_problems(problems: list[str], fine: str) -> None:
+    from edaphos.engine.errors import RunError
+
+    if problems:
+        raise RunError("\n".join(problems))
+    typer.echo(fine)
+
+
+def main() -> None:
+    """Entry point of the ``edaphos`` command."""
+    app()
