@@ -110,7 +110,7 @@ def make_split(
     if folds < 2:
         raise InputError(f"cross-validation needs at least 2 folds, found {folds}")
     locations = location_codes(samples)
-    blocks = _blocks_of_locations(samples, locations, block_deg)
+    blocks = location_blocks(samples, block_deg)
     fold_names = tuple(str(fold) for fold in range(folds))
     rng = np.random.default_rng(np.random.SeedSequence([seed, SPLIT_KINDS.index(kind)]))
     if kind == "random":
@@ -164,9 +164,12 @@ def block_ids(lon: NDArray[np.float64], lat: NDArray[np.float64], degrees: float
     return np.asarray(band * math.ceil(360 / degrees) + np.minimum(column, in_band[band] - 1))
 
 
-def _blocks_of_locations(samples: Samples, locations: Codes, degrees: float) -> Codes:
-    """Give each location the block of its south-westernmost row, so that no block edge cuts one."""
-    table = samples.table
+def location_blocks(samples: Samples, degrees: float) -> Codes:
+    """Return the spatial block of each row, that of its location's south-westernmost row.
+
+    So no block edge cuts a location in two; see :func:`block_ids`.
+    """
+    table, locations = samples.table, location_codes(samples)
     lon, lat = table["lon"].to_numpy(np.float64), table["lat"].to_numpy(np.float64)
     order = np.lexsort((lon, lat, locations))
     _, first = np.unique(locations[order], return_index=True)

@@ -152,6 +152,13 @@ def metrics_from_sums(sums: Floats) -> dict[str, Floats]:
         }
 
 
+def means_from_sums(sums: Floats) -> tuple[Floats, Floats]:
+    """Return the mean of the observations and of the predictions from sums ``(..., SUMS)``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = sums[..., _C] / sums[..., _W]
+        return centre + sums[..., _O] / sums[..., _W], centre + sums[..., _P] / sums[..., _W]
+
+
 def metrics(
     obs: ArrayLike,
     pred: ArrayLike,

@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import zone_area
 from edaphos.engine.samples import Samples
 from edaphos.engine.splits import SPLIT_KINDS, block_ids, make_split, split_table
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def make_samples(profiles: int = 300, seed: int = 1) -> Samples:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edaphos.kernels import climate
-from edaphos.kernels.climate import KOEPPEN_GROUPS, KOEPPEN_NAMES, KOEPPEN_NAMES_32, koeppen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from edaphos.kernels import climate
+from edaphos.kernels.climate import KOEPPEN_GROUPS, KOEPPEN_NAMES, KOEPPEN_NAMES_32, koeppen
 
 # Place: class, monthly mean temperature (°C), monthly precipitation (mm), January first.
 PLACES: dict[str, tuple[str, list[float], list[float]]] = {

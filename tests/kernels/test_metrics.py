@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edaphos.kernels.metrics import METRICS, metric_terms, metrics, metrics_from_sums, sum_by
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 from sklearn import metrics as sk
+
+from edaphos.kernels.metrics import (
+    METRICS,
+    means_from_sums,
+    metric_terms,
+    metrics,
+    metrics_from_sums,
+    sum_by,
+)
 
 RNG = np.random.default_rng(11)
 OBS = RNG.lognormal(2.3, 0.9, 400)
@@ -125,6 +133,8 @@ def test_sums_of_groups_give_each_group_and_the_whole():
             assert by_group[name][group] == pytest.approx(alone[name]), name
     whole = metrics_from_sums(sums.sum(axis=0))
     kept = codes >= 0
+    means = means_from_sums(sums.sum(axis=0))
+    assert means == pytest.approx((OBS[kept].mean(), PRED[kept].mean()))
     assert float(whole["KGE"]) == pytest.approx(metrics(OBS[kept], PRED[kept])["KGE"])
 
 
