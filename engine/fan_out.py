@@ -1,0 +1,63 @@
+"""Doing one thing to many items, here or on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from .progress import QUIET, Reporter
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def fan_out(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    client: Any = None,
+    reporter: Reporter = QUIET,
+    label: str = "",
+) -> list[R]:
+    """Return ``[function(item) for item in items]``, on a ``distributed.Client`` if one is given.
+
+    A bounded number of tasks is in flight. The first error stops the rest and is raised.
+    """
+    with reporter.task(label, len(items)) as progress:
+        if client is None:
+            results = []
+            for item in items:
+                results.append(function(item))
+                progress.advance()
+            return results
+        return _on_cluster(function, items, client, progress)
+
+
+def _on_cluster(
+    function: Callable[[T], R], items: Sequence[T], client: Any, progress: Any
+) -> list[R]:
+    from distributed import as_completed
+
+    limit = 2 * max(1, sum(client.nthreads().values())) + 2
+    places: dict[Any, int] = {}
+    results: dict[int, R] = {}
+    waiting = iter(enumerate(items))
+    running = as_completed()
+
+    def submit() -> None:
+        for place, item in waiting:
+            future = client.submit(function, item, pure=False)
+            places[future] = place
+            running.add(future)
+            return
+
+    for _ in range(limit):
+        submit()
+    try:
+        for future in running:
+            results[places.pop(future)] = future.result()
+            progress.advance()
+            submit()
+    except BaseException:
+        client.cancel(list(places))
+        raise
+    return [results[place] for place in range(len(items))]
