@@ -116,10 +116,12 @@ def make_split(
     if kind == "random":
         assigned = _random_rows(samples, folds, rng)
     elif kind == "source":
-        names, assigned = np.unique(samples.table["source"].astype(str), return_inverse=True)
-        if len(names) < 2:
-            raise InputError(f'a split by source needs two sources or more, found "{names[0]}"')
-        fold_names = tuple(str(source) for source in names)
+        assigned = ranks(samples.table["source"])
+        fold_names = tuple(sorted(samples.table["source"].astype(str).unique()))
+        if len(fold_names) < 2:
+            raise InputError(
+                f'a split by source needs two sources or more, found "{fold_names[0]}"'
+            )
     else:
         groups = locations if kind == "profile" else np.unique(blocks, return_inverse=True)[1]
         assigned = _assign_groups(groups, folds, rng, kind, block_deg)
@@ -136,7 +138,24 @@ def make_split(
 def location_codes(samples: Samples) -> Codes:
     """Return a number for the location of each row: of its ``location_id``, else ``profile_id``."""
     column = "location_id" if "location_id" in samples.table else "profile_id"
-    return np.unique(samples.table[column].astype(str), return_inverse=True)[1].astype(np.int64)
+    return ranks(samples.table[column])
+
+
+def ranks(names: pd.Series) -> Codes:
+    """Return the rank of each name among the sorted distinct names, shape ``(n,)``.
+
+    Raises
+    ------
+    InputError
+        If a name is missing.
+    """
+    missing = int(names.isna().sum())
+    if missing:
+        raise InputError(
+            f'column "{names.name}": expected a name in every row of the samples, '
+            f"found {missing} of {len(names)} without; fill them in or leave these rows out"
+        )
+    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 def block_ids(lon: NDArray[np.float64], lat: NDArray[np.float64], degrees: float) -> Codes:
@@ -194,7 +213,7 @@ def _random_rows(samples: Samples, folds: int, rng: np.random.Generator) -> Code
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(np.float64)
-    return np.unique(column.astype(str), return_inverse=True)[1].astype(np.float64)
+    return ranks(column).astype(np.float64)
 
 
 def _assign_groups(

@@ -143,6 +143,14 @@ def test_one_source_cannot_be_left_out():
         make_split(one, "source")
 
 
+@pytest.mark.parametrize("column", ["profile_id", "source"])
+def test_a_missing_name_is_named(column):
+    table = SAMPLES.table.copy()
+    table.loc[[3, 4], column] = None
+    with pytest.raises(InputError, match=f'"{column}".*2 of {len(table)} without'):
+        make_split(Samples(table, ()), "random")
+
+
 def test_coordinates_are_needed():
     with pytest.raises(InputError, match="longitude and a latitude"):
         block_ids(np.array([np.nan]), np.array([1.0]), 5)
