@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import rioxarray  # noqa: F401 - gives the dataset its ``.rio`` accessor
 import xarray as xr
 
 from .errors import InputError

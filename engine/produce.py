@@ -16,12 +16,12 @@ from distributed import Client, Future, as_completed
 from numpy.typing import NDArray
 
 from .errors import RunError
-from .land import batches, index_tiles, load_index, save_index
+from .land import LAND_INDEX, batches, index_tiles, load_index, save_index
 from .ledger import Ledger, Record
 from .map_store import MAP
 from .progress import QUIET, Reporter
 from .run import Run
-from .store import list_objects, remove_partial
+from .store import checksum, list_objects, remove_partial
 from .tiles import RunContext, produce_tile
 
 #: Attempts before a tile is set aside.
@@ -95,7 +95,7 @@ def produce(run: Run, client: Client, reporter: Reporter = QUIET) -> Production:
     ledger = Ledger(run.path)
     ledger.forget_failures()
     remove_partial(run.path / MAP)
-    forget_damaged(run)
+    clear_unfinished(run)
     counts = index_land(run, client, reporter)
     finished = ledger.finished()
     todo = [
@@ -174,33 +174,35 @@ def index_land(run: Run, client: Client, reporter: Reporter = QUIET) -> NDArray[
     return counts
 
 
-def forget_damaged(run: Run) -> list[str]:
-    """Forget tiles whose objects are gone or of another size, so that they are made again."""
-    held = list_objects(run.path / MAP)
+def clear_unfinished(run: Run) -> list[str]:
+    """Make the map hold what the ledger vouches for, and nothing else.
+
+    A tile whose objects are gone or of another size is forgotten, and objects that no record
+    names are deleted (a cut-off task's, or a forgotten tile's): writing part of a shard would
+    read what is there first. Returns the names of forgotten tiles.
+    """
+    folder = run.path / MAP
+    held = list_objects(folder)
     ledger = Ledger(run.path)
-    damaged = [
-        record.tile
-        for record in ledger.records()
-        if any(held.get(o.key) != o.size for o in record.objects)
-    ]
-    for tile in damaged:
-        ledger.forget(tile)
-    if damaged and any(tile_cells(run, tile) == 0 for tile in damaged):
-        (run.path / "land_index.npy").unlink(missing_ok=True)  # rewrites landless tiles
-    return damaged
-
-
-def tile_cells(run: Run, tile: str) -> int:
-    """Return the soil cells of a tile by name, 0 where the index is missing."""
-    counts = load_index(run.path)
-    row, col = (int(part) for part in tile.split("-"))
-    return 0 if counts is None else int(counts[row, col])
+    forgotten: list[str] = []
+    vouched: set[str] = set()
+    for record in ledger.records():
+        if any(held.get(o.key) != o.size for o in record.objects):
+            ledger.forget(record.tile)
+            forgotten.append(record.tile)
+            if record.outcome == "empty":  # these are written while the land index is made
+                (run.path / LAND_INDEX).unlink(missing_ok=True)
+        else:
+            vouched.update(o.key for o in record.objects)
+    data = {*(o.name for o in run.load_model().emits.outputs), "status"}
+    for key in held:
+        if key.split("/")[0] in data and "/c/" in key and key not in vouched:
+            (folder / key).unlink(missing_ok=True)
+    return forgotten
 
 
 def verify_map(run: Run) -> list[str]:
     """Recompute the checksum of every object in the ledger; return what is wrong."""
-    from .store import checksum
-
     problems: list[str] = []
     for record in Ledger(run.path).records():
         for item in record.objects:

@@ -42,7 +42,8 @@ def commented(name: str) -> str:
     if name not in builtin_recipes():
         raise InputError(f'no built-in recipe "{name}": {did_you_mean(name, builtin_recipes())}')
     raw = load_toml(builtin_path(name))
-    head = f"# {raw['title']}\n# Lines that begin with #: show a default; drop the mark to change it.\n"
+    note = "# Lines that begin with #: show a default; drop the mark to change it.\n"
+    head = f"# {raw['title']}\n{note}"
     text = head + "\n".join(_table(Recipe, raw, ())) + "\n"
     parse(_reread(text), Recipe, Path(f"{name}.toml"))
     return text
