@@ -49,7 +49,6 @@ def warped(values: NDArray, layer: Layer, grid: Grid, how: Resampling, nodata: f
         dst_crs=grid.geobox.crs.to_wkt(),
         dst_nodata=nodata,
         resampling=how,
-        tolerance=0.0,
     )
     return out
 
@@ -165,7 +164,13 @@ def test_nearest_in_another_crs_as_gdal(tmp_path: Path) -> None:
     found = make(tmp_path, layer).read(grid.whole, ["k"])["k"]
     peer = warped(codes, layer, grid, Resampling.nearest, -1)
     agree = np.where(np.isnan(found), -1, found) == peer
-    assert agree.mean() > 0.999  # but for centres within rounding of a source edge
+    assert agree.mean() > 0.95
+    # GDAL interpolates positions to 1/8 of a source cell: it differs only that near to an edge
+    centres = np.meshgrid(grid.whole.x, grid.whole.y)
+    lon, lat = Transformer.from_crs(UTM, "EPSG:4326", always_xy=True).transform(*centres)
+    x, y = (lon - 145) / 0.01, (-27 - lat) / 0.01
+    to_edge = np.minimum(np.abs(x - np.rint(x)), np.abs(y - np.rint(y)))
+    assert to_edge[~agree].max() < 0.125
 
 
 @pytest.mark.parametrize("ratio", [3, 5, 12])
