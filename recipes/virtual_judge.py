@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
 from edaphos.engine.grid import Window
 from edaphos.kernels.random_field import hash_normal, hash_uniform
-from numpy.typing import NDArray
 
 from .virtual_process import climate_state
 from .virtual_truth import VirtualSoil
@@ -88,6 +89,35 @@ class JudgeSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Some cells of a window by global row and column, ``(n,)`` each."""
+
+    window: Window
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+    def random(self, key: int, seed: int) -> tuple[Floats, Floats]:
+        """Return two uniform numbers for each cell, made of the cell, `key` and `seed`."""
+        return (
+            hash_uniform(self.rows, self.cols, key, seed, 0),
+            hash_uniform(self.rows, self.cols, key, seed, 1),
+        )
+
+    def point(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
+        """Return longitude and latitude at fractions `u` (east) and `v` (south) of cells."""
+        grid = self.window.grid
+        (x0, y0), (dx, dy) = grid.origin, grid.resolution
+        x, y = x0 + (self.cols + u) * dx, y0 - (self.rows + v) * dy
+        if grid.is_geographic and grid.crs.to_epsg() == 4326:
+            return x, y
+        from pyproj import Transformer
+
+        transform = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform
+        lon, lat = transform(x, y)
+        return np.asarray(lon), np.asarray(lat)
+
+
 def judge_window(
     soil: VirtualSoil,
     window: Window,
@@ -109,7 +139,7 @@ def judge_window(
     """
     use = np.isfinite(mapped.mean).any(axis=0)
     rows, cols = np.nonzero(use)
-    cells = _Cells(window, window.row0 + rows, window.col0 + cols)
+    cells = Cells(window, window.row0 + rows, window.col0 + cols)
     here = {name: np.asarray(v)[..., rows, cols] for name, v in climate.items()}
     truth, spread = true_cell_means(soil, cells, here, settings)
     fresh = fresh_samples(soil, cells, here, settings)
@@ -123,8 +153,9 @@ def judge_window(
     sums = np.zeros((2, 2, 2, len(settings.depths), len(GROUPS), _SUMS))
     group = np.clip(groups[rows, cols], 0, len(GROUPS) - 1)
     for t, (target, obs) in enumerate(zip(TARGETS, (truth, fresh), strict=True)):
-        for s, scale in enumerate((np.asarray, np.log1p)):
-            o, p, width = scale(obs), scale(mean), scale(high) - scale(low)
+        plain = (obs, mean, high - low)
+        logged = (np.log1p(obs), np.log1p(mean), np.log1p(high) - np.log1p(low))
+        for s, (o, p, width) in enumerate((plain, logged)):
             for w, weight in enumerate((np.ones_like(area), area)):
                 sums[t, s, w] = _sum_groups(o, p, inside[target], width, weight, valid, group)
     images = {
@@ -141,7 +172,7 @@ def judge_window(
 
 def true_cell_means(
     soil: VirtualSoil,
-    cells: _Cells,
+    cells: Cells,
     climate: Mapping[str, NDArray[Any]],
     settings: JudgeSettings,
 ) -> tuple[Floats, Floats]:
@@ -168,11 +199,11 @@ def true_cell_means(
 
 def fresh_samples(
     soil: VirtualSoil,
-    cells: _Cells,
+    cells: Cells,
     climate: Mapping[str, NDArray[Any]],
     settings: JudgeSettings,
 ) -> Floats:
-    """Return one new measured sample in each cell, ``(depth, n)``: random place, nugget and noise."""
+    """Return one new measured sample in each cell, ``(depth, n)``: random place, noise."""
     hidden = soil.hidden(*cells.point(*cells.random(_FRESH, settings.seed)), climate["relief"])
     state = climate_state(climate)
     sigma = math.sqrt(math.log1p(soil.strengths.measurement**2))
@@ -182,35 +213,6 @@ def fresh_samples(
         truth = soil.soc_of(state, hidden, *depth)
         out.append(truth * np.exp(sigma * noise - 0.5 * sigma**2))
     return np.stack(out)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Cells of a window by global row and column, ``(n,)`` each."""
-
-    window: Window
-    rows: NDArray[np.int64]
-    cols: NDArray[np.int64]
-
-    def random(self, key: int, seed: int) -> tuple[Floats, Floats]:
-        """Return two uniform numbers for each cell that depend on the cell, `key` and `seed` only."""
-        return (
-            hash_uniform(self.rows, self.cols, key, seed, 0),
-            hash_uniform(self.rows, self.cols, key, seed, 1),
-        )
-
-    def point(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
-        """Return longitude and latitude at the fractions `u` (east) and `v` (south) of the cells."""
-        grid = self.window.grid
-        (x0, y0), (dx, dy) = grid.origin, grid.resolution
-        x, y = x0 + (self.cols + u) * dx, y0 - (self.rows + v) * dy
-        if grid.is_geographic and grid.crs.to_epsg() == 4326:
-            return x, y
-        from pyproj import Transformer
-
-        transform = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform
-        lon, lat = transform(x, y)
-        return np.asarray(lon), np.asarray(lat)
 
 
 def _sum_groups(
@@ -243,7 +245,7 @@ def _sum_groups(
 
 
 def _to_blocks(
-    images: Mapping[str, Floats], valid: NDArray[np.bool_], cells: _Cells, size: int
+    images: Mapping[str, Floats], valid: NDArray[np.bool_], cells: Cells, size: int
 ) -> Blocks:
     window = cells.window
     row0, col0 = window.row0 // size, window.col0 // size
@@ -332,7 +334,7 @@ def combine(
 
 
 def koeppen_group(codes: NDArray[Any], names: Mapping[int, str]) -> NDArray[np.int64]:
-    """Return the index into :data:`GROUPS` of Köppen class codes, by the first letter of their names."""
+    """Return indices into :data:`GROUPS`, by the first letter of Köppen classes' names."""
     codes = np.asarray(codes)
     out = np.full(codes.shape, len(GROUPS) - 1)
     for code, name in names.items():

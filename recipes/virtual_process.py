@@ -25,6 +25,8 @@ COVER = 0.6
 RATE_UNDER_SNOW = 0.06
 #: Carbon in dry matter of plants.
 CARBON_IN_PLANTS = 0.45
+#: Carbon input over rate modifier, kg/m² a year, at which the climate response turns.
+REFERENCE_DRIVE = 0.3
 #: Density of organic matter and of the mineral matrix, g/cm³ (Adams 1973).
 DENSITY_ORGANIC, DENSITY_MINERAL = 0.244, 1.55
 #: Organic matter in g for each g of carbon (van Bemmelen).
@@ -44,6 +46,9 @@ class ProcessParameters:
     protection
         Factor on RothC's residence time, for what RothC leaves out (aggregates, minerals other
         than clay); the one calibrated constant of the level.
+    climate_response
+        Exponent of input over decomposition rate: 1 is first-order kinetics; less, because
+        microbes and vegetation adapt, so that climate explains less than a pure model says.
     wet_slowdown
         Largest factor by which water-logging slows decomposition.
     deep_share, deep_efold_cm
@@ -51,9 +56,10 @@ class ProcessParameters:
     """
 
     soil_input_share: float = 0.60
-    protection: float = 2.0
-    wet_slowdown: float = 6.0
-    deep_share: float = 0.33
+    protection: float = 1.75
+    climate_response: float = 0.75
+    wet_slowdown: float = 4.5
+    deep_share: float = 0.36
     deep_efold_cm: float = 220.0
 
 
@@ -136,17 +142,19 @@ def log_density(
 ) -> Floats:
     """Return the natural logarithm of the carbon density in kg m⁻³ at `depth` (cm).
 
-    The stock of the upper 30 cm is RothC's steady state plus its inert pool, ``0.049 C^1.139``
-    with C in t/ha (Falloon et al. 1998). It is spread as ``(1 - w) exp(-z / l) + w exp(-z / d)``,
-    where the e-folding depth `l` grows from forests and tundra to dry land (root profiles of
-    Jackson et al. 1996), with water-logging (peat, cryoturbation) and with the hidden `rooting`.
+    The stock of the upper 30 cm is RothC's steady state (tempered: ``climate_response``) plus its
+    inert pool, ``0.049 C^1.139`` with C in t/ha (Falloon et al. 1998). It is spread as
+    ``(1 - w) exp(-z / l) + w exp(-z / d)``, where the e-folding depth `l` grows from forests and
+    tundra to dry land (root profiles of Jackson et al. 1996), with water-logging (peat,
+    cryoturbation) and with the hidden `rooting`.
     """
     wet = waterlogging(state, wetness)
     slow = 1.0 + (parameters.wet_slowdown - 1.0) * wet
     slow = slow * np.exp(0.12 * wetness)  # drainage matters a little in dry soils too
-    rate = (state.rate * COVER + RATE_UNDER_SNOW) / slow
-    inputs = state.carbon_input * parameters.soil_input_share
-    active = np.maximum(inputs * residence_time(clay) * parameters.protection / rate, 1e-3)
+    inputs = np.maximum(state.carbon_input * parameters.soil_input_share, 1e-4)
+    drive = inputs / (state.rate * COVER + RATE_UNDER_SNOW)
+    tempered = REFERENCE_DRIVE * (drive / REFERENCE_DRIVE) ** parameters.climate_response
+    active = tempered * slow * residence_time(clay) * parameters.protection
     stock = active + 0.1 * 0.049 * (10.0 * active) ** 1.139
     dry = 1.0 / (1.0 + state.humidity)
     efold = (16.0 + 22.0 * dry + 25.0 * wet) * np.exp(0.22 * rooting)
@@ -163,12 +171,13 @@ def content(density: Floats) -> Floats:
     """Return SOC content in g/kg for a carbon density in kg m⁻³.
 
     Bulk density mixes organic and mineral matter (Adams 1973), which makes content over density
-    ``1 / BD = OM / 0.244 + (1 - OM) / 1.55``; solved for content. Density levels off at 90 % of
-    that of pure organic matter, so content stays below about 520 g/kg.
+    ``1 / BD = OM / 0.244 + (1 - OM) / 1.55``; solved for content. Density levels off at 98 % of
+    that of pure organic matter, so content stays below about 510 g/kg.
     """
     om = OM_PER_CARBON / 1000.0
     pure = 1000.0 * DENSITY_ORGANIC / OM_PER_CARBON  # kg C m⁻³ of organic matter alone
-    ceiling = 0.9 * pure
-    rho = ceiling * (1.0 - np.exp(-np.asarray(density, np.float64) / ceiling))
+    ceiling = 0.98 * pure
+    full = np.asarray(density, np.float64) / ceiling
+    rho = ceiling * full / np.cbrt(1.0 + full * full * full)
     slope = om * (1.0 / DENSITY_ORGANIC - 1.0 / DENSITY_MINERAL)
     return np.asarray(rho / DENSITY_MINERAL / (1.0 - rho * slope))

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.status import Status
 from edaphos.kernels.random_field import EARTH_RADIUS_KM, unit_vectors
-from numpy.typing import NDArray
 
 from .virtual_fields import Field
 from .virtual_truth import CovariateNames, VirtualSoil
@@ -204,6 +205,13 @@ def measure(
     return np.asarray(np.round(np.maximum(np.round(noisy / digit), 0.5) * digit, 2))
 
 
+def random_points(count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return longitudes and latitudes of points uniform on the sphere, to 1e-5 degrees."""
+    lon = np.asarray(rng.uniform(-180.0, 180.0, count), np.float64)
+    lat = np.asarray(np.degrees(np.arcsin(rng.uniform(-1.0, 1.0, count))), np.float64)
+    return np.asarray(lon.round(5)), np.asarray(lat.round(5))
+
+
 def points_at(
     cube: CubeAt, grid: Grid, lon: Floats, lat: Floats, names: CovariateNames, soil_mask: str
 ) -> tuple[Points, NDArray[np.bool_]]:
@@ -229,8 +237,7 @@ def _draw_points(
     """Draw `n` places: uniform on the sphere, thinned to soil on the grid and by inclusion."""
     count = max(40 * n, 2000) if preferential else max(8 * n, 2000)
     for _ in range(4):
-        lon = np.round(rng.uniform(-180.0, 180.0, count), 5)
-        lat = np.round(np.degrees(np.arcsin(rng.uniform(-1.0, 1.0, count))), 5)
+        lon, lat = random_points(count, rng)
         inside = grid.locate(lon, lat)[2]
         points, usable = points_at(cube, grid, lon[inside], lat[inside], names, soil_mask)
         points = points.take(np.flatnonzero(usable))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .virtual_fields import Field, nugget, turn_with_depth
 from .virtual_process import (
@@ -36,12 +36,15 @@ class CovariateNames:
         Topographic position index, m: hollows below 0, ridges above.
     slope
         Degrees.
+    koeppen
+        Class variable, by whose groups maps are judged.
     """
 
     temperature: str = "temperature"
     rain: str = "rain"
     relief: str = "tpi_50km"
     slope: str = "slope"
+    koeppen: str = "koeppen"
 
     @property
     def truth(self) -> tuple[str, ...]:
@@ -77,11 +80,11 @@ class Strengths:
         Relative standard deviation of a laboratory's SOC content (not part of the truth).
     """
 
-    broad: float = 0.25
-    regional: float = 0.28
-    local: float = 0.25
-    pedon: float = 0.25
-    clay: float = 0.9
+    broad: float = 0.30
+    regional: float = 0.35
+    local: float = 0.32
+    pedon: float = 0.32
+    clay: float = 1.2
     wetness: float = 1.0
     rooting: float = 1.0
     measurement: float = 0.10
@@ -166,7 +169,7 @@ class VirtualSoil:
         )
 
     def soc_of(
-        self, state: ClimateState, hidden: Hidden, top: Floats | float, bottom: Floats | float
+        self, state: ClimateState, hidden: Hidden, top: ArrayLike, bottom: ArrayLike
     ) -> Floats:
         """Return the mean SOC content (g/kg) of layers from climate state and hidden properties."""
         top, bottom = np.asarray(top, np.float64), np.asarray(bottom, np.float64)
@@ -184,8 +187,8 @@ class VirtualSoil:
         self,
         lon: Floats,
         lat: Floats,
-        top: Floats | float,
-        bottom: Floats | float,
+        top: ArrayLike,
+        bottom: ArrayLike,
         climate: Mapping[str, NDArray[Any]],
     ) -> Floats:
         """Return the true mean SOC content (g/kg) of soil layers at points.
