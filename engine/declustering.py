@@ -75,7 +75,7 @@ def cell_index(
     ``round(360 cos φ / cell_deg)`` cells, at least one.
 
     >>> cell_index(np.array([0.0, 0.5, 2.5]), np.array([0.5, 0.5, 0.5]), 2.0).tolist()
-    [8145, 8145, 8146]
+    [5156, 5156, 5157]
     """
     rows = int(np.ceil(180.0 / cell_deg))
     row = np.clip(np.floor((lat + 90.0) / cell_deg).astype(np.int64), 0, rows - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def read_profiles(file: ProfileFile) -> RawProfiles:
         units = _units(file, taken, form)
     if frame.empty:
         raise InputError(f"{path}: a profile table with rows was expected, it has none")
-    table = _standard(frame, file, taken, units)
+    table = _standard(frame, file, taken, units, form)
     summary = FileSummary(
         path.name, form, len(table), taken, units, licence=file.licence, citation=file.citation
     )
@@ -133,11 +134,11 @@ def _text_header(path: Path) -> tuple[list[str], str, str]:
         with opener(path, "rb") as stream:
             head = stream.read(1 << 16)
             try:
-                (head + b"").decode("utf-8")
+                head.decode("utf-8")
                 encoding = "utf-8-sig"
             except UnicodeDecodeError as error:
                 encoding = "utf-8-sig" if error.start > len(head) - 4 else "latin-1"
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     first = head.split(b"\n", 1)[0].decode(encoding, "replace").strip("\r")
     if not first.strip():
@@ -193,7 +194,7 @@ def _units(file: ProfileFile, taken: dict[str, str], form: str) -> dict[str, str
 
 
 def _standard(
-    frame: pd.DataFrame, file: ProfileFile, taken: dict[str, str], units: dict[str, str]
+    frame: pd.DataFrame, file: ProfileFile, taken: dict[str, str], units: dict[str, str], form: str
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     unreadable = pd.Series("", index=frame.index, dtype=object)
@@ -211,17 +212,23 @@ def _standard(
     columns["litter"] = _truth(frame, taken.get("litter"))
     for name in ("profile_id", "positional_uncertainty"):
         columns[name] = _text(frame, taken.get(name))
-    path = Path(file.path)
-    default = file.source or ("WoSIS" if "wosis" in path.name else path.name.split(".")[0])
-    by_column = "source" in taken and (file.source is None or "source" in file.columns)
-    columns["source"] = (
-        _text(frame, taken["source"]) if by_column else pd.Series(default, frame.index)
-    ).fillna(default)
+    columns["source"] = _source(frame, file, taken, form)
     table = pd.DataFrame(columns, index=frame.index)[list(COLUMNS)]
-    table["file"] = path.name
+    table["file"] = Path(file.path).name
     table["row"] = np.arange(1, len(table) + 1)
     table["unreadable"] = unreadable.str.strip()
     return table
+
+
+def _source(
+    frame: pd.DataFrame, file: ProfileFile, taken: dict[str, str], form: str
+) -> pd.Series[Any]:
+    """Return the source of each row: its column, the declared name, or that of the file."""
+    stem = "WoSIS" if form.startswith("wosis") else Path(file.path).name.split(".")[0]
+    default = file.source or stem
+    if "source" in taken and (file.source is None or "source" in file.columns):
+        return _text(frame, taken["source"]).fillna(default)
+    return pd.Series(default, frame.index)
 
 
 def _numbers(frame: pd.DataFrame, column: str | None) -> tuple[pd.Series[float], pd.Series[bool]]:
