@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from edaphos.kernels.metrics import (
     METRICS,
@@ -152,7 +153,9 @@ def score(
     total = by_block.sum(axis=1)
     # One product for all groups and sums: (replicates, blocks) x (blocks, groups * sums).
     flat = np.moveaxis(by_block, 1, 0).reshape(size, -1)
-    drawn = (bootstrap.counts @ flat).reshape(len(bootstrap.counts), *total.shape)
+    # In one thread, whose number would change the last bits.
+    with threadpool_limits(1, user_api="blas"):
+        drawn = (bootstrap.counts @ flat).reshape(len(bootstrap.counts), *total.shape)
     return Scored(
         groups=tuple(groups),
         n=total[:, 0].astype(np.int64),
