@@ -1,0 +1,1 @@
+"""One file for each claim about speed or memory; ``python -m benchmarks`` runs them all."""

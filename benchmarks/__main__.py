@@ -1,0 +1,47 @@
+"""List and run the benchmarks.
+
+``python -m benchmarks``            run all of them
+``python -m benchmarks --list``     name them
+``python -m benchmarks produce``    run one; ``--json`` for one JSON object a line,
+                                    ``--small`` for a quick look
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+HELPERS = {"__init__", "__main__", "result", "worlds"}
+
+
+def names() -> list[str]:
+    """Return every benchmark: each file of this folder that is no helper."""
+    here = Path(__file__).parent
+    return sorted(p.stem for p in here.glob("*.py") if p.stem not in HELPERS)
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(names())}")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--small", action="store_true", help="a quick look, not a figure to quote")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in names():
+            parser.error(f'no benchmark "{name}"; there are {", ".join(names())}')
+    for name in options.names or names():
+        module = importlib.import_module(f"benchmarks.{name}")
+        if options.list:
+            print(f"{name:12} {(module.__doc__ or '').splitlines()[0]}")
+            continue
+        for result in module.measure(small=options.small):
+            print(result.to_json() if options.json else result.to_text(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
