@@ -14,7 +14,7 @@ from .duplicates import complete, copied_profiles, repeated_layers, shared_profi
 from .profile_audit import Audit
 from .profile_schema import NUMERIC, QARules
 
-#: Organic soil material holds at least 120 g/kg organic carbon (IUSS WRB; spec of GSOCmap).
+#: From 12 % organic carbon a saturated clay-free soil is organic material (USDA Soil Taxonomy).
 ORGANIC_SOC_G_KG = 120.0
 
 

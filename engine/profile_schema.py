@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,3 +183,41 @@ class QARules:
     exclude_positions: Sequence[str] = ()
     duplicate_distance_deg: float = 0.01
     location_decimals: int = 3
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(
+                    f'profile rules: {name} = "{value}": expected {" or ".join(known)}'
+                )
+        for name in ("prefer", "exclude_sources", "exclude_positions"):
+            if isinstance(getattr(self, name), str):
+                raise InputError(f"profile rules: {name}: a list of names was expected")
+
+    def check_names(self, sources: Sequence[str]) -> None:
+        """Refuse a misspelt source; one that is merely absent is no error.
+
+        Raises
+        ------
+        InputError
+            Where a name is not among `sources` but much like one of them.
+        """
+        plain = {source.lower(): source for source in sources}
+        for name in (*self.exclude_sources, *self.prefer):
+            near = difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.75)
+            if name not in sources and near:
+                raise InputError(
+                    f'profile rules: no source "{name}"; did you mean "{plain[near[0]]}"? '
+                    f"(sources: {', '.join(sources)})"
+                )
+
+
+#: Values of the rules that are choices.
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "surface_organic": ("drop", "flag"),
+    "zero_soc": ("flag", "drop"),
+    "suspect_places": ("drop", "flag"),
+    "duplicates": ("drop", "flag"),
+    "replicates": ("keep", "mean"),
+}

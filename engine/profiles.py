@@ -105,7 +105,7 @@ def load_profiles(
     ------
     InputError
         Where a file cannot be read, lacks columns, has longitude and latitude swapped or another
-        unit of SOC than declared, or no layer is left.
+        unit of SOC than declared, a source is misspelt in the rules, or no layer is left.
     """
     rules = rules or QARules()
     if not files:
@@ -115,6 +115,8 @@ def load_profiles(
         raws.append(read_profiles(file))
         check_whole_file(raws[-1], land)
         reporter.say(f"profiles: {len(raws[-1].table):,} layers in {Path(file.path).name}")
+    found = dict.fromkeys(str(name) for raw in raws for name in raw.table["source"].unique())
+    rules.check_names(list(found))
     tables = [declared_soc(raw, rules.exclude_sources) for raw in raws]
     table = pd.concat([t.assign(file_no=i) for i, t in enumerate(tables)], ignore_index=True)
     profiles = _examine(table, raws, rules, land)

@@ -141,3 +141,14 @@ def test_nothing_left_is_an_error_with_the_report(tmp_path):
     path = write(tmp_path / "x.csv", layers({"soc": -1.0}))
     with pytest.raises(InputError, match=r"none of 1 layers[\s\S]*soc_negative"):
         check_profiles([path])
+
+
+def test_rules_that_cannot_be_meant_are_refused(tmp_path):
+    with pytest.raises(InputError, match='zero_soc = "ignore": expected flag or drop'):
+        QARules(zero_soc="ignore")
+    with pytest.raises(InputError, match="exclude_sources: a list"):
+        QARules(exclude_sources="MangroveDB")
+    file = ProfileFile(write(tmp_path / "x.csv", layers({"source": "MangroveDB"})))
+    with pytest.raises(InputError, match='did you mean "MangroveDB"'):
+        load_profiles([file], QARules(exclude_sources=("mangrovedb",)))
+    assert len(load_profiles([file], QARules(exclude_sources=("SoDaH",)))) == 1
