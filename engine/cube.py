@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from .cube_layout import CubeManifest, Variable, read_manifest
+from .cube_points import located, neighbouring, patch_cells, unique_cells
 from .errors import InputError, did_you_mean
 from .grid import Grid, Window
-from .resampling import Indices, canonical_cols, canonical_rows
 from .stack_reader import Planes, StackReader
 from .status import Status
 from .store import checksum, list_objects
@@ -179,11 +179,11 @@ class Cube:
             float32: static ``(n,)``, monthly ``(n, 12)``, yearly ``(n, len(years))``; NaN for
             missing values and for points off the grid.
         """
-        rows, cols, inside = _located(grid, lon, lat)
+        rows, cols, inside = located(grid, lon, lat)
         found: Values = {}
         for reader, planes, names in self._requests(variables, years, year_policy):
             values = np.full((*planes.shape, inside.size), np.nan, np.float32)
-            values[:, :, inside] = _unique_cells(reader, grid, rows[inside], cols[inside], planes)
+            values[:, :, inside] = unique_cells(reader, grid, rows[inside], cols[inside], planes)
             _share(found, names, planes, values, time_last=True)
         return {name: found[name] for name in variables}
 
@@ -222,13 +222,13 @@ class Cube:
         """
         if size < 1 or size % 2 == 0:
             raise InputError(f"patch size must be a positive odd number of cells, found {size}")
-        rows, cols, inside = _located(grid, lon, lat)
+        rows, cols, inside = located(grid, lon, lat)
         found: Values = {}
         for reader, planes, names in self._requests(variables, years, year_policy):
             values = np.full((*planes.shape, inside.size, size, size), np.nan, np.float32)
-            for chosen in _neighbouring(rows, cols, inside, max(1, _PATCH_CELLS // size**2)):
-                down, across = _patch_cells(grid, rows[chosen], cols[chosen], size)
-                flat = _unique_cells(reader, grid, down, across, planes)
+            for chosen in neighbouring(rows, cols, inside, max(1, _PATCH_CELLS // size**2)):
+                down, across = patch_cells(grid, rows[chosen], cols[chosen], size)
+                flat = unique_cells(reader, grid, down, across, planes)
                 values[:, :, chosen] = flat.reshape(*planes.shape, chosen.size, size, size)
             _share(found, names, planes, values, time_last=True)
         return {name: found[name] for name in variables}
@@ -358,49 +358,6 @@ def _share(
         if planes.times and time_last:
             part = np.ascontiguousarray(np.swapaxes(part, 0, 1))
         found[name] = part
-
-
-def _located(
-    grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]
-) -> tuple[Indices, Indices, NDArray[np.bool_]]:
-    lon, lat = np.atleast_1d(np.asarray(lon, float)), np.atleast_1d(np.asarray(lat, float))
-    if lon.shape != lat.shape or lon.ndim != 1:
-        raise InputError(
-            f"longitudes and latitudes must be two lists of one length, found shapes "
-            f"{lon.shape} and {lat.shape}"
-        )
-    return grid.locate(lon, lat)
-
-
-def _unique_cells(
-    reader: StackReader, grid: Grid, rows: Indices, cols: Indices, planes: Planes
-) -> NDArray[np.float32]:
-    """Return the values of cells, ``(bands, times, n)``, each different cell evaluated once."""
-    if rows.size == 0:
-        return np.empty((*planes.shape, 0), np.float32)
-    low, width = int(cols.min()), int(cols.max() - cols.min()) + 1
-    keys, back = np.unique(rows * width + (cols - low), return_inverse=True)
-    values = reader.cells(grid, keys // width, keys % width + low, planes)
-    return np.take(values, back, axis=2)
-
-
-def _patch_cells(grid: Grid, rows: Indices, cols: Indices, size: int) -> tuple[Indices, Indices]:
-    """Return canonical rows and columns of all cells of patches, flat."""
-    offset = np.arange(size) - size // 2
-    shape = (rows.size, size, size)
-    down = canonical_rows(grid, rows[:, None] + offset)[:, :, None]
-    across = canonical_cols(grid, cols[:, None] + offset)[:, None, :]
-    return np.broadcast_to(down, shape).ravel(), np.broadcast_to(across, shape).ravel()
-
-
-def _neighbouring(
-    rows: Indices, cols: Indices, inside: NDArray[np.bool_], size: int
-) -> Iterator[Indices]:
-    """Cut the points on the grid into batches, neighbours together."""
-    chosen = np.flatnonzero(inside)
-    order = chosen[np.lexsort((cols[chosen] // 64, rows[chosen] // 64))]
-    for start in range(0, order.size, size):
-        yield order[start : start + size]
 
 
 def _ranges(years: Sequence[int]) -> str:

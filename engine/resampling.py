@@ -43,6 +43,8 @@ SNAP = 1e-6
 COARSER = 1.5
 MOST_SUBPOINTS = 16
 _METRES_PER_DEGREE = 111_319.49
+#: Target cells along a square that is kept together when single cells are read in batches.
+NEIGHBOURHOOD = 64
 
 Indices = NDArray[np.int64]
 Positions = NDArray[np.float64]

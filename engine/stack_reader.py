@@ -26,6 +26,7 @@ from edaphos.kernels.resample import (
 from .cube_layout import CLASS_FILL, Stack
 from .grid import Grid, Window
 from .resampling import (
+    NEIGHBOURHOOD,
     Indices,
     LatticeCells,
     Projected,
@@ -39,13 +40,11 @@ from .store import local_store
 #: Source bytes held at once while resampling a window (more only if one target row needs more).
 STRIP_BYTES = 64 * 2**20
 #: Source bytes of a block of chunks when single cells are read.
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 8 * 2**20
 #: Points transformed or looked up at once.
 BATCH_POINTS = 2**19
 #: Bytes of scratch for each of those points, measured.
 POINT_BYTES = 200
-#: Cells along a patch of target cells kept together when single cells are read in batches.
-_NEIGHBOURHOOD = 64
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,8 @@ class StackReader:
     ) -> NDArray[np.float32]:
         """Return single cells, shape ``(bands, times, n)``; `rows` and `cols` are canonical.
 
-        Cells are grouped by blocks of source chunks, so that a chunk is read once, or again only
-        for cells that straddle two blocks.
+        Cells are grouped by blocks of source chunks, so that a chunk is read once, or again where
+        a cell reaches into it from the block before.
         """
         how = geometry(grid, self.stack)
         out = np.full((len(planes), rows.size), np.nan, np.float32)
@@ -219,7 +218,7 @@ class StackReader:
     def _blocks(
         self, extent: tuple[Indices, Indices, Indices, Indices], planes: Planes
     ) -> Iterator[tuple[Indices, Box]]:
-        """Group cells by the blocks of source chunks they read; yield their positions and box."""
+        """Group cells by the block of source chunks they begin in; yield positions and their box."""
         top, bottom, left, right = extent
         chosen = np.flatnonzero((bottom > top) & (right > left))
         if chosen.size == 0:
@@ -230,10 +229,8 @@ class StackReader:
             yield chosen, whole
             return
         height, width = self._block_shape(planes)
-        key = np.zeros(chosen.size, np.int64)
-        for block in (top // height, (bottom - 1) // height, left // width, (right - 1) // width):
-            low = int(block.min())
-            key = key * (int(block.max()) - low + 1) + (block - low)
+        down, across = top // height, left // width
+        key = (down - down.min()) * int(across.max() - across.min() + 1) + (across - across.min())
         order = np.argsort(key, kind="stable")
         cuts = np.flatnonzero(np.diff(key[order])) + 1
         for group in np.split(order, cuts):
@@ -316,6 +313,6 @@ def _batches(rows: Indices, cols: Indices, size: int) -> Iterator[Indices]:
     if rows.size <= size:
         yield np.arange(rows.size)
         return
-    order = np.lexsort((cols // _NEIGHBOURHOOD, rows // _NEIGHBOURHOOD))
+    order = np.lexsort((cols // NEIGHBOURHOOD, rows // NEIGHBOURHOOD))
     for start in range(0, rows.size, size):
         yield order[start : start + size]

@@ -86,13 +86,19 @@ def mean_window(
                     sums[c] += weight * (value if valid else 0.0)
                     masses[c] += weight if valid else 0.0
             for j in range(cols.first.size):
-                total = 0.0
-                mass = 0.0
                 at = cols.first[j] - col0
-                for c in range(cols.number[j]):
-                    weight = cols.weights[j, c]
-                    total += weight * sums[at + c]
-                    mass += weight * masses[at + c]
+                number = cols.number[j]
+                if number == 2:  # bilinear: the loop below, unrolled
+                    near, far = cols.weights[j, 0], cols.weights[j, 1]
+                    total = near * sums[at] + far * sums[at + 1]
+                    mass = near * masses[at] + far * masses[at + 1]
+                else:
+                    total = 0.0
+                    mass = 0.0
+                    for c in range(number):
+                        weight = cols.weights[j, c]
+                        total += weight * sums[at + c]
+                        mass += weight * masses[at + c]
                 out[p, top + i, left + j] = total / mass if mass > 0.0 else np.nan
 
 
@@ -229,6 +235,10 @@ def mode_window(
     for p in range(source.shape[0]):
         for i in range(rows.first.size):
             for j in range(cols.first.size):
+                if codes.size == 1 and rows.number[i] * cols.number[j] == 1:  # nearest
+                    code = source[p, rows.first[i] - row0, cols.first[j] - col0]
+                    out[p, top + i, left + j] = np.nan if code == missing else code
+                    continue
                 out[p, top + i, left + j] = _mode(
                     source[p],
                     rows.first[i] - row0,
