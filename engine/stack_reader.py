@@ -218,7 +218,7 @@ class StackReader:
     def _blocks(
         self, extent: tuple[Indices, Indices, Indices, Indices], planes: Planes
     ) -> Iterator[tuple[Indices, Box]]:
-        """Group cells by the block of source chunks they begin in; yield positions and their box."""
+        """Group cells by the block of source chunks they begin in; yield positions and box."""
         top, bottom, left, right = extent
         chosen = np.flatnonzero((bottom > top) & (right > left))
         if chosen.size == 0:

@@ -273,6 +273,13 @@ def test_regional_grid_over_the_date_line_reads_both_sides(tmp_path: Path) -> No
     assert np.isfinite(arctic).all()
 
 
+def test_source_from_0_to_360_is_found_by_its_longitudes(tmp_path: Path) -> None:
+    values = np.random.default_rng(12).normal(size=(18, 36)).astype(np.float32)
+    cube = Cube.open(write_cube(tmp_path / "c", [Layer({"v": values}, (0, 90), (10, 10))]))
+    grid = Grid.from_bounds("EPSG:4326", (-180, -90, 180, 90), 10.0)
+    assert same(cube.read(grid.whole, ["v"])["v"], np.roll(values, 18, axis=1))
+
+
 def test_source_across_the_date_line_is_found_from_both_sides(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.float32).reshape(4, 6)
     cube = Cube.open(write_cube(tmp_path / "c", [Layer({"v": values}, (170, 0), (5, 5))]))
