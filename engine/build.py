@@ -155,7 +155,7 @@ def build_block(spec: CubeSpec, out: Path, block: Block) -> None:
         for step in range(field.steps):
             window = field.read(step, rect)
             missing = np.isnan(window)
-            counts = field.counts(step, rect)
+            counts = field.counts(step, rect, window)
             valid[name] += int(window.size - missing.sum())
             filled[name] += counts.filled
             outside[name] += counts.out_of_range
@@ -262,8 +262,8 @@ def _manifest(
         if valid == 0:
             origin = files.get(name) or f"derived from {', '.join(variable.derived_from)}"
             raise InputError(
-                f'layer "{name}" ({origin}) holds no value at all: every cell is missing. Check its '
-                "nodata, scale, valid_min and valid_max, band or variable"
+                f'layer "{name}" ({origin}) holds no value at all: every cell is missing. Check '
+                "its nodata, scale, valid_min and valid_max, band or variable"
             )
         filled = sum(record.filled.get(name, 0) for record in records)
         variables[name] = replace(variable, filled_cells=filled)

@@ -51,8 +51,8 @@ class Field(Protocol):
     def read(self, step: int, rect: Rect) -> NDArray[np.float32]:
         """Return a window, which may leave the grid."""
 
-    def counts(self, step: int, rect: Rect) -> Counts:
-        """Return what was done to the cells of a window that lies on the grid."""
+    def counts(self, step: int, rect: Rect, values: NDArray[np.float32]) -> Counts:
+        """Return what was done to a window on the grid that :meth:`read` gave as `values`."""
 
 
 def spacing(geobox: GeoBox) -> tuple[float, float]:
@@ -100,8 +100,9 @@ class SourceField:
             out[row0 - rect.row0 : row1 - rect.row0, at : at + stop - start] = values
         return out
 
-    def counts(self, step: int, rect: Rect) -> Counts:
+    def counts(self, step: int, rect: Rect, values: NDArray[np.float32]) -> Counts:
         """Count values outside the declared range."""
+        del values
         if self.spec.valid_min is None and self.spec.valid_max is None:
             return Counts()
         return Counts(out_of_range=self._decoded(step, rect)[1])
@@ -162,11 +163,11 @@ class FilledField:
             out[:, (columns < 0) | (columns >= self.geobox.shape[1])] = np.nan
         return out
 
-    def counts(self, step: int, rect: Rect) -> Counts:
+    def counts(self, step: int, rect: Rect, values: NDArray[np.float32]) -> Counts:
         """Count filled cells."""
-        before, after = self.inner.read(step, rect), self.read(step, rect)
-        filled = int((np.isnan(before) & ~np.isnan(after)).sum())
-        return Counts(filled, self.inner.counts(step, rect).out_of_range)
+        before = self.inner.read(step, rect)
+        filled = int((np.isnan(before) & ~np.isnan(values)).sum())
+        return Counts(filled, self.inner.counts(step, rect, before).out_of_range)
 
     def _reach(self) -> tuple[int, int]:
         dx, dy = spacing(self.geobox)

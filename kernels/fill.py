@@ -38,19 +38,35 @@ def fill_from_nearest(
     out = np.array(values, np.float32, order="C")
     down, right = math.floor(radius / dy + 1e-9), math.floor(radius / dx + 1e-9)
     # The valid cells in any box come from sums over the upper left, so that far gaps cost nothing.
-    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1), np.int64)
-    np.cumsum(np.cumsum(~np.isnan(values), axis=0, dtype=np.int64), axis=1, out=sums[1:, 1:])
-    _fill(np.ascontiguousarray(values, np.float32), sums, dy, dx, radius, down, right, classes, out)
+    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1), np.int32)
+    np.cumsum(np.cumsum(~np.isnan(values), axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
+    offsets, rings = _rings(dy, dx, radius, down, right)
+    source = np.ascontiguousarray(values, np.float32)
+    _fill(source, sums, offsets, rings, down, right, classes, out)
     return out
+
+
+def _rings(
+    dy: float, dx: float, radius: float, down: int, right: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return row and column offsets by distance, ``(n, 2)``, and where each new distance begins."""
+    rows, columns = np.meshgrid(
+        np.arange(-down, down + 1), np.arange(-right, right + 1), indexing="ij"
+    )
+    distance = np.hypot(rows * dy, columns * dx).ravel()
+    order = np.argsort(np.round(distance / min(dy, dx), 6), kind="stable")
+    order = order[distance[order] <= radius * (1 + 1e-9)]
+    steps = np.diff(distance[order]) > 1e-6 * min(dy, dx)
+    begins = np.concatenate([[0], np.flatnonzero(steps) + 1, [len(order)]])
+    return np.stack([rows.ravel()[order], columns.ravel()[order]], axis=1), begins
 
 
 @kernel()
 def _fill(
     values: NDArray[np.float32],
-    sums: NDArray[np.int64],
-    dy: float,
-    dx: float,
-    radius: float,
+    sums: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    rings: NDArray[np.int64],
     down: int,
     right: int,
     classes: bool,
@@ -58,7 +74,6 @@ def _fill(
 ) -> None:
     """Fill `out` in place; `sums` ``(y + 1, x + 1)`` counts valid cells above and left."""
     height, width = values.shape
-    limit = radius * radius * (1 + 1e-9)
     for i in range(height):
         top, bottom = max(i - down, 0), min(i + down + 1, height)
         for j in range(width):
@@ -67,21 +82,15 @@ def _fill(
             left, end = max(j - right, 0), min(j + right + 1, width)
             if sums[bottom, end] - sums[top, end] - sums[bottom, left] + sums[top, left] == 0:
                 continue
-            nearest = limit
-            total, count, lowest = 0.0, 0, np.inf
-            for r in range(top, bottom):
-                for c in range(left, end):
-                    value = values[r, c]
-                    if np.isnan(value):
+            for ring in range(len(rings) - 1):
+                total, count, lowest = 0.0, 0, np.inf
+                for k in range(rings[ring], rings[ring + 1]):
+                    r, c = i + offsets[k, 0], j + offsets[k, 1]
+                    if r < 0 or r >= height or c < 0 or c >= width or np.isnan(values[r, c]):
                         continue
-                    distance = ((r - i) * dy) ** 2 + ((c - j) * dx) ** 2
-                    if distance > nearest * (1 + 1e-9):
-                        continue
-                    if distance < nearest * (1 - 1e-9):
-                        nearest = distance
-                        total, count, lowest = 0.0, 0, np.inf
-                    total += value
+                    total += values[r, c]
                     count += 1
-                    lowest = min(lowest, value)
-            if count > 0:
-                out[i, j] = lowest if classes else total / count
+                    lowest = min(lowest, values[r, c])
+                if count > 0:
+                    out[i, j] = lowest if classes else total / count
+                    break
