@@ -37,9 +37,14 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes
 Cluster = Annotated[
     str | None, typer.Option(help='"local", or a Dask scheduler such as tcp://host:8786.')
 ]
-Base = Annotated[
-    Path | None,
-    typer.Option("--base", help="Folder that the recipe's relative paths start from."),
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder that source files are looked for in.")
+]
+CubePath = Annotated[
+    Path | None, typer.Option("--cube", help="The cube's folder, instead of the recipe's.")
+]
+Preset = Annotated[
+    str | None, typer.Option("--grid", help="A grid preset instead of the recipe's grid.")
 ]
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")]
 
@@ -85,7 +90,9 @@ def demo(
 def run(
     recipe: RecipePath,
     out: Out = None,
-    base: Base = None,
+    data: Data = None,
+    cube: CubePath = None,
+    grid: Preset = None,
     cluster: Cluster = None,
     workers: Workers = None,
     quiet: Quiet = False,
@@ -94,10 +101,10 @@ def run(
     """Make the map of a recipe, or continue one that was cut off."""
     with _errors():
         from .finish import finish
-        from .pipeline import load_job, run_job
+        from .pipeline import Overrides, load_job, run_job
 
         reporter = Reporter(quiet=quiet or as_json)
-        job = load_job(_recipe_path(recipe), cluster=cluster, workers=workers, base=base)
+        job = load_job(_recipe_path(recipe), Overrides(cluster, workers, data, cube, grid))
         made = run_job(job, out or Path("runs") / job.recipe.name, reporter)
         report = finish(made, reporter)
         if as_json:
@@ -109,7 +116,9 @@ def run(
 @app.command(epilog="Example: edaphos plan world.toml --workers 16")
 def plan(
     recipe: RecipePath,
-    base: Base = None,
+    data: Data = None,
+    cube: CubePath = None,
+    grid: Preset = None,
     workers: Workers = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -119,9 +128,9 @@ def plan(
     The cube is built if it is missing; a tile is timed with a model fitted for the purpose.
     """
     with _errors():
-        from .pipeline import load_job, plan_job
+        from .pipeline import Overrides, load_job, plan_job
 
-        job = load_job(_recipe_path(recipe), workers=workers, base=base)
+        job = load_job(_recipe_path(recipe), Overrides(None, workers, data, cube, grid))
         found = plan_job(job, Reporter(quiet=quiet or as_json))
         _print_json(found.to_dict()) if as_json else typer.echo(found.to_text())
 

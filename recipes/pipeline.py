@@ -21,7 +21,6 @@ from edaphos.engine.assess import Assessment, AssessSpec, assess
 from edaphos.engine.build import build_cube
 from edaphos.engine.cluster import ClusterSpec, connect
 from edaphos.engine.cube import Cube
-from edaphos.engine.declustering import decluster_weights
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import create_map, inner_size
@@ -35,9 +34,11 @@ from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import check_covariates, draw_samples
 from edaphos.engine.store import write_atomically
+from edaphos.engine.strata import KoeppenSource
 
 from .config import load_toml, parse
 from .cube_schema import read_cube_spec
+from .finish import KOEPPEN_LEGENDS
 from .metadata import map_attributes
 from .schema import ForestTable, ProfilesTable, Recipe
 
@@ -46,12 +47,18 @@ RECIPE_COPY = "recipe.toml"
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe with everything it names found and opened.
+    """A recipe with the places of everything it names.
 
     Parameters
     ----------
-    recipe, text, base
-        The recipe, its TOML, and the folder that its paths are relative to.
+    recipe, text
+        The recipe and its TOML.
+    data
+        Folder that profile files start from.
+    cube_path, cube_spec
+        The cube's folder, and the TOML to build it from (None if it must be there).
+    cube_data
+        Folder that the cube's source files start from (None: as its TOML says).
     grid
         The map's grid.
     cluster
@@ -60,14 +67,12 @@ class Job:
 
     recipe: Recipe
     text: str
-    base: Path
+    data: Path
+    cube_path: Path
+    cube_spec: Path | None
+    cube_data: Path | None
     grid: Grid
     cluster: ClusterSpec
-
-    @property
-    def cube_path(self) -> Path:
-        """The cube's folder."""
-        return (self.base / self.recipe.cube.path).resolve()
 
     @property
     def model(self) -> ModelSpec:
@@ -75,31 +80,46 @@ class Job:
         return model_spec(self.recipe)
 
 
-def load_job(
-    path: Path, *, cluster: str | None = None, workers: int | None = None, base: Path | None = None
-) -> Job:
-    """Read a recipe and find what it names; options of the command line win over the file.
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says instead of the recipe; None leaves it to the recipe."""
+
+    cluster: str | None = None
+    workers: int | None = None
+    data: Path | None = None
+    cube: Path | None = None
+    preset: str | None = None
+
+
+def load_job(path: Path, overrides: Overrides | None = None) -> Job:
+    """Read a recipe and find what it names.
 
     Parameters
     ----------
     path
         The recipe.
-    cluster, workers
-        Replace the recipe's ``[cluster]``.
-    base
-        Replaces the folder that the recipe's relative paths start from.
+    overrides
+        Replace parts of it.
     """
+    own = overrides or Overrides()
     raw = load_toml(path)
+    if own.preset is not None:
+        raw["grid"] = {"tile_size": raw.get("grid", {}).get("tile_size", 512), "preset": own.preset}
     recipe = parse(raw, Recipe, path)
     table = recipe.cluster
-    spec = ClusterSpec(
-        cluster or table.kind,
-        table.workers if workers is None else workers,
-        table.tiles_at_once,
-    )
+    workers = table.workers if own.workers is None else own.workers
     grid = build_grid(recipe, path)
     inner_size(grid.tile_size)
-    return Job(recipe, path.read_text(), (base or path.parent).resolve(), grid, spec)
+    return Job(
+        recipe=recipe,
+        text=path.read_text(),
+        data=(own.data or path.parent / recipe.paths.data).resolve(),
+        cube_path=(own.cube or Path(recipe.cube.path)).resolve(),
+        cube_spec=path.parent / recipe.cube.spec if recipe.cube.spec else None,
+        cube_data=own.data,
+        grid=grid,
+        cluster=ClusterSpec(own.cluster or table.kind, workers, table.tiles_at_once),
+    )
 
 
 def build_grid(recipe: Recipe, path: Path) -> Grid:
@@ -119,14 +139,14 @@ def build_grid(recipe: Recipe, path: Path) -> Grid:
         raise InputError(f"{path}: [grid]: {error}") from error
 
 
-def model_spec(recipe: Recipe, trees: int | None = None) -> ModelSpec:
-    """Return the model's kind and settings; `trees` replaces the number of a forest's trees."""
+def model_spec(recipe: Recipe) -> ModelSpec:
+    """Return the kind and settings of the model that makes the map."""
     table = recipe.model
     if not isinstance(table, ForestTable):
         return ModelSpec(table.kind, table.settings)
     settings = {
         "covariates": table.covariates,
-        "trees": trees or table.trees,
+        "trees": table.trees,
         "min_samples_leaf": table.min_samples_leaf,
         "max_features": table.max_features,
         "transform": table.transform,
@@ -143,11 +163,6 @@ def model_spec(recipe: Recipe, trees: int | None = None) -> ModelSpec:
 def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
     """Make the map of a recipe, or finish one that was begun; products are left to the caller.
 
-    Returns
-    -------
-    Run
-        The finished run.
-
     Raises
     ------
     InputError
@@ -155,29 +170,33 @@ def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
     RunError
         Tiles failed twice.
     """
-    stages = Stages(reporter)
     with connect(job.cluster, reporter) as client:
-        with stages.stage("cube", "Cube"):
-            cube = open_cube(job, client, reporter)
-        check_covariates(cube, job.grid, covariates_of(job))
-        with stages.stage("profiles", "Profiles"):
-            profiles = load(job, reporter)
-        run = Run.start(out, identity(job, cube), provenance(job, cube))
-        stages.attach(run)
-        keep_inputs(run, job, profiles)
-        with stages.stage("samples", "Samples"):
-            samples = sample(job, cube, profiles, run)
-        if job.recipe.assess.enabled:
-            with stages.stage("assess", "Cross-validation"):
-                assessment(job, run, samples, client, reporter)
-        with stages.stage("fit", "Fitting"):
-            fit(job, run, samples)
-        create_map(
-            run.path, job.grid, run.load_model().emits, run.years, map_attributes(job, cube, run)
-        )
-        with stages.stage("map", "Mapping"):
-            production = produce(run, client, reporter)
-        note_production(run, production, client)
+        return run_stages(job, out, client, reporter)
+
+
+def run_stages(job: Job, out: Path, client: Client, reporter: Reporter = QUIET) -> Run:
+    """Run the stages of :func:`run_job` on a cluster that stands."""
+    stages = Stages(reporter)
+    with stages.stage("cube", "Cube"):
+        cube = open_cube(job, client, reporter)
+    check_covariates(cube, job.grid, covariates_of(job))
+    with stages.stage("profiles", "Profiles"):
+        profiles = load(job, reporter)
+    run = Run.start(out, identity(job, cube), provenance(job, cube))
+    stages.attach(run)
+    keep_inputs(run, job, profiles)
+    with stages.stage("samples", "Samples"):
+        samples = sample(job, cube, profiles, run)
+    if job.recipe.assess.enabled:
+        with stages.stage("assess", "Cross-validation"):
+            assessment(job, run, samples, client, reporter)
+    with stages.stage("fit", "Fitting"):
+        fit(job, run, samples)
+    emits = run.load_model().emits
+    create_map(run.path, job.grid, emits, run.years, map_attributes(job, cube, run))
+    with stages.stage("map", "Mapping"):
+        production = produce(run, client, reporter)
+    note_production(run, production, client)
     return run
 
 
@@ -210,8 +229,8 @@ def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
     """Open the recipe's cube, building it first where it is not there yet."""
     from edaphos.engine.cube_layout import MANIFEST
 
-    if not (job.cube_path / MANIFEST).exists() and job.recipe.cube.spec is not None:
-        spec = read_cube_spec(job.base / job.recipe.cube.spec)
+    if not (job.cube_path / MANIFEST).exists() and job.cube_spec is not None:
+        spec = read_cube_spec(job.cube_spec, job.cube_data)
         build_cube(spec, job.cube_path, client=client, reporter=reporter)
     return Cube.open(job.cube_path)
 
@@ -238,13 +257,13 @@ def qa_rules(table: ProfilesTable) -> QARules:
 def load(job: Job, reporter: Reporter = QUIET) -> Profiles:
     """Read and check the recipe's profiles."""
     table = job.recipe.profiles
-    return load_profiles(profile_files(table, job.base), qa_rules(table), reporter)
+    return load_profiles(profile_files(table, job.data), qa_rules(table), reporter)
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
     """Return everything that decides the bytes of the map."""
-    recipe = job.recipe.model_dump(mode="json", exclude={"cluster", "products", "cube"})
-    paths = [job.base / file.path for file in job.recipe.profiles.files]
+    recipe = job.recipe.model_dump(mode="json", exclude={"cluster", "products", "cube", "paths"})
+    paths = [job.data / file.path for file in job.recipe.profiles.files]
     return {
         "recipe": recipe,
         "grid": asdict(GridSpec.of(job.grid)),
@@ -281,9 +300,7 @@ def _locations(profiles: Profiles) -> str:
 def sample(job: Job, cube: Cube, profiles: Profiles, run: Run) -> Samples:
     """Join the profiles with the cube; the counts are noted in the run."""
     table, deg = profiles.table, job.recipe.profiles.decluster_deg
-    weight = None
-    if deg is not None:
-        weight = decluster_weights(table["lon"].to_numpy(), table["lat"].to_numpy(), deg)
+    weight = None if deg is None else profiles.weights(deg)
     zones = ("koeppen",) if "koeppen" in cube.manifest.variables else ()
     samples, counts = draw_samples(
         table, cube, job.grid, covariates_of(job), weight=weight, also=zones
@@ -304,15 +321,29 @@ def assessment(
         folds=table.folds,
         block_deg=table.block_deg,
         splits=table.splits,
+        extra_block_deg=table.extra_block_deg,
         bootstrap=table.bootstrap,
         seed=job.recipe.seed,
+        koeppen=KoeppenSource(names=KOEPPEN_LEGENDS[table.koeppen_legend]),
     )
-    found = assess(
-        samples, model_spec(job.recipe, table.trees), spec, client=client, reporter=reporter
-    )
+    found = assess(samples, assessed_model(job.recipe), spec, client=client, reporter=reporter)
     with whole_folder(folder) as partial:
         found.save(partial)
     return found
+
+
+def assessed_model(recipe: Recipe) -> ModelSpec:
+    """Return the model as cross-validation fits it.
+
+    A forest may get fewer trees there, and always gives the median: scores on the log scale are
+    the median's, because the arithmetic mean is no estimate of the middle of a skewed target.
+    """
+    spec = model_spec(recipe)
+    if spec.kind != "forest":
+        return spec
+    trees = recipe.assess.trees or spec.settings["trees"]
+    quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.5, 0.95}))
+    return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
 
 
 def fit(job: Job, run: Run, samples: Samples) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from edaphos.engine.grid import PRESETS
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from edaphos.engine.grid import PRESETS
 
 from .config import Table
 
@@ -42,9 +43,18 @@ class GridTable(Table):
 class CubeTable(Table):
     """The covariates."""
 
-    path: str = Field(description="folder of the cube, beside the recipe unless absolute")
+    path: str = Field(description="folder of the cube, from where you run unless absolute")
     spec: str | None = Field(
-        None, description="cube TOML to build it from where the folder does not exist yet"
+        None,
+        description="cube TOML beside the recipe; the cube is built from it if it is not there",
+    )
+
+
+class PathsTable(Table):
+    """Where files are looked for."""
+
+    data: str = Field(
+        ".", description="folder that profile files start from, beside the recipe unless absolute"
     )
 
 
@@ -145,6 +155,13 @@ class AssessTable(Table):
         ("block", "profile", "random"), description="splits shown side by side"
     )
     bootstrap: int = Field(1000, ge=10, le=100_000, description="replicates over blocks")
+    koeppen_legend: Literal["beck-2018", "alphabetical-32"] = Field(
+        "beck-2018",
+        description="how the cube variable koeppen, if there is one, numbers classes",
+    )
+    extra_block_deg: tuple[Annotated[float, Field(gt=0, le=45)], ...] = Field(
+        (), description="further block sizes to split by, degrees"
+    )
     trees: int | None = Field(None, ge=1, description="trees in cross-validation, if not as mapped")
 
 
@@ -175,6 +192,7 @@ class Recipe(Table):
     banner: str = Field("", description="written on every picture, such as a warning")
     licence: str = Field("", description="licence of the map you make")
     seed: int = Field(0, ge=0, description="of everything random")
+    paths: PathsTable = Field(PathsTable(), description="where files are looked for")
     grid: GridTable = Field(description="where the map lies")
     cube: CubeTable = Field(description="the covariates")
     profiles: ProfilesTable = Field(description="the soil profiles")

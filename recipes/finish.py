@@ -1,0 +1,74 @@
+"""What is made of a finished map: COGs, a STAC catalogue, totals, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaphos.engine.cube import Cube
+from edaphos.engine.grid import Grid
+from edaphos.engine.map_view import open_map
+from edaphos.engine.products import export_cogs
+from edaphos.engine.progress import QUIET, Reporter
+from edaphos.engine.report import Truth, gather, write_report
+from edaphos.engine.run import Run
+from edaphos.engine.stac import write_stac
+from edaphos.engine.totals import Totals, map_totals
+from edaphos.kernels.climate import KOEPPEN_NAMES, KOEPPEN_NAMES_32
+
+#: Orders in which maps number the Köppen-Geiger classes.
+KOEPPEN_LEGENDS: Mapping[str, Mapping[int, str]] = {
+    "beck-2018": KOEPPEN_NAMES,
+    "alphabetical-32": KOEPPEN_NAMES_32,
+}
+
+
+def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Path | None:
+    """Export and describe a map as its recipe asks; return the report's path, if it wants one."""
+    wanted = run.manifest()["provenance"]["products"]
+    if wanted["cog"]:
+        dataset = open_map(run.path)
+        products = export_cogs(dataset, run.path / "products", reporter=reporter)
+        write_stac(dataset, products, run.path / "products", name=run.identity["recipe"]["name"])
+    return write_run_report(run, reporter, truth) if wanted["report"] else None
+
+
+def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Path:
+    """Write the report of a run from what its folder holds."""
+    inputs = gather(run.path, totals=_totals(run, reporter), truth=truth)
+    return write_report(run.path, inputs)
+
+
+@dataclass(frozen=True)
+class CubeZones:
+    """Class codes of a cube variable on a grid, read block by block when they are indexed."""
+
+    cube: Cube
+    grid: Grid
+    variable: str
+
+    def __getitem__(self, where: tuple[slice, slice]) -> NDArray[np.int64]:
+        """Return the codes of a block, -1 where there is none."""
+        rows, cols = where
+        window = self.grid.window(
+            rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start
+        )
+        codes = self.cube.read(window, [self.variable])[self.variable]
+        return np.nan_to_num(codes, nan=-1).astype(np.int64)
+
+
+def _totals(run: Run, reporter: Reporter) -> Totals:
+    dataset = open_map(run.path)
+    zones: dict[str, Any] = {}
+    legend = run.identity["recipe"].get("assess", {}).get("koeppen_legend", "beck-2018")
+    if run.cube_path.exists():
+        cube = Cube.open(run.cube_path)
+        if "koeppen" in cube.manifest.variables:
+            zones["zones"] = CubeZones(cube, run.grid, "koeppen")
+            zones["zone_names"] = KOEPPEN_LEGENDS[legend]
+    return map_totals(dataset, reporter=reporter, **zones)
