@@ -21,6 +21,7 @@ from .scales import ColourScale, nice_ticks, number
 from .status import MAPPED, Status
 
 MAP_WIDTH = 7.4
+LEGEND_COLUMNS = 3
 _COAST = (92, 102, 110, 190)
 _BLANK_LAND = (140, 147, 154, 120)
 _BLANK_STRIPE = (120, 127, 134, 150)
@@ -65,17 +66,17 @@ def draw_multiples(
     tall = min(wide * (top - bottom) / (right - left), 3.5)
     across, foot, head = 2, 0.62, 0.6 if labels.banner else 0.4
     down = -(-len(panels) // across)
-    height = head + down * (tall + 0.24) + foot
+    height = head + down * (tall + 0.3) + foot
     with style():
         figure = blank(MAP_WIDTH, height)
         for i, (label, values) in enumerate(panels.items()):
             x = 0.1 + (i % across) * (wide + 0.1)
-            y = foot + (down - 1 - i // across) * (tall + 0.24)
+            y = foot + (down - 1 - i // across) * (tall + 0.3)
             ax = figure.add_axes((x / MAP_WIDTH, y / height, wide / MAP_WIDTH, tall / height))
             _prepare(ax, frame)
             image = _painted(preview, frame, values, scale)
             ax.imshow(image[::2, ::2], extent=frame.extent, interpolation="none", zorder=2)
-            place = (x / MAP_WIDTH, (y + tall + 0.09) / height)
+            place = (x / MAP_WIDTH, (y + tall + 0.13) / height)
             figure.text(*place, label, fontsize=8.5, color=INK, va="center")
         _headings(figure, title, labels)
         _colour_bar(figure, scale)
@@ -92,7 +93,9 @@ def draw_status(preview: Preview, frame: Frame, *, labels: Labels) -> Picture:
     present = [s for s in Status if (preview.status == s).any()]
     shown = [s for s in present if s is not Status.SEA]
     with style():
-        figure, ax = _map_figure(frame, "Status of each cell", labels, foot=0.62)
+        figure, ax = _map_figure(
+            frame, "Status of each cell", labels, foot=0.4 + 0.2 * -(-len(shown) // LEGEND_COLUMNS)
+        )
         lookup = np.zeros((256, 4), np.uint8)
         for s in shown:
             lookup[int(s)] = (*STATUS_COLOURS[s], 255)
@@ -261,16 +264,16 @@ def _colour_bar(figure: Figure, scale: ColourScale) -> None:
     ax.set_yticks([])
     ax.tick_params(length=2, pad=1.5, labelsize=8)
     for spine in ax.spines.values():
-        spine.set_visible(False)
+        spine.set(visible=True, linewidth=0.5)
     figure.text(0.715, 0.495 / height, scale.label, fontsize=8, color=MUTED, va="center")
 
 
 def _legend(figure: Figure, shown: Sequence[Status]) -> None:
     height = figure.get_figheight()
-    across = min(len(shown), 5) or 1
+    across = LEGEND_COLUMNS
     for i, s in enumerate(shown):
         x = 0.012 + (i % across) * (0.976 / across)
-        y = (0.47 - 0.2 * (i // across)) / height
+        y = (0.2 * -(-len(shown) // across) + 0.2 - 0.2 * (i // across)) / height
         colour = tuple(v / 255 for v in STATUS_COLOURS[s])
         figure.patches.append(_swatch(figure, x, y, colour, height))
         suffix = "" if s in MAPPED else " (no value)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -51,6 +51,13 @@ _STYLE: dict[str, Any] = {
     "hatch.color": MUTED,
 }
 PNG_DPI = 160
+
+#: matplotlib writes fonts as one property or as several, by version.
+_FONTS = (
+    (r"(font:[^;\"]*?)([\d.]+px) [^;\"]+", r"\1calc(\2 * var(--text, 1)) var(--sans, sans-serif)"),
+    (r"font-size: ([\d.]+px)", r"font-size: calc(\1 * var(--text, 1))"),
+    (r"font-family: [^;\"]+", "font-family: var(--sans, sans-serif)"),
+)
 
 
 @dataclass(frozen=True)
@@ -120,26 +127,30 @@ def finish(figure: Figure, name: str, title: str, alt: str) -> Picture:
         format="png",
         dpi=PNG_DPI,
         facecolor=PAPER,
+        pil_kwargs={"compress_level": 4},
         metadata={"Title": title, "Description": alt},
     )
     svg = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(name, title, alt, smaller_png(png.getvalue()), themed(svg.getvalue(), name, alt))
+    return Picture(name, title, alt, png.getvalue(), themed(svg.getvalue(), name, alt))
 
 
 def themed(svg: str, name: str, alt: str) -> str:
-    """Return an SVG for a page: its own ids, colours by CSS variable, page font, alternative text."""
+    """Return an SVG for a page: ids of its own, colours by CSS variable, page font, alt text."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)
+    images: list[str] = []
+    body = re.sub(r"data:image/png;base64,\s*[A-Za-z0-9+/=\s]+", _set_aside(images), body)
     body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
-    body = re.sub(r"(font:[^;\"]*?[\d.]+px) [^;\"]+", r"\1 var(--sans, sans-serif)", body)
+    for pattern, replacement in _FONTS:
+        body = re.sub(pattern, replacement, body)
     for colour, variable in PALETTE.items():
         body = re.sub(colour, f"var({variable}, {colour})", body, flags=re.IGNORECASE)
-    body = re.sub(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", _smaller_uri, body)
+    body = re.sub(r"image-(\d+)-set-aside", lambda m: images[int(m.group(1))], body)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body)[0]
     opening = (
         f'<svg role="img" aria-label="{escape(alt)}" viewBox="0 0 {width} {height}" '
@@ -159,10 +170,16 @@ def smaller_png(data: bytes) -> bytes:
     flat = Image.fromarray(index.reshape(pixels.shape[:2]).astype(np.uint8))
     flat.putpalette(palette[:, :3].tobytes())
     made = io.BytesIO()
-    flat.save(made, "PNG", optimize=True, transparency=palette[:, 3].tobytes())
+    flat.save(made, "PNG", transparency=palette[:, 3].tobytes())
     return made.getvalue() if len(made.getvalue()) < len(data) else data
 
 
-def _smaller_uri(match: re.Match[str]) -> str:
-    data = smaller_png(base64.b64decode(match.group(1)))
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+def _set_aside(images: list[str]) -> Callable[[re.Match[str]], str]:
+    """Return a substitution that keeps embedded images out of the way of the ones that follow."""
+
+    def replace(match: re.Match[str]) -> str:
+        data = smaller_png(base64.b64decode(match.group(0).partition(",")[2]))
+        images.append(f"data:image/png;base64,{base64.b64encode(data).decode()}")
+        return f"image-{len(images) - 1}-set-aside"
+
+    return replace

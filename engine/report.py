@@ -105,6 +105,11 @@ class KeyNumber:
     range: str = ""
     strong: bool = False
 
+    @property
+    def words(self) -> bool:
+        """Whether the value is a phrase rather than a number."""
+        return len(self.value) > 14
+
 
 def gather(
     run_folder: Path, *, totals: Totals | None = None, truth: Truth | None = None
@@ -287,9 +292,9 @@ def _summary(assessment: Assessment) -> str:
     split = main_split(assessment)
     how = f"spatial blocks of {degrees:g}°" if split == "block" and degrees else split_label(split)
     text = [
-        f"Leaving out {how}, the model explains {fixed(row.get('R2'))} of the variance of "
-        f"{count(row['n'])} soil layers (R² = 1 − SSE/SST; {fixed(row.get('R2_log1p'))} on the "
-        "logarithmic scale)."
+        f"Leaving out {how}, predictions of {count(row['n'])} soil layers reach an R² of "
+        f"{fixed(row.get('R2'))} (1 − SSE/SST), and {fixed(row.get('R2_log1p'))} on the "
+        "logarithmic scale."
     ]
     gain = _overall(assessment.gain, split)
     if gain is not None:
@@ -319,8 +324,10 @@ def _truth(truth: Truth | None) -> dict[str, Any] | None:
     if truth is None:
         return None
     return {
-        "note": truth.note
-        or "The world is virtual, so the map can be compared with the truth in every cell.",
+        "paragraphs": (
+            truth.note
+            or "The world is virtual, so the map can be compared with the truth in every cell."
+        ).split("\n\n"),
         "tables": truth_tables(truth.table),
     }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .assessment import Assessment
 from .charts import Series, depth_chart, observed_predicted, split_names
-from .colours import CARBON, WIDTH
+from .colours import WIDTH
 from .crossval import DEPTH_ONLY
 from .figures import draw_map, draw_multiples, draw_profiles, draw_status
 from .frame import Frame, frame_of
@@ -26,6 +26,8 @@ Depth = tuple[float, float]
 
 #: A PICP90 passes within this band (rules of evidence: .87 to .93 around .90).
 COVERAGE_BAND = (0.90, 0.87, 0.93)
+#: A chart by source is drawn up to this many sources; the table holds any number.
+MOST_SOURCES = 12
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Truth:
         Columns ``target`` (``cell mean``, ``fresh sample``), ``scale``, ``weighting``, ``depth``,
         ``group``, ``n``, ``ME``, ``RMSE``, ``R2``, ``PICP90``, ``MPIW``.
     images
-        ``truth``, ``error`` (map minus truth, g/kg), ``covered_fresh``, ``covered_mean`` (shares),
-        each ``(depth, y, x)`` over blocks of cells.
+        ``truth``, ``error`` (map minus truth, g/kg), ``covered_fresh`` (share of fresh samples
+        inside the interval), each ``(depth, y, x)`` over blocks of cells.
     depths
         Bounds in cm of the images' depths.
     block
@@ -259,7 +261,28 @@ def _validation_pictures(
             target=COVERAGE_BAND,
         ),
     ]
+    by_source = assessment.table(splits[0], "source")
+    if 1 < len(by_source) <= MOST_SOURCES:
+        skill.append(_skill_by_source(assessment, splits, list(by_source["group"]), canvas))
     return tuple(scatter), tuple(skill)
+
+
+def _skill_by_source(
+    assessment: Assessment, splits: list[str], sources: list[str], canvas: _Canvas
+) -> Picture:
+    names = split_names()
+    return depth_chart(
+        [
+            Series.of(
+                names.get(split, split), assessment.table(split, "source"), "R2_log1p", sources
+            )
+            for split in splits[:3]
+        ],
+        name="skill_by_source",
+        title="Skill by source",
+        axis="R² of log(1 + carbon), with 95 % interval",
+        labels=canvas.labels,
+    )
 
 
 def _by_depth(
@@ -285,14 +308,12 @@ def _truth_pictures(canvas: _Canvas, truth: Truth) -> tuple[TruthPictures, ...]:
     scales = {
         "truth": carbon_scale(list(images["truth"]), units),
         "error": signed_scale(list(images["error"]), f"map minus truth, {units}"),
-        "covered_fresh": ColourScale(0.5, 1.0, "linear", CARBON.reversed(), "share inside"),
-        "covered_mean": ColourScale(0.5, 1.0, "linear", CARBON.reversed(), "share inside"),
+        "covered_fresh": ColourScale(0.5, 1.0, "linear", WIDTH, "share of fresh samples inside"),
     }
     titles = {
         "truth": "The truth",
         "error": "Error of the map",
         "covered_fresh": "Interval holds a fresh sample",
-        "covered_mean": "Interval holds the cell mean",
     }
     return tuple(
         TruthPictures(

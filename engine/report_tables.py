@@ -42,6 +42,12 @@ class Table:
     note: str = ""
 
     @property
+    def ranged(self) -> list[bool]:
+        """Whether a column's numbers have intervals behind them, so that they can be aligned."""
+        width = range(len(self.columns))
+        return [any(" [" in row[i] for row in self.rows) for i in width]
+
+    @property
     def heads(self) -> list[tuple[str, bool]]:
         """Headings, and whether the column is of numbers."""
         return [(c.removeprefix("<"), not c.startswith("<")) for c in self.columns]
@@ -318,9 +324,10 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
                     *(totals if stocks else []),
                 )
             )
-    heads = [f"mean {d.replace('-', '–').replace('cm', ' cm')}, {units}" for d in depths]
-    if stocks:
-        heads += [f"total {d.replace('-', '–').replace('cm', ' cm')}, Pg" for d in depths]
+    words = [d.replace("-", "–").replace("cm", " cm") for d in depths]
+    heads = [f"{w}, mean" if stocks else w for w in words]
+    heads += [f"{w}, Pg" for w in words] if stocks else []
+    title = f"{title}: mean, {units}" + (", and total" if stocks else "")
     return Table(title, ("<cells", "number", "area, million km²", *heads), tuple(lines), note)
 
 

@@ -12,7 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import xarray as xr
@@ -79,6 +79,13 @@ class Totals:
         return asdict(self)
 
 
+class Zones(Protocol):
+    """Class codes that can be read block by block: an array, or anything indexed as one."""
+
+    def __getitem__(self, where: Block, /) -> NDArray[np.integer[Any]]:
+        """Return the codes of a block."""
+
+
 class _Sums:
     """Exact sums of one group: cells, weights, and weights times values."""
 
@@ -88,10 +95,13 @@ class _Sums:
         self.cells = self.weight = self.weighted = 0
 
 
+_Groups = dict[tuple[Group, str], _Sums]
+
+
 def map_totals(
     ds: xr.Dataset,
     *,
-    zones: NDArray[np.integer] | None = None,
+    zones: Zones | None = None,
     zone_names: Mapping[int, str] | None = None,
     block: int = 1024,
     reporter: Reporter = QUIET,
@@ -103,35 +113,39 @@ def map_totals(
     ds
         As ``open_map`` returns it.
     zones
-        Class code of each cell, ``(y, x)``, such as Köppen classes.
+        Class code of each cell, ``(y, x)``, such as Köppen classes; read once for each block.
     zone_names
-        Their names; codes without a name are left out of the grouping by zone.
+        Their names; codes of one name are one group, codes without a name are left out.
     block
         Cells along a side of what is read at once; does not change the result.
     """
     grid = map_grid(ds)
-    status_by_year = "year" in ds["status"].dims
+    by_year = "year" in ds["status"].dims
     wanted = [layer for layer in layers(ds) if layer.statistic == "mean"]
-    found: list[TotalRow] = []
-    with reporter.task("totals", len(wanted)) as progress:
-        for layer in wanted:
-            sums: dict[tuple[Group, int], _Sums] = defaultdict(_Sums)
-            quantum = _quantum(ds, layer)
-            for where in blocks(grid.shape, block):
-                values = read_block(ds, layer, where)
-                status = read_status(ds, where, layer.year_index if status_by_year else 0)
+    sums: dict[str, _Groups] = {layer.name: defaultdict(_Sums) for layer in wanted}
+    names = zone_names or {}
+    parts = list(blocks(grid.shape, block))
+    with reporter.task("totals", len(parts)) as progress:
+        for where in parts:
+            areas = _Areas.of(grid, where)
+            zone = None if zones is None else np.asarray(zones[where])
+            for layer in wanted:
+                status = read_status(ds, where, layer.year_index if by_year else 0)
                 _add(
-                    sums,
-                    values,
-                    status,
-                    None if zones is None else zones[where],
-                    grid,
-                    where,
-                    quantum,
+                    sums[layer.name],
+                    read_block(ds, layer, where),
+                    {"status": status} | ({} if zone is None else {"zone": zone}),
+                    names,
+                    areas,
+                    _quantum(ds, layer),
                 )
-            found += _rows(sums, layer, grid, quantum, zone_names or {})
-            progress.advance(note=layer.name)
-    return Totals(tuple(found), _note(wanted))
+            progress.advance()
+    rows = [
+        row
+        for layer in wanted
+        for row in _rows(sums[layer.name], layer, _area_unit(grid), _quantum(ds, layer))
+    ]
+    return Totals(tuple(rows), _note(wanted))
 
 
 def _note(wanted: list[Layer]) -> str:
@@ -161,81 +175,74 @@ def _row_constant(grid: Grid) -> bool:
     return bool(grid.cell_areas(grid.window(0, 0, 1, 2)).shape[1] == 1)
 
 
-def _block_areas(grid: Grid, where: Block) -> NDArray[np.float64]:
-    rows, cols = where
-    window = grid.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-    return grid.cell_areas(window)
+@dataclass(frozen=True)
+class _Areas:
+    """Cell areas of a block as integers: one for each row, or one for each cell."""
+
+    weights: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, grid: Grid, where: Block) -> _Areas:
+        rows, cols = where
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        areas = grid.cell_areas(grid.window(rows.start, cols.start, *shape))
+        whole = np.rint(areas / _area_unit(grid)).astype(np.int64)
+        return cls(np.broadcast_to(whole, (shape[0], whole.shape[1])))
 
 
 def _add(
-    sums: dict[tuple[Group, int], _Sums],
+    sums: _Groups,
     values: NDArray[np.float32],
-    status: NDArray[np.uint8],
-    zones: NDArray[np.integer] | None,
-    grid: Grid,
-    where: Block,
+    groupings: Mapping[Group, NDArray[np.integer]],
+    zone_names: Mapping[int, str],
+    areas: _Areas,
     quantum: float,
 ) -> None:
     present = np.isfinite(values)
     if not present.any():
         return
-    areas = _block_areas(grid, where)
-    unit = _area_unit(grid)
     row, col = np.nonzero(present)
     steps = np.rint(values[present].astype(np.float64) / quantum).astype(np.int64)
-    per_row = areas.shape[1] == 1
-    weights = np.broadcast_to(np.rint(areas / unit), (values.shape[0], areas.shape[1]))
-    groupings: list[tuple[Group, NDArray[np.int64]]] = [
-        ("all", np.zeros(len(row), np.int64)),
-        ("status", status[present].astype(np.int64)),
-    ]
-    if zones is not None:
-        groupings.append(("zone", zones[present].astype(np.int64)))
-    for by, codes in groupings:
-        for code in np.unique(codes):
-            mine = codes == code
-            total = sums[by, int(code)]
-            if per_row:
-                _add_rows(total, row[mine], steps[mine], weights[:, 0])
-            else:
-                cell_weights = weights[row[mine], col[mine]].astype(np.int64)
-                total.cells += int(mine.sum())
-                total.weight += int(cell_weights.sum())
-                total.weighted += sum(map(int, _row_dot(row[mine], steps[mine] * cell_weights)))
+    _add_group(sums["all", "all"], row, col, steps, areas.weights)
+    for by, codes in groupings.items():
+        mine = codes[present]
+        for code in np.unique(mine):
+            name = _group_name(by, int(code), zone_names)
+            if name is not None:
+                use = mine == code
+                _add_group(sums[by, name], row[use], col[use], steps[use], areas.weights)
 
 
-def _add_rows(
-    total: _Sums, row: NDArray[np.int64], steps: NDArray[np.int64], weights: NDArray[np.float64]
+def _add_group(
+    total: _Sums,
+    row: NDArray[np.int64],
+    col: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    weights: NDArray[np.int64],
 ) -> None:
-    """Add cells that weigh as their row does: integer sums of a row first, then one product."""
-    counts = np.bincount(row, minlength=len(weights))
-    summed = np.zeros(len(weights), np.int64)
-    np.add.at(summed, row, steps)
+    """Add cells to a group: integers within a row by NumPy, whatever is larger by Python."""
+    total.cells += len(row)
+    if weights.shape[1] > 1:
+        cell = weights[row, col]
+        total.weight += sum(map(int, _row_sums(row, cell)))
+        total.weighted += sum(map(int, _row_sums(row, cell * steps)))
+        return
+    counts, summed = np.bincount(row), _row_sums(row, steps)
     for r in np.flatnonzero(counts):
-        weight = int(weights[r])
-        total.cells += int(counts[r])
-        total.weight += weight * int(counts[r])
-        total.weighted += weight * int(summed[r])
+        total.weight += int(weights[r, 0]) * int(counts[r])
+        total.weighted += int(weights[r, 0]) * int(summed[r])
 
 
-def _row_dot(row: NDArray[np.int64], products: NDArray[np.int64]) -> NDArray[np.int64]:
+def _row_sums(row: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
     summed = np.zeros(int(row.max()) + 1, np.int64)
-    np.add.at(summed, row, products)
+    np.add.at(summed, row, values)
     return summed
 
 
-def _rows(
-    sums: dict[tuple[Group, int], _Sums],
-    layer: Layer,
-    grid: Grid,
-    quantum: float,
-    zone_names: Mapping[int, str],
-) -> list[TotalRow]:
-    unit = _area_unit(grid)
+def _rows(sums: _Groups, layer: Layer, unit: float, quantum: float) -> list[TotalRow]:
     found = []
-    for (by, code), total in sorted(sums.items(), key=lambda item: item[0]):
-        name = _group_name(by, code, zone_names)
-        if name is None or not total.weight:
+    for (by, name), total in sorted(sums.items(), key=_order):
+        if not total.weight:
             continue
         mean = total.weighted / total.weight * quantum
         area_m2 = total.weight * unit
@@ -255,6 +262,14 @@ def _rows(
             )
         )
     return found
+
+
+def _order(item: tuple[tuple[Group, str], _Sums]) -> tuple[int, int, str]:
+    """Sort the whole first, then statuses by code, then zones by name."""
+    by, name = item[0]
+    statuses = [s.meaning.replace("_", " ") for s in Status]
+    place = statuses.index(name) if by == "status" and name in statuses else 0
+    return ("all", "status", "zone").index(by), place, name
 
 
 def _group_name(by: Group, code: int, zone_names: Mapping[int, str]) -> str | None:
