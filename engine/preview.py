@@ -78,7 +78,8 @@ def make_preview(ds: xr.Dataset, max_width: int = MAX_WIDTH, block: int = 2048) 
             ]
         for layer in wanted:
             values[layer.name][where] = block_means(read_block(ds, layer, (rows, cols)), factor)
-    affine = grid.geobox.affine * Affine.scale(factor)
+    (west, north), (dx, dy) = grid.origin, grid.resolution
+    affine = Affine(dx * factor, 0.0, west, 0.0, -dy * factor, north)
     coarse = Grid(GeoBox(shape, affine, grid.geobox.crs), name=grid.name)
     return Preview(coarse, wanted, values, status, factor)
 
