@@ -40,6 +40,8 @@ from .scales import pretty_units
 from .store import write_atomically
 from .totals import Totals
 
+__all__ = ["KeyNumber", "ReportInputs", "Truth", "gather", "render", "write_report"]
+
 REPORT = "report.html"
 PICTURES = "pictures"
 
