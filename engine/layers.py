@@ -71,7 +71,7 @@ def depths_of(ds: xr.Dataset) -> list[tuple[float, float]]:
 
 
 def layers(ds: xr.Dataset) -> list[Layer]:
-    """Return the layers of a map: by variable, then depth, then year."""
+    """Return the layers of a map: by quantity, mean before quantiles, then depth, then year."""
     years = [int(year) for year in np.atleast_1d(ds["year"].values)]
     found = []
     for variable, array in ds.data_vars.items():
@@ -96,7 +96,12 @@ def layers(ds: xr.Dataset) -> list[Layer]:
                         name=f"{quantity}_{depth_label(depth)}_{statistic}{suffix}",
                     )
                 )
-    return found
+    return sorted(found, key=_order)
+
+
+def _order(layer: Layer) -> tuple[str, bool, str, int, int]:
+    mean_first = layer.statistic != "mean"
+    return layer.quantity, mean_first, layer.statistic, layer.depth_index, layer.year_index
 
 
 def read_block(ds: xr.Dataset, layer: Layer, block: Block) -> NDArray[np.float32]:

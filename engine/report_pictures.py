@@ -19,8 +19,9 @@ from .figures import draw_map, draw_multiples, draw_profiles, draw_status
 from .frame import Frame, frame_of
 from .layers import depth_label
 from .pictures import Labels, Picture
-from .preview import Preview, make_preview
+from .preview import Preview, block_means, make_preview
 from .scales import ColourScale, carbon_scale, pretty_units, robust_scale, signed_scale
+from .strata import ABOVE, BELOW
 
 Depth = tuple[float, float]
 
@@ -28,6 +29,8 @@ Depth = tuple[float, float]
 COVERAGE_BAND = (0.90, 0.87, 0.93)
 #: A chart by source is drawn up to this many sources; the table holds any number.
 MOST_SOURCES = 12
+#: Blocks along a side of the squares that a map of local coverage averages over.
+COVERAGE_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -289,7 +292,7 @@ def _by_depth(
     assessment: Assessment, metric: str, splits: list[str], *, baseline: bool
 ) -> list[Series]:
     first = assessment.table(splits[0], "depth")
-    groups = ["all", *first["group"]]
+    groups = ["all", *(g for g in first["group"] if g not in (ABOVE, BELOW))]
     found = []
     for split in splits[:3]:
         table = pd.concat([assessment.table(split), assessment.table(split, "depth")])
@@ -304,11 +307,14 @@ def _by_depth(
 
 def _truth_pictures(canvas: _Canvas, truth: Truth) -> tuple[TruthPictures, ...]:
     images = {k: _spread(canvas.preview, v, truth.block) for k, v in truth.images.items()}
+    if "covered_fresh" in truth.images:
+        shares = _pooled(truth.images["covered_fresh"])
+        images["covered_fresh"] = _spread(canvas.preview, shares, truth.block)
     units = canvas.units
     scales = {
         "truth": carbon_scale(list(images["truth"]), units),
         "error": signed_scale(list(images["error"]), f"map minus truth, {units}"),
-        "covered_fresh": ColourScale(0.5, 1.0, "linear", WIDTH, "share of fresh samples inside"),
+        "covered_fresh": ColourScale(0.5, 1.0, "linear", WIDTH, "share inside"),
     }
     titles = {
         "truth": "The truth",
@@ -343,6 +349,13 @@ def _spread(preview: Preview, images: NDArray[np.float32], block: int) -> NDArra
     mapped = np.any([np.isfinite(v) for v in preview.values.values()], axis=0)
     laid[:, ~mapped] = np.nan
     return laid
+
+
+def _pooled(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average shares over squares of blocks: in one cell an interval just holds or does not."""
+    pooled = np.stack([block_means(image, COVERAGE_BLOCKS) for image in images])
+    wide = pooled.repeat(COVERAGE_BLOCKS, axis=1).repeat(COVERAGE_BLOCKS, axis=2)
+    return wide[:, : images.shape[1], : images.shape[2]]
 
 
 def _truth_coverage(canvas: _Canvas, table: pd.DataFrame) -> Picture:

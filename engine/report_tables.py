@@ -59,7 +59,7 @@ def fixed(value: Any, digits: int = 2) -> str:
     >>> fixed(-0.126), fixed(float("nan")), fixed(1234.5, 0)
     ('−0.13', '–', '1,234')
     """
-    if value is None or not math.isfinite(float(value)):
+    if value in (None, "") or not math.isfinite(float(value)):
         return DASH
     text = f"{float(value):,.{digits}f}"
     if float(text.replace(",", "")) == 0:
@@ -145,10 +145,10 @@ def headline(assessment: Assessment) -> dict[str, Any]:
 def _by_split(assessment: Assessment, units: str) -> Table:
     rows = []
     for split in dict.fromkeys(assessment.metrics["split"]):
-        for model, label in ((FULL, ""), (DEPTH_ONLY, ", depth alone")):
+        for model, label in ((FULL, split_label(split)), (DEPTH_ONLY, "… depth alone")):
             table = assessment.table(split, model=model)
             if len(table):
-                rows.append((f"{split_label(split)}{label}", *_scores(dict(table.iloc[0]))))
+                rows.append((label, *_scores(dict(table.iloc[0]))))
     return Table(
         "Ways of leaving data out, side by side",
         ("<split", "n", *_score_heads(units)),
