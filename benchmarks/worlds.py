@@ -31,7 +31,7 @@ DEGREES = 40.0
 
 
 def make_cube(path: Path, fine: int) -> Cube:
-    """Write a cube of climate at a sixteenth of `fine` cells a side, relief and a mask at `fine`."""
+    """Write a cube of relief and a mask of `fine` cells a side, and a coarser climate."""
     rng = np.random.default_rng(0)
     store = RecordingStore(local_store(path))
     zarr.create_group(store=store)

@@ -43,7 +43,7 @@ __all__ = ["AssessSpec", "Assessment", "assess"]
 COMPARED: tuple[str, ...] = (
     "R2",
     "R2_log1p",
-    "R2_log1p_median",
+    "R2_log1p_mean",
     "CCC",
     "RMSE",
     "MAE",
@@ -197,12 +197,17 @@ def _quantile_suffixes(coverage: float) -> tuple[str, str]:
     return f"q{round(tail):02d}", f"q{100 - round(tail):02d}"
 
 
-def _outputs(samples: Samples, wanted: AssessSpec) -> dict[str, str]:
-    """Return the model output that holds each prediction: ``soc_mean``, ``soc_q05``, …."""
+def _outputs(samples: Samples, wanted: AssessSpec) -> dict[str, tuple[str, ...]]:
+    """Return the model outputs that may hold each prediction, the first that is there counts."""
     target = samples.target[0]
     lower, upper = _quantile_suffixes(wanted.coverage)
-    suffixes = {"mean": "mean", "lower": lower, "median": "q50", "upper": upper}
-    return {name: f"{target}_{suffix}" for name, suffix in suffixes.items()}
+    suffixes = {
+        "mean": ("mean",),
+        "lower": (lower,),
+        "centre": ("logmean", "q50"),
+        "upper": (upper,),
+    }
+    return {name: tuple(f"{target}_{s}" for s in found) for name, found in suffixes.items()}
 
 
 def _prediction_table(
@@ -219,7 +224,7 @@ def _prediction_table(
                 "block": by_name[name].blocks,
                 "mean": p.mean,
                 "lower": p.lower,
-                "median": p.median,
+                "centre": p.centre,
                 "upper": p.upper,
             }
         )

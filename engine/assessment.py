@@ -36,7 +36,7 @@ class Assessment:
         ``koeppen``.
     predictions
         Out-of-fold predictions: ``split``, ``model`` (``full`` or ``depth_only``), ``row``,
-        ``fold``, ``block``, ``mean``, ``lower``, ``median``, ``upper``.
+        ``fold``, ``block``, ``mean``, ``lower``, ``centre``, ``upper``.
     splits
         ``split``, ``profile_id``, ``top_cm``, ``bottom_cm``, ``block``, ``fold``.
     metrics

@@ -43,6 +43,10 @@ _BUILD_VERSION = 1
 _IDENTITY = "identity.json"
 
 
+#: Share of a layer's values outside its declared range from which range or scale is wrong.
+MOST_OUT_OF_RANGE = 0.3
+
+
 @dataclass(frozen=True)
 class Record:
     """What building one block wrote and met."""
@@ -269,6 +273,13 @@ def _manifest(
         variables[name] = replace(variable, filled_cells=filled)
         if name in described:
             outside = sum(record.out_of_range.get(name, 0) for record in records)
+            if outside > MOST_OUT_OF_RANGE * (valid + outside):
+                share = outside / (valid + outside)
+                raise InputError(
+                    f'layer "{name}" ({files.get(name, name)}): {share:.0%} of its values '
+                    "lie outside valid_min to valid_max; is its scale right (stored times ten?), "
+                    "or the range too narrow?"
+                )
             described[name] |= {
                 "valid_cells": valid,
                 "out_of_range_cells": outside,

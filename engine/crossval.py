@@ -52,7 +52,7 @@ def cross_validate(
     samples: Samples,
     splits: Sequence[Split],
     arms: Mapping[tuple[str, str], ModelSpec],
-    outputs: Mapping[str, str],
+    outputs: Mapping[str, Sequence[str]],
     *,
     client: Client | None = None,
     reporter: Reporter = QUIET,
@@ -69,8 +69,8 @@ def cross_validate(
     arms
         Model to be trained for each (arm, split name).
     outputs
-        Name of the model output for ``mean``, ``lower``, ``median`` and ``upper``. Only the mean
-        must be there.
+        Names of the model outputs that may hold ``mean``, ``lower``, ``centre`` and ``upper``,
+        best first. Only the mean must be there.
     client
         A Dask client: each fold is one task. Without one, folds run here, one by one. The values
         are the same.
@@ -94,7 +94,7 @@ def cross_validate(
     ]
     folds = {split.name: split.folds for split in splits}
     found = {
-        key: {name: np.full(len(samples), np.nan) for name in ("mean", "lower", "median", "upper")}
+        key: {name: np.full(len(samples), np.nan) for name in ("mean", "lower", "centre", "upper")}
         for key in arms
     }
     run = (
@@ -106,12 +106,13 @@ def cross_validate(
         for job, predicted in run:
             rows = folds[job.split] == job.fold
             arrays = found[job.arm, job.split]
-            for name, output in outputs.items():
-                if output in predicted:
+            for name, accepted in outputs.items():
+                output = next((o for o in accepted if o in predicted), None)
+                if output is not None:
                     arrays[name][rows] = predicted[output]
                 elif name == "mean":
                     raise InputError(
-                        f'model "{job.spec.kind}": predict_rows must return "{output}", '
+                        f'model "{job.spec.kind}": predict_rows must return "{accepted[0]}", '
                         f"found {', '.join(sorted(predicted)) or 'nothing'}"
                     )
             progress.advance(note=f"{job.split}, {job.arm}")

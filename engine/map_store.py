@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import zarr
-from edaphos.kernels.encoding import quantise
 from numpy.typing import NDArray
 from zarr.abc.store import Store
+
+from edaphos.kernels.encoding import quantise
 
 from .errors import InputError
 from .grid import Grid, Window

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from .cluster import ClusterSpec
 from .cube import Cube
@@ -39,11 +40,11 @@ class Plan:
     peak_memory
         Of one worker, bytes.
     seconds
-        Wall time of mapping, from a measured sample tile (None if nothing was measured).
+        Wall time of mapping, from a measured sample tile (None where there is no soil).
     workers, tiles_at_once
         What this holds for.
     sampled_cells_per_second
-        What the sample tile gave on one worker (None if not measured).
+        What the sample tile gave on one worker (None where there is no soil).
     """
 
     tiles: int
@@ -68,8 +69,8 @@ class Plan:
             f"cells          {self.cells:,} to map",
             f"reads          {human_bytes(self.bytes_read)} of covariates",
             f"writes         {human_bytes(self.bytes_written)} before compression",
-            f"memory         up to {human_bytes(self.peak_memory)} a worker, {self.workers} worker(s), "
-            f"{self.tiles_at_once} tile(s) at once in each",
+            f"memory         up to {human_bytes(self.peak_memory)} a worker; {self.workers} "
+            f"worker(s), {self.tiles_at_once} tile(s) at once in each",
         ]
         if self.seconds is not None:
             lines.append(
@@ -82,7 +83,7 @@ class Plan:
 def plan(
     cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], cluster: ClusterSpec
 ) -> Plan:
-    """Work out what mapping will take; a fitted model is also timed on the fullest of nine tiles.
+    """Work out what mapping will take; the fitted model is timed on the fullest tile.
 
     Raises
     ------
@@ -90,28 +91,20 @@ def plan(
         What a worker needs does not fit this machine's memory (local clusters), with the numbers.
     """
     counts = soil_counts(cube, grid)
-    reads, emits = model.reads, model.emits
-    full = (
-        grid.tile(*np.unravel_index(int(np.argmax(counts)), counts.shape)) if counts.any() else None
-    )
-    cells = int(counts.sum())
-    tiles = int((counts > 0).sum())
-    per_cell = sum(_bytes_per_cell(cube, name, len(years)) for name in reads.variables)
-    written = sum(
-        np.dtype(ENCODINGS[o.encoding].dtype).itemsize * len(emits.depths) * len(years)
-        for o in emits.outputs
-    )
-    tile_cells = _stored_cells(grid, counts)
+    emits = model.emits
     peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once)
     if cluster.kind == "local":
         check_memory(peak, cluster.processes)
-    rate = _sample_rate(cube, model, full, years) if full is not None else None
+    cells, stored = int(counts.sum()), _stored_cells(grid, counts)
+    per_cell = sum(_bytes_per_cell(cube, name, len(years)) for name in model.reads.variables)
+    packed = sum(np.dtype(ENCODINGS[o.encoding].dtype).itemsize for o in emits.outputs)
+    rate = _sample_rate(cube, model, _fullest(grid, counts), years) if cells else None
     return Plan(
         tiles=counts.size,
-        tiles_with_soil=tiles,
+        tiles_with_soil=int((counts > 0).sum()),
         cells=cells,
-        bytes_read=per_cell * tile_cells,
-        bytes_written=(written + 1) * tile_cells,
+        bytes_read=per_cell * stored,
+        bytes_written=(packed * len(emits.depths) * len(years) + 1) * stored,
         peak_memory=peak,
         workers=cluster.processes,
         tiles_at_once=cluster.tiles_at_once,
@@ -158,7 +151,7 @@ def check_memory(peak: int, workers: int) -> None:
         )
 
 
-def soil_counts(cube: Cube, grid: Grid) -> np.ndarray[Any, np.dtype[np.int64]]:
+def soil_counts(cube: Cube, grid: Grid) -> NDArray[np.int64]:
     """Return the soil cells of each tile, ``(tile rows, tile columns)``."""
     counts = np.zeros(grid.tile_counts, np.int64)
     for tile in grid.tiles():
@@ -166,10 +159,13 @@ def soil_counts(cube: Cube, grid: Grid) -> np.ndarray[Any, np.dtype[np.int64]]:
     return counts
 
 
-def _sample_rate(cube: Cube, model: Model, tile: Tile, years: tuple[int, ...]) -> float | None:
+def _fullest(grid: Grid, counts: NDArray[np.int64]) -> Tile:
+    row, col = divmod(int(np.argmax(counts)), counts.shape[1])
+    return grid.tile(row, col)
+
+
+def _sample_rate(cube: Cube, model: Model, tile: Tile, years: tuple[int, ...]) -> float:
     """Cells a second of reading and predicting one tile here, on one thread."""
-    if not hasattr(model, "_forest") and not getattr(model, "fitted", True):
-        return None
     halo = model.reads.halo
     started = time.perf_counter()
     values = cube.read(tile.window, model.reads.variables, years, halo)
@@ -182,7 +178,7 @@ def _bytes_per_cell(cube: Cube, name: str, years: int) -> int:
     return 4 * {"static": 1, "monthly": 12, "yearly": years}[cube.variable(name).time]
 
 
-def _stored_cells(grid: Grid, counts: np.ndarray[Any, Any]) -> int:
+def _stored_cells(grid: Grid, counts: NDArray[np.int64]) -> int:
     return sum(
         grid.tile(int(row), int(col)).window.height * grid.tile(int(row), int(col)).window.width
         for row, col in np.argwhere(counts > 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,10 @@ from .cube_layout import Stack
 from .errors import InputError, did_you_mean
 from .grid import Grid
 from .samples import Samples, feature_columns
+from .status import Status
+
+#: Share of soil layers that one covariate may cost before it is refused.
+MOST_LACKING = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,17 @@ class SamplingReport:
     lacking: int
     kept: int
     lacking_by_variable: dict[str, int]
+
+    def to_text(self) -> str:
+        """Return the counts as one line."""
+        parts = [f"{self.kept:,} of {self.rows:,} soil layers get covariates"]
+        if self.off_grid:
+            parts.append(f"{self.off_grid:,} lie off the grid")
+        if self.lacking:
+            worst = max(self.lacking_by_variable, key=lambda name: self.lacking_by_variable[name])
+            most = f'most lack "{worst}" ({self.lacking_by_variable[worst]:,})'
+            parts.append(f"{self.lacking:,} lack a covariate, {most}")
+        return "; ".join(parts)
 
 
 def draw_samples(
@@ -80,12 +96,14 @@ def draw_samples(
     usable = inside.copy()
     for name in lacking:
         usable &= ~_missing(values[name])
-    if not usable.any():
-        worst = max(lacking, key=lambda name: lacking[name])
-        raise InputError(
-            f'every soil layer lacks a covariate; "{worst}" is missing at {lacking[worst]:,} of '
-            f"{len(table):,}: is its source empty, or does it not cover the profiles?"
-        )
+    for name, count in lacking.items():
+        if count > MOST_LACKING * inside.sum():
+            source = cube.variable(name).source or "no source stated"
+            raise InputError(
+                f'covariate "{name}" ({source}) is missing '
+                f"at {count:,} of {int(inside.sum()):,} soil layers: is its scale or nodata wrong, "
+                "does it not cover the profiles? Mend it, declare seasonal_gap, or leave it out"
+            )
     joined = {
         "y": table[column].to_numpy(np.float64),
         "weight": np.ones(len(table)) if weight is None else weight,
@@ -104,6 +122,20 @@ def draw_samples(
         lacking_by_variable=lacking,
     )
     return Samples(kept, tuple(features), (quantity, units)), report
+
+
+def land_test(cube: Cube) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]] | None:
+    """Return a test whether points lie on land, by the cube's soil mask; None if it has none."""
+    name = cube.manifest.masks.soil_mask
+    if not name:
+        return None
+    grid = Grid(cube.manifest.stacks[cube.variable(name).stack].geobox, name=name)
+
+    def on_land(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.bool_]:
+        codes = cube.at(lon, lat, grid, [name])[name]
+        return np.asarray(np.isfinite(codes) & (codes != Status.SEA))
+
+    return on_land
 
 
 def check_covariates(cube: Cube, grid: Grid, covariates: Sequence[str]) -> None:
@@ -131,8 +163,7 @@ def check_covariates(cube: Cube, grid: Grid, covariates: Sequence[str]) -> None:
 
 
 def _missing(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    missing = np.isnan(values)
-    return missing if missing.ndim == 1 else missing.any(axis=1)
+    return np.asarray(np.isnan(values).reshape(len(values), -1).any(axis=1))
 
 
 def _extent(stack: Stack) -> tuple[float, float, float, float]:

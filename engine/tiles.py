@@ -149,7 +149,7 @@ def read_inputs(context: RunContext, window: Window) -> tuple[TileInputs, NDArra
     lacking, gaps = np.zeros(window.shape, bool), np.zeros(window.shape, bool)
     for name, array in values.items():
         missing = np.isnan(array[..., core[0], core[1]])
-        missing = missing if missing.ndim == 2 else missing.any(axis=0)
+        missing = np.asarray(missing.reshape(-1, *window.shape).any(axis=0))
         if cube.variable(name).seasonal_gap:
             gaps |= missing
         else:

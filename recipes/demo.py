@@ -114,7 +114,7 @@ def save_truth(folder: Path, score: TruthScore, note: str) -> None:
     """Write a score and what the truth is; the note comes last, so that it marks a whole folder."""
     folder.mkdir(exist_ok=True)
     score.table().to_csv(folder / "score.csv", index=False)
-    np.savez_compressed(folder / "images.npz", **score.images)
+    np.savez_compressed(folder / "images.npz", **score.images)  # type: ignore[arg-type]
     settings = {"depths": score.settings.depths, "block": score.settings.block}
     write_atomically(folder / "settings.json", json.dumps(settings))
     write_atomically(folder / "note.txt", note)
@@ -125,7 +125,7 @@ def load_truth(folder: Path) -> Truth:
     settings = json.loads((folder / "settings.json").read_text())
     with np.load(folder / "images.npz", allow_pickle=False) as images:
         return Truth(
-            table=pd.read_csv(folder / "score.csv", keep_default_na=False),
+            table=pd.read_csv(folder / "score.csv", keep_default_na=False, na_values=[""]),
             images={name: images[name] for name in images.files},
             depths=tuple((float(a), float(b)) for a, b in settings["depths"]),
             block=settings["block"],

@@ -26,6 +26,7 @@ def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
             "as predicted from soil profiles and covariates"
         ),
         "source": f"edaphos {version('edaphos')}, recipe {recipe.name}",
+        "history": f"made by `edaphos run`, recipe {recipe.name}, identity {run.hash[:12]}",
         "edaphos_version": version("edaphos"),
         "run": run.hash,
         "nominal_resolution": resolution_text(job.grid),
@@ -91,16 +92,20 @@ def covariate_resolution(cube: Cube, names: tuple[str, ...]) -> str:
 
 
 def size_text(size: float, geographic: bool) -> str:
-    """Return a cell size with a unit.
+    """Return a cell size with a unit that suits it.
 
     >>> size_text(1 / 120, True), size_text(0.25, True), size_text(250.0, False)
     ('30 arc-seconds', '0.25 degrees', '250 m')
+    >>> size_text(1 / 36, True), size_text(1 / 3, True), size_text(1.0, True)
+    ('100 arc-seconds', '20 arc-minutes', '1 degree')
     """
     if not geographic:
         return f"{size:g} m"
-    seconds = size * 3600
-    if seconds < 60:
-        return f"{round(seconds, 3):g} arc-seconds"
-    if size < 0.1:
-        return f"{round(seconds / 60, 3):g} arc-minutes"
-    return f"{round(size, 4):g} degrees"
+    minutes, seconds = size * 60, size * 3600
+    if size >= 0.1 and abs(size - round(size, 2)) < 1e-9:
+        count, unit = round(size, 2), "degree"
+    elif minutes >= 1 and abs(minutes - round(minutes)) < 1e-6:
+        count, unit = round(minutes), "arc-minute"
+    else:
+        count, unit = round(seconds, 3), "arc-second"
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"

@@ -32,7 +32,7 @@ from edaphos.engine.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
-from edaphos.engine.sampling import check_covariates, draw_samples
+from edaphos.engine.sampling import check_covariates, draw_samples, land_test
 from edaphos.engine.store import write_atomically
 from edaphos.engine.strata import KoeppenSource
 
@@ -181,12 +181,12 @@ def run_stages(job: Job, out: Path, client: Client, reporter: Reporter = QUIET) 
         cube = open_cube(job, client, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
     with stages.stage("profiles", "Profiles"):
-        profiles = load(job, reporter)
+        profiles = load(job, cube, reporter)
     run = Run.start(out, identity(job, cube), provenance(job, cube))
     stages.attach(run)
     keep_inputs(run, job, profiles)
     with stages.stage("samples", "Samples"):
-        samples = sample(job, cube, profiles, run)
+        samples = sample(job, cube, profiles, run, reporter)
     if job.recipe.assess.enabled:
         with stages.stage("assess", "Cross-validation"):
             assessment(job, run, samples, client, reporter)
@@ -254,10 +254,11 @@ def qa_rules(table: ProfilesTable) -> QARules:
     return replace(QARules(), **table.qa)
 
 
-def load(job: Job, reporter: Reporter = QUIET) -> Profiles:
-    """Read and check the recipe's profiles."""
+def load(job: Job, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
+    """Read and check the recipe's profiles; the cube's land tells swapped coordinates."""
     table = job.recipe.profiles
-    return load_profiles(profile_files(table, job.data), qa_rules(table), reporter)
+    files, rules = profile_files(table, job.data), qa_rules(table)
+    return load_profiles(files, rules, reporter, land=land_test(cube))
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
@@ -297,7 +298,9 @@ def _locations(profiles: Profiles) -> str:
     return str(profiles.table[columns].drop_duplicates().to_csv(index=False))
 
 
-def sample(job: Job, cube: Cube, profiles: Profiles, run: Run) -> Samples:
+def sample(
+    job: Job, cube: Cube, profiles: Profiles, run: Run, reporter: Reporter = QUIET
+) -> Samples:
     """Join the profiles with the cube; the counts are noted in the run."""
     table, deg = profiles.table, job.recipe.profiles.decluster_deg
     weight = None if deg is None else profiles.weights(deg)
@@ -306,6 +309,7 @@ def sample(job: Job, cube: Cube, profiles: Profiles, run: Run) -> Samples:
         table, cube, job.grid, covariates_of(job), weight=weight, also=zones
     )
     run.note(samples=asdict(counts))
+    reporter.say(counts.to_text())
     return samples
 
 
@@ -335,14 +339,13 @@ def assessment(
 def assessed_model(recipe: Recipe) -> ModelSpec:
     """Return the model as cross-validation fits it.
 
-    A forest may get fewer trees there, and always gives the median: scores on the log scale are
-    the median's, because the arithmetic mean is no estimate of the middle of a skewed target.
+    A forest may get fewer trees there, and always gives the bounds of the 90 % interval.
     """
     spec = model_spec(recipe)
     if spec.kind != "forest":
         return spec
     trees = recipe.assess.trees or spec.settings["trees"]
-    quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.5, 0.95}))
+    quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))
     return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
 
 
@@ -378,7 +381,7 @@ def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
     """Work out what a recipe will take, timing a tile with a model fitted to a part of the rows."""
     cube = open_cube(job, None, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
-    profiles = load(job, reporter)
+    profiles = load(job, cube, reporter)
     samples, _ = draw_samples(profiles.table, cube, job.grid, covariates_of(job))
     model = job.model.build().fit(samples)
     return plan(cube, job.grid, model, (job.recipe.map.year,), job.cluster)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from edaphos.kernels.forest import ForestArrays, predict
 from numpy.typing import NDArray
+
+from edaphos.kernels.forest import ForestArrays, log_centre, predict
 
 from ..errors import InputError
 from ..samples import Samples, feature_names
@@ -145,9 +146,13 @@ class ForestModel:
         return self._forest
 
     def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.float64]]:
-        """Return each output for each sample at its own depth interval, shape ``(n,)``."""
-        mean, quantiles = predict(self.forest, self._rows(samples), np.array(self.quantiles))
-        return self._named(mean, quantiles)
+        """Return each output for each sample row at its own depth interval, shape ``(n,)``.
+
+        Beside what is mapped: ``<target>_logmean``, the centre of the prediction on the log scale.
+        """
+        rows = self._rows(samples)
+        named = self._named(*predict(self.forest, rows, np.array(self.quantiles)))
+        return {**named, f"{self._target[0]}_logmean": log_centre(self.forest, rows)}
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[np.float32]]:
         """Return each output as ``(depth, year, y, x)`` float32, NaN outside ``inputs.wanted``."""

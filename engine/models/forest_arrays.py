@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edaphos.kernels.forest import LEAF, ForestArrays
 from numpy.typing import NDArray
+
+from edaphos.kernels.forest import LEAF, ForestArrays
 
 from ..errors import InputError
 

@@ -163,7 +163,7 @@ def register(model: type[Any]) -> type[Any]:
 
 
 def model_class(kind: str) -> type[Any]:
-    """Return the model class for a kind: built in, registered, or given as ``package.module:Class``."""
+    """Return the model class for a kind: built in, registered, or ``package.module:Class``."""
     if kind in _REGISTRY:
         return _REGISTRY[kind]
     target = _BUILT_IN.get(kind, kind)

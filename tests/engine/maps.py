@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import xarray as xr
+
 from edaphos.engine.grid import Grid
 from edaphos.engine.status import MAPPED, Status, flag_attributes
 

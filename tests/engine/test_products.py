@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from rasterio.crs import CRS
+from rasterio.windows import Window as RasterWindow
+
 from edaphos.engine import products
 from edaphos.engine.errors import RunError
 from edaphos.engine.grid import Grid
 from edaphos.engine.layers import layers, map_grid
 from edaphos.engine.products import export_cogs, pack, packing_of
 from edaphos.engine.status import Status
-from rasterio.crs import CRS
-from rasterio.windows import Window as RasterWindow
 
 from .maps import fake_map, homolosine_patch
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pystac
 import pytest
+
 from edaphos.engine.grid import Grid
 from edaphos.engine.products import export_cogs
 from edaphos.engine.stac import write_stac

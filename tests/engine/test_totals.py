@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
-from edaphos.engine.grid import Grid
-from edaphos.engine.totals import map_totals
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edaphos.engine.grid import Grid
+from edaphos.engine.totals import map_totals
 
 from .maps import fake_map, homolosine_patch
 

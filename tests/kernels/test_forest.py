@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edaphos.engine.models.forest_arrays import load_arrays, pack, save_arrays
-from edaphos.kernels.forest import leaves, predict
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
+
+from edaphos.engine.models.forest_arrays import load_arrays, pack, save_arrays
+from edaphos.kernels.forest import leaves, log_centre, predict
 
 QUANTILES = np.array([0.05, 0.5, 0.95])
 
@@ -81,6 +82,14 @@ def test_float32_extremes_take_the_same_branches() -> None:
     model = RandomForestRegressor(20, random_state=0).fit(x, y)
     mean, _ = predict(pack(model, x, y), x, np.array([]))
     np.testing.assert_allclose(mean, model.predict(x), rtol=1e-12)
+
+
+def test_the_log_centre_is_a_forest_trained_on_logs() -> None:
+    x, y = training(11)
+    model = RandomForestRegressor(20, min_samples_leaf=3, random_state=0).fit(x, np.log1p(y))
+    new, _ = training(12)
+    expected = np.expm1(model.predict(new))
+    np.testing.assert_allclose(log_centre(pack(model, x, y), new), expected, rtol=1e-10)
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
