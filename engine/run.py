@@ -161,10 +161,7 @@ class Run:
             run.note(continued=_now(), **provenance)
             return run
         if path.exists() and any(path.iterdir()):
-            raise InputError(
-                f"{path} is not empty and holds no run ({MANIFEST} is missing); "
-                "choose an empty or new output folder (--out)"
-            )
+            _read_manifest(path)
         manifest = {
             "schema": SCHEMA,
             "hash": run.hash,
@@ -211,7 +208,10 @@ def files_digest(paths: Sequence[Path]) -> str:
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
     if not file.exists():
-        raise InputError(f"{path}: no {MANIFEST}, so this is no run folder")
+        raise InputError(
+            f"{path} holds no run ({MANIFEST} is missing); choose a run's folder, or an empty or "
+            "new one to write to (--out)"
+        )
     try:
         manifest: dict[str, Any] = json.loads(file.read_text())
     except json.JSONDecodeError as error:

@@ -285,3 +285,7 @@ def _tell_problems(problems: list[str], fine: str) -> None:
 def main() -> None:
     """Entry point of the ``edaphos`` command."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ from edaphos.engine.assess import Assessment, AssessSpec, assess
 from edaphos.engine.build import build_cube
 from edaphos.engine.cluster import ClusterSpec, connect
 from edaphos.engine.cube import Cube
+from edaphos.engine.cube_layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import create_map, inner_size
@@ -170,8 +171,31 @@ def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
     RunError
         Tiles failed twice.
     """
+    preflight(job, out)
     with connect(job.cluster, reporter) as client:
         return run_stages(job, out, client, reporter)
+
+
+def preflight(job: Job, out: Path) -> None:
+    """Refuse what can be seen to fail before hours are spent: files, folders, covariates."""
+    for file in profile_files(job.recipe.profiles, job.data):
+        if not Path(file.path).exists():
+            raise InputError(
+                f"{file.path}: no such profile file; correct profiles.files.path, or give the "
+                "folder that holds it with --data"
+            )
+    qa_rules(job.recipe.profiles)
+    if out.exists() and any(out.iterdir()):
+        Run.open(out)
+    if (job.cube_path / CUBE_MANIFEST).exists():
+        check_covariates(Cube.open(job.cube_path), job.grid, covariates_of(job))
+    elif job.cube_spec is None:
+        raise InputError(
+            f"{job.cube_path}: no such cube; build it with `edaphos cube build`, or name a cube "
+            "TOML under cube.spec"
+        )
+    else:
+        read_cube_spec(job.cube_spec, job.cube_data)
 
 
 def run_stages(job: Job, out: Path, client: Client, reporter: Reporter = QUIET) -> Run:
@@ -227,9 +251,7 @@ class Stages:
 
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
     """Open the recipe's cube, building it first where it is not there yet."""
-    from edaphos.engine.cube_layout import MANIFEST
-
-    if not (job.cube_path / MANIFEST).exists() and job.cube_spec is not None:
+    if not (job.cube_path / CUBE_MANIFEST).exists() and job.cube_spec is not None:
         spec = read_cube_spec(job.cube_spec, job.cube_data)
         build_cube(spec, job.cube_path, client=client, reporter=reporter)
     return Cube.open(job.cube_path)

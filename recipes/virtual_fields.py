@@ -6,13 +6,14 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from edaphos.kernels.random_field import (
     hash_normal,
     matern_waves,
     sum_of_cosines,
     unit_vectors,
 )
-from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
