@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from scipy import stats
+from sklearn.gaussian_process.kernels import Matern
+
 from edaphos.kernels.random_field import (
     EARTH_RADIUS_KM,
     hash_normal,
@@ -8,8 +11,6 @@ from edaphos.kernels.random_field import (
     sum_of_cosines,
     unit_vectors,
 )
-from scipy import stats
-from sklearn.gaussian_process.kernels import Matern
 
 
 def sphere(n, seed=0):
@@ -66,7 +67,9 @@ def test_hash_is_uniform_and_neighbours_are_independent():
 
 
 def test_hash_tells_order_and_sign_of_keys_apart():
-    assert len({float(hash_uniform(*k)) for k in [(1, 2), (2, 1), (-1, 2), (1, -2), (1, 2, 0)]}) == 5
+    assert (
+        len({float(hash_uniform(*k)) for k in [(1, 2), (2, 1), (-1, 2), (1, -2), (1, 2, 0)]}) == 5
+    )
 
 
 def test_hash_normal():

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
+from scipy.stats import spearmanr
+
 from edaphos.recipes.virtual_fields import PRACTICAL_RANGE, Field, nugget, turn_with_depth
 from edaphos.recipes.virtual_process import (
     DENSITY_MINERAL,
@@ -13,8 +16,6 @@ from edaphos.recipes.virtual_process import (
 )
 from edaphos.recipes.virtual_truth import Strengths, VirtualSoil
 from edaphos.recipes.virtual_variance import CLIMATE, variance_shares
-from scipy.integrate import solve_ivp
-from scipy.stats import spearmanr
 
 
 def climate(temperature, rain, n=1):
@@ -103,7 +104,9 @@ def test_practical_range():
 def test_fields_have_no_seam_and_differ_by_name_and_seed():
     field = Field("a", 500.0, 1)
     lat = np.linspace(-80, 80, 9)
-    np.testing.assert_allclose(field(np.full(9, 180.0), lat), field(np.full(9, -180.0), lat), atol=1e-9)
+    np.testing.assert_allclose(
+        field(np.full(9, 180.0), lat), field(np.full(9, -180.0), lat), atol=1e-9
+    )
     pole = field(np.linspace(-180, 180, 7), np.full(7, 90.0))
     np.testing.assert_allclose(pole, pole[0], atol=1e-9)
     lon, lat = points(500)
@@ -161,7 +164,12 @@ def test_truth_is_in_the_order_of_the_earths_climates():
     def median(temperature, rain):
         return np.median(soil.soc(lon, lat, 0, 30, climate(temperature, rain, 400)))
 
-    desert, tropics, temperate, boreal = median(26, 3), median(26, 180), median(10, 60), median(-2, 45)
+    desert, tropics, temperate, boreal = (
+        median(26, 3),
+        median(26, 180),
+        median(10, 60),
+        median(-2, 45),
+    )
     assert desert < 6 < tropics < temperate + 5
     assert boreal > 1.5 * temperate
 

@@ -1,6 +1,7 @@
 """A small make-believe cube with the interface of the real one, for tests of the virtual soil."""
 
 import numpy as np
+
 from edaphos.engine.status import Status
 from edaphos.recipes.virtual_truth import CovariateNames
 
@@ -33,6 +34,5 @@ class ToyCube:
         row, col, inside = grid.locate(lon, lat)
         values = covariates(grid.x_of(col), grid.y_of(row))
         return {
-            name: np.where(inside, values[name], np.nan).T.astype(np.float32)
-            for name in variables
+            name: np.where(inside, values[name], np.nan).T.astype(np.float32) for name in variables
         }
