@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from edaphos.engine.cube import Cube
-from edaphos.engine.cube_layout import (
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.cube.layout import (
     CLASS_FILL,
     MANIFEST,
     CubeManifest,

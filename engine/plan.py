@@ -12,7 +12,7 @@ import psutil
 from numpy.typing import NDArray
 
 from .cluster import ClusterSpec
-from .cube import Cube
+from .cube.cube import Cube
 from .errors import InputError
 from .grid import Grid, Tile
 from .map_store import ENCODINGS

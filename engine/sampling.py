@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from .cube import Cube
-from .cube_layout import Stack
+from .cube.cube import Cube
+from .cube.layout import Stack
 from .errors import InputError, did_you_mean
 from .grid import Grid
 from .samples import Samples, feature_columns

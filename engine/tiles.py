@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from .cube import Cube
+from .cube.cube import Cube
 from .errors import InputError
 from .grid import Grid, Tile, Window
 from .ledger import Ledger, Record

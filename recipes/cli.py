@@ -160,7 +160,7 @@ def cube_build(
 ) -> None:
     """Build a covariate cube from the rasters named in a TOML; continues if it was interrupted."""
     with _errors():
-        from edaphos.engine.build import build_cube
+        from edaphos.engine.build.build import build_cube
         from edaphos.engine.cluster import ClusterSpec, connect
 
         from .cube_schema import read_cube_spec
@@ -176,7 +176,7 @@ def cube_build(
 def cube_verify(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) -> None:
     """Recompute the checksum of every object of a cube."""
     with _errors():
-        from edaphos.engine.cube import Cube
+        from edaphos.engine.cube.cube import Cube
 
         _tell_problems(Cube.open(cube).verify(), f"{cube}: every object matches its checksum")
 
@@ -185,7 +185,7 @@ def cube_verify(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) 
 def cube_show(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) -> None:
     """List a cube's variables with units, native resolution, gaps and licence."""
     with _errors():
-        from edaphos.engine.cube import Cube
+        from edaphos.engine.cube.cube import Cube
 
         from .metadata import variable_resolution
 
@@ -213,8 +213,8 @@ def profiles_check(
 ) -> None:
     """Check soil profiles: what is dropped or flagged, how many, and why."""
     with _errors():
-        from edaphos.engine.profile_schema import ProfileFile, QARules
-        from edaphos.engine.profiles import check_profiles
+        from edaphos.engine.profiles.profiles import check_profiles
+        from edaphos.engine.profiles.schema import ProfileFile, QARules
 
         described = ProfileFile(path=file, columns=_pairs(column), units=_pairs(unit))
         checked = check_profiles([described], QARules())

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edaphos.engine.cube_spec import ClimateSpec, CubeSpec, LayerSpec, SoilMaskSpec, TerrainSpec
+from edaphos.engine.build.spec import ClimateSpec, CubeSpec, LayerSpec, SoilMaskSpec, TerrainSpec
 from edaphos.engine.errors import InputError
 
 from .config import Table, read_toml

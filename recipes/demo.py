@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from edaphos.engine.cluster import connect
-from edaphos.engine.cube import Cube
+from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import GLOBAL_DEGREES
 from edaphos.engine.map_view import open_map
+from edaphos.engine.products.report import Truth
 from edaphos.engine.progress import QUIET, Reporter
-from edaphos.engine.report import Truth
 from edaphos.engine.run import Run
 from edaphos.engine.store import write_atomically
 

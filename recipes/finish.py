@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edaphos.engine.cube import Cube
+from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_view import open_map
-from edaphos.engine.products import export_cogs
+from edaphos.engine.products.cog import export_cogs
+from edaphos.engine.products.report import Truth, gather, write_report
+from edaphos.engine.products.stac import write_stac
+from edaphos.engine.products.totals import Totals, map_totals
 from edaphos.engine.progress import QUIET, Reporter
-from edaphos.engine.report import Truth, gather, write_report
 from edaphos.engine.run import Run
-from edaphos.engine.stac import write_stac
-from edaphos.engine.totals import Totals, map_totals
 from edaphos.kernels.climate import KOEPPEN_NAMES, KOEPPEN_NAMES_32
 
 #: Orders in which maps number the Köppen-Geiger classes.

@@ -17,25 +17,25 @@ from typing import Any
 
 from distributed import Client
 
-from edaphos.engine.assess import Assessment, AssessSpec, assess
-from edaphos.engine.build import build_cube
+from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
+from edaphos.engine.assess.strata import KoeppenSource
+from edaphos.engine.build.build import build_cube
 from edaphos.engine.cluster import ClusterSpec, connect
-from edaphos.engine.cube import Cube
-from edaphos.engine.cube_layout import MANIFEST as CUBE_MANIFEST
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import create_map, inner_size
 from edaphos.engine.models.protocol import ModelSpec
 from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
-from edaphos.engine.profile_schema import ProfileFile, QARules
-from edaphos.engine.profiles import Profiles, load_profiles
+from edaphos.engine.profiles.profiles import Profiles, load_profiles
+from edaphos.engine.profiles.schema import ProfileFile, QARules
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import check_covariates, draw_samples, land_test
 from edaphos.engine.store import write_atomically
-from edaphos.engine.strata import KoeppenSource
 
 from .config import load_toml, parse
 from .cube_schema import read_cube_spec

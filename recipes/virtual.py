@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from distributed import Client
 
-    from edaphos.engine.cube import Cube
+    from edaphos.engine.cube.cube import Cube
 
 __all__ = [
     "VIRTUAL_BANNER",

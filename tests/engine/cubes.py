@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from edaphos.engine.cube_layout import (
+from edaphos.engine.cube.layout import (
     CLASS_FILL,
     MANIFEST,
     CubeManifest,

@@ -76,7 +76,7 @@ def test_status_tells_sea_ice_and_holes_apart(made: Run) -> None:
 
 def test_values_are_those_of_the_model_on_the_samples_rows(made: Run, cube: Path) -> None:
     """The map in a cell equals the model's row prediction with the covariates of that cell."""
-    from edaphos.engine.cube import Cube
+    from edaphos.engine.cube.cube import Cube
     from edaphos.engine.models.forest import ForestModel
     from edaphos.engine.sampling import draw_samples
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edaphos.engine.cube import Cube
+from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import create_map
 from edaphos.engine.models.forest import ForestModel

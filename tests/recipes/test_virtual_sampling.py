@@ -3,8 +3,8 @@ import pytest
 
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
-from edaphos.engine.profile_readers import read_profiles
-from edaphos.engine.profile_schema import ProfileFile
+from edaphos.engine.profiles.readers import read_profiles
+from edaphos.engine.profiles.schema import ProfileFile
 from edaphos.engine.status import Status
 from edaphos.recipes.virtual_sampling import (
     COLUMNS,

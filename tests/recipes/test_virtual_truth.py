@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -151,7 +153,7 @@ def test_truth_falls_with_depth_without_residuals_and_layers_add_up():
     lon, lat = np.zeros(1), np.zeros(1)
     edges = [0, 5, 15, 30, 60, 100, 200]
     here = climate(10, 60)
-    layers = [soil.soc(lon, lat, a, b, here)[0] for a, b in zip(edges, edges[1:], strict=False)]
+    layers = [soil.soc(lon, lat, a, b, here)[0] for a, b in pairwise(edges)]
     assert np.all(np.diff(layers) < 0)
     fine = np.mean([soil.soc(lon, lat, z, z + 1, here)[0] for z in range(60, 100)])
     np.testing.assert_allclose(soil.soc(lon, lat, 60, 100, here)[0], fine, rtol=2e-3)

@@ -1,0 +1,1 @@
+"""Assessment: splits, cross-validation, scores with intervals over blocks."""

@@ -1,0 +1,328 @@
+"""Assessment: how good predictions are for places, profiles and sources not trained on.
+
+Folds by spatial block, by profile and at random stand side by side, with a model that sees depth
+alone beside them: the difference between splits is how much closeness flatters, the difference
+to the depth model is what covariates are worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..models.protocol import ModelSpec
+from ..progress import QUIET, Reporter
+from ..samples import Samples
+from .assessment import Assessment
+from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
+from .scoring import (
+    DIFFERENCE_COLUMNS,
+    FEWEST_BLOCKS,
+    BlockBootstrap,
+    Predictions,
+    Scored,
+    difference_table,
+    metric_table,
+    score,
+)
+from .splits import Split, location_blocks, location_codes, make_split, split_table
+from .strata import KoeppenSource, koeppen_zones, row_strata, row_table, tercile_stratum
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["AssessSpec", "Assessment", "assess"]
+
+#: Scores whose differences (gain over depth, flattery of a split) are reported.
+COMPARED: tuple[str, ...] = (
+    "R2",
+    "R2_log1p",
+    "R2_log1p_mean",
+    "CCC",
+    "RMSE",
+    "MAE",
+    "PICP",
+    "IS",
+)
+
+Scores = Mapping[tuple[str, str], Scored]
+
+
+@dataclass(frozen=True)
+class AssessSpec:
+    """How to assess a model.
+
+    Parameters
+    ----------
+    folds
+        Folds of each split (a split by source has one for each source).
+    block_deg
+        Side of the spatial blocks, of the split and of the bootstrap, degrees of latitude.
+    splits
+        Kinds of split, from ``block``, ``profile``, ``random``, ``source``.
+    extra_block_deg
+        Further block splits, named as ``block-2deg``.
+    baseline
+        Kinds of split in which a model that sees depth alone stands beside.
+    bootstrap
+        Replicates of the block bootstrap; 0 for no intervals.
+    seed
+        Of folds and bootstrap.
+    coverage
+        Nominal coverage of the prediction interval: 0.9 reads outputs ``q05`` and ``q95``.
+    weighted
+        Score with the samples' declustering weights.
+    koeppen
+        Where climate zones come from.
+    """
+
+    folds: int = 5
+    block_deg: float = 5.0
+    splits: tuple[str, ...] = ("block", "profile", "random")
+    extra_block_deg: tuple[float, ...] = ()
+    baseline: tuple[str, ...] = ("block",)
+    bootstrap: int = 1000
+    seed: int = 0
+    coverage: float = 0.9
+    weighted: bool = False
+    koeppen: KoeppenSource = field(default_factory=KoeppenSource)
+
+    def __post_init__(self) -> None:
+        if not self.splits and not self.extra_block_deg:
+            raise InputError('assessment needs at least one split, such as splits = ["block"]')
+        if self.bootstrap < 0:
+            raise InputError(f"bootstrap replicates must not be negative, found {self.bootstrap}")
+        _quantile_suffixes(self.coverage)
+
+
+def assess(
+    samples: Samples,
+    spec: ModelSpec,
+    assess_spec: AssessSpec | None = None,
+    *,
+    client: Client | None = None,
+    reporter: Reporter = QUIET,
+    scratch: Path | None = None,
+) -> Assessment:
+    """Cross-validate a model and score it.
+
+    Parameters
+    ----------
+    samples
+        All rows with a target; each is held out once in each split.
+    spec
+        The model; a fresh one is built for each fold. It must have ``predict_rows``.
+    assess_spec
+        Splits, bootstrap, coverage; default :class:`AssessSpec`.
+    client
+        Dask client: each fold is one task; the outcome is the same with and without.
+    reporter
+        Where progress goes.
+    scratch
+        With a client, a folder that all workers can read (see
+        :func:`~edaphos.engine.assess.crossval.cross_validate`).
+
+    Raises
+    ------
+    InputError
+        If splits cannot be made of these samples, or the model cannot predict rows.
+    RunError
+        If a fold fails.
+    """
+    wanted = assess_spec or AssessSpec()
+    splits = _splits(samples, wanted)
+    plain = depth_only(spec)
+    arms = {(FULL, split.name): spec for split in splits}
+    if plain is not None:
+        arms |= {(DEPTH_ONLY, s.name): plain for s in splits if s.kind in wanted.baseline}
+    predicted = cross_validate(
+        samples, splits, arms, _outputs(samples, wanted),
+        client=client, reporter=reporter, scratch=scratch,
+    )  # fmt: skip
+
+    zones = koeppen_zones(samples, wanted.koeppen)
+    common = row_strata(samples, zones)
+    bootstrap = BlockBootstrap.draw(
+        location_blocks(samples, wanted.block_deg), wanted.bootstrap, wanted.seed
+    )
+    scored = {
+        key: score(
+            samples.y,
+            p,
+            [*common, tercile_stratum(p.mean)],
+            bootstrap,
+            coverage=wanted.coverage,
+            weight=samples.weight if wanted.weighted else None,
+        )
+        for key, p in predicted.items()
+    }
+    return Assessment(
+        settings=_settings(samples, spec, wanted, splits, bootstrap),
+        rows=row_table(samples, zones),
+        predictions=_prediction_table(predicted, splits),
+        splits=split_table(splits, samples),
+        metrics=_metrics(scored),
+        gain=_gain(scored),
+        flattery=_flattery(scored, splits),
+        notes=_notes(predicted, bootstrap, zones is None, plain is None),
+    )
+
+
+def _splits(samples: Samples, wanted: AssessSpec) -> list[Split]:
+    """Make the splits that were asked for, and the block splits of other sizes."""
+    asked = [(kind, kind, wanted.block_deg) for kind in wanted.splits]
+    asked += [("block", f"block-{degrees:g}deg", degrees) for degrees in wanted.extra_block_deg]
+    return [
+        make_split(
+            samples, kind, folds=wanted.folds, seed=wanted.seed, block_deg=degrees, name=name
+        )
+        for kind, name, degrees in asked
+    ]
+
+
+def _quantile_suffixes(coverage: float) -> tuple[str, str]:
+    """Return the names of the bounds of a central interval, ``q05`` and ``q95`` for 0.9."""
+    tail = 50 * (1 - coverage)
+    if not 0 < coverage < 1 or abs(tail - round(tail)) > 1e-9:
+        raise InputError(
+            "coverage must lie between 0 and 1 and leave whole per cents on either side, such as "
+            f"0.9 (Q0.05 to Q0.95); found {coverage}"
+        )
+    return f"q{round(tail):02d}", f"q{100 - round(tail):02d}"
+
+
+def _outputs(samples: Samples, wanted: AssessSpec) -> dict[str, tuple[str, ...]]:
+    """Return the model outputs that may hold each prediction, the first that is there counts."""
+    target = samples.target[0]
+    lower, upper = _quantile_suffixes(wanted.coverage)
+    suffixes = {
+        "mean": ("mean",),
+        "lower": (lower,),
+        "centre": ("logmean", "q50"),
+        "upper": (upper,),
+    }
+    return {name: tuple(f"{target}_{s}" for s in found) for name, found in suffixes.items()}
+
+
+def _prediction_table(
+    predicted: Mapping[tuple[str, str], Predictions], splits: Sequence[Split]
+) -> pd.DataFrame:
+    by_name = {split.name: split for split in splits}
+    tables = [
+        pd.DataFrame(
+            {
+                "split": name,
+                "model": arm,
+                "row": np.arange(len(p.mean)),
+                "fold": by_name[name].folds,
+                "block": by_name[name].blocks,
+                "mean": p.mean,
+                "lower": p.lower,
+                "centre": p.centre,
+                "upper": p.upper,
+            }
+        )
+        for (arm, name), p in predicted.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _metrics(scored: Scores) -> pd.DataFrame:
+    tables = []
+    for (arm, split), scores in scored.items():
+        table = metric_table(scores)
+        table.insert(0, "split", split)
+        table.insert(1, "model", arm)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _gain(scored: Scores) -> pd.DataFrame:
+    """Compare the full model with the depth model in each split that has one."""
+    tables = [
+        _difference(scored[FULL, split], scores, split=split)
+        for (arm, split), scores in scored.items()
+        if arm == DEPTH_ONLY
+    ]
+    return _concat(tables, ["split"])
+
+
+def _flattery(scored: Scores, splits: Sequence[Split]) -> pd.DataFrame:
+    """Compare every other split with the block split: what closeness to training rows flatters."""
+    names = [split.name for split in splits]
+    if "block" not in names:
+        return _concat([], ["split", "against"])
+    tables = [
+        _difference(scored[FULL, name], scored[FULL, "block"], split=name, against="block")
+        for name in names
+        if name != "block"
+    ]
+    return _concat(tables, ["split", "against"])
+
+
+def _difference(scored: Scored, other: Scored, **names: str) -> pd.DataFrame:
+    # Terciles are cut from each model's own predictions: not the same rows on both sides.
+    table = difference_table(scored, other, COMPARED, leave_out=("prediction_tercile",))
+    for position, (column, name) in enumerate(names.items()):
+        table.insert(position, column, name)
+    return table
+
+
+def _concat(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
+    if tables:
+        return pd.concat(tables, ignore_index=True)
+    return pd.DataFrame(columns=[*names, *DIFFERENCE_COLUMNS])
+
+
+def _settings(
+    samples: Samples,
+    spec: ModelSpec,
+    wanted: AssessSpec,
+    splits: Sequence[Split],
+    bootstrap: BlockBootstrap,
+) -> dict[str, Any]:
+    table = samples.table
+    return {
+        "assess": asdict(wanted),
+        "model": {"kind": spec.kind, "settings": dict(spec.settings)},
+        "target": {"name": samples.target[0], "units": samples.target[1]},
+        "rows": len(samples),
+        "profiles": int(table["profile_id"].nunique()),
+        "locations": len(np.unique(location_codes(samples))),
+        "blocks": bootstrap.counts.shape[1],
+        "rows_by_source": table["source"].astype(str).value_counts().sort_index().to_dict(),
+        "rows_by_fold": {
+            s.name: dict(zip(s.fold_names, np.bincount(s.folds).tolist(), strict=True))
+            for s in splits
+        },
+    }
+
+
+def _notes(
+    predicted: Mapping[tuple[str, str], Predictions],
+    bootstrap: BlockBootstrap,
+    no_zones: bool,
+    no_baseline: bool,
+) -> tuple[str, ...]:
+    """Say what the tables cannot: what is missing in them and why."""
+    notes = []
+    for (arm, split), p in predicted.items():
+        missing = int(np.isnan(p.mean).sum())
+        if missing:
+            notes.append(
+                f"{missing} of {len(p.mean)} rows have no prediction ({arm} model, split "
+                f'"{split}") and are in none of its scores'
+            )
+    if no_baseline:
+        notes.append('no depth-only model stands beside: the model has no setting "covariates"')
+    if no_zones:
+        notes.append("no scores by Köppen zone: samples hold neither monthly climate nor zones")
+    if bootstrap.counts.shape[1] < FEWEST_BLOCKS:
+        notes.append(f"no intervals: fewer than {FEWEST_BLOCKS} spatial blocks")
+    return tuple(notes)

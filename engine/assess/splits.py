@@ -1,0 +1,247 @@
+"""Cross-validation splits: by random row, by profile, by spatial block, by source.
+
+A split depends on the seed and on what the rows hold, never on their order. Every split but
+``random`` keeps a location (all layers of a profile and of its co-located neighbours) on one side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import InputError, did_you_mean
+from ..samples import Samples
+
+SplitKind = Literal["random", "profile", "block", "source"]
+SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
+
+Codes = NDArray[np.int64]
+
+# What tells one row from another, for putting rows in an order of their own.
+_IDENTITY = ("profile_id", "source", "top_cm", "bottom_cm", "year", "lon", "lat", "y")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which fold each row is held out in.
+
+    Parameters
+    ----------
+    name
+        ``block``, ``profile``, ``random``, ``source``, or as ``block-2deg`` for other block sizes.
+    kind
+        How rows were grouped.
+    folds
+        Fold of each row, from 0, shape ``(n,)``.
+    blocks
+        Spatial block of each row, shape ``(n,)``.
+    block_deg
+        Side of the blocks in degrees of latitude.
+    fold_names
+        What people call each fold: its number, or the source it leaves out.
+    """
+
+    name: str
+    kind: SplitKind
+    folds: Codes
+    blocks: Codes
+    block_deg: float
+    fold_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.fold_names)
+
+    def held_out(self, fold: int) -> NDArray[np.bool_]:
+        """Rows to predict with a model that was trained on all others, shape ``(n,)``."""
+        return np.asarray(self.folds == fold)
+
+    def table(self, samples: Samples) -> pd.DataFrame:
+        """Return the split as a table: one row for each profile, or each layer of a random split.
+
+        Columns ``split``, ``profile_id``, ``top_cm``, ``bottom_cm`` (NaN where the whole profile
+        goes to one fold), ``block``, ``fold``; sorted.
+        """
+        table = samples.table[["profile_id", "top_cm", "bottom_cm"]].reset_index(drop=True)
+        table = table.assign(split=self.name, block=self.blocks, fold=self.folds)
+        if self.kind != "random":
+            table = table.assign(top_cm=np.nan, bottom_cm=np.nan).drop_duplicates()
+        columns = ["split", "profile_id", "top_cm", "bottom_cm", "block", "fold"]
+        return table[columns].sort_values(columns, ignore_index=True)
+
+
+def make_split(
+    samples: Samples,
+    kind: str,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    block_deg: float = 5.0,
+    name: str | None = None,
+) -> Split:
+    """Put every row of `samples` in a fold.
+
+    Parameters
+    ----------
+    kind
+        ``random`` (rows), ``profile`` (locations), ``block`` (spatial blocks) or ``source``
+        (leave one source out; `folds` and `seed` are not used).
+    folds
+        Number of folds, at least 2.
+    seed
+        Seed of the assignment of groups to folds.
+    block_deg
+        Side of the spatial blocks, degrees of latitude.
+    name
+        Name of the split; default its kind.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, fewer than two folds, or fewer groups than folds.
+    """
+    if kind not in SPLIT_KINDS:
+        raise InputError(f'unknown split "{kind}": {did_you_mean(kind, SPLIT_KINDS)}')
+    if folds < 2:
+        raise InputError(f"cross-validation needs at least 2 folds, found {folds}")
+    locations = location_codes(samples)
+    blocks = location_blocks(samples, block_deg)
+    fold_names = tuple(str(fold) for fold in range(folds))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, SPLIT_KINDS.index(kind)]))
+    if kind == "random":
+        assigned = _random_rows(samples, folds, rng)
+    elif kind == "source":
+        assigned = ranks(samples.table["source"])
+        fold_names = tuple(sorted(samples.table["source"].astype(str).unique()))
+        if len(fold_names) < 2:
+            raise InputError(
+                f'a split by source needs two sources or more, found "{fold_names[0]}"'
+            )
+    else:
+        groups = locations if kind == "profile" else np.unique(blocks, return_inverse=True)[1]
+        assigned = _assign_groups(groups, folds, rng, kind, block_deg)
+    return Split(
+        name=name or kind,
+        kind=kind,  # type: ignore[arg-type]  # checked above
+        folds=assigned.astype(np.int64),
+        blocks=blocks,
+        block_deg=block_deg,
+        fold_names=fold_names,
+    )
+
+
+def location_codes(samples: Samples) -> Codes:
+    """Return a number for the location of each row: of its ``location_id``, else ``profile_id``."""
+    column = "location_id" if "location_id" in samples.table else "profile_id"
+    return ranks(samples.table[column])
+
+
+def ranks(names: pd.Series) -> Codes:
+    """Return the rank of each name among the sorted distinct names, shape ``(n,)``.
+
+    Raises
+    ------
+    InputError
+        If a name is missing.
+    """
+    missing = int(names.isna().sum())
+    if missing:
+        raise InputError(
+            f'column "{names.name}": expected a name in every row of the samples, '
+            f"found {missing} of {len(names)} without; fill them in or leave these rows out"
+        )
+    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def block_ids(lon: NDArray[np.float64], lat: NDArray[np.float64], degrees: float) -> Codes:
+    """Return the number of the spatial block that holds each point, shape ``(n,)``.
+
+    Bands of latitude about `degrees` high are cut into blocks about ``degrees / cos(latitude)``
+    wide, so that blocks have roughly equal areas and a whole number of them closes each band.
+
+    Raises
+    ------
+    InputError
+        If `degrees` is not between 0 and 90, or a coordinate is not a longitude or latitude.
+    """
+    if not 0 < degrees <= 90:
+        raise InputError(f"spatial blocks must be more than 0 and at most 90°, found {degrees}")
+    lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+    if not (np.isfinite(lon).all() and (np.abs(lat) <= 90).all()):
+        raise InputError("samples need a longitude and a latitude (-90 to 90) in every row")
+    bands = max(1, round(180 / degrees))
+    height = 180 / bands
+    band = np.minimum(np.floor((lat + 90) / height).astype(np.int64), bands - 1)
+    middle = np.radians(-90 + (np.arange(bands) + 0.5) * height)
+    in_band = np.maximum(1, np.rint(360 * np.cos(middle) / degrees)).astype(np.int64)
+    column = np.floor((lon + 180) % 360 / 360 * in_band[band]).astype(np.int64)
+    return np.asarray(band * math.ceil(360 / degrees) + np.minimum(column, in_band[band] - 1))
+
+
+def location_blocks(samples: Samples, degrees: float) -> Codes:
+    """Return the spatial block of each row, that of its location's south-westernmost row.
+
+    So no block edge cuts a location in two; see :func:`block_ids`.
+    """
+    table, locations = samples.table, location_codes(samples)
+    lon, lat = table["lon"].to_numpy(np.float64), table["lat"].to_numpy(np.float64)
+    order = np.lexsort((lon, lat, locations))
+    _, first = np.unique(locations[order], return_index=True)
+    representative = order[first][locations]
+    return block_ids(lon[representative], lat[representative], degrees)
+
+
+def _random_rows(samples: Samples, folds: int, rng: np.random.Generator) -> Codes:
+    """Deal rows to folds at random, in an order that only their content decides."""
+    table, n = samples.table, len(samples)
+    if n < folds:
+        raise InputError(f"{folds} folds need at least as many rows, found {n}")
+    columns = [table[name] for name in _IDENTITY]
+    # Objects as ranks of their text: lexsort wants numbers.
+    keys = [_numbers(column) for column in columns]
+    order = np.lexsort(keys[::-1])
+    assigned = np.empty(n, np.int64)
+    assigned[order] = rng.permutation(n) % folds
+    return assigned
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(np.float64)
+    return ranks(column).astype(np.float64)
+
+
+def _assign_groups(
+    groups: Codes, folds: int, rng: np.random.Generator, kind: str, block_deg: float
+) -> Codes:
+    """Assign whole groups to folds at random with about equal numbers of rows.
+
+    Groups go one by one to the fold that holds fewest rows, large ones first (Graham 1969);
+    their sizes are jittered for the order, so that seeds give different splits.
+    """
+    sizes = np.bincount(groups)
+    if len(sizes) < folds:
+        what = f"blocks of {block_deg:g}°" if kind == "block" else "locations"
+        raise InputError(
+            f"{folds} folds need at least {folds} {what}, found {len(sizes)}: "
+            f"take fewer folds{' or smaller blocks' if kind == 'block' else ''}"
+        )
+    shuffled = rng.permutation(len(sizes))
+    jittered = sizes[shuffled] * rng.uniform(0.5, 1.5, len(sizes))
+    filled = np.zeros(folds, np.int64)
+    fold_of_group = np.empty(len(sizes), np.int64)
+    for group in shuffled[np.argsort(-jittered, kind="stable")]:
+        fold = int(np.argmin(filled))
+        fold_of_group[group] = fold
+        filled[fold] += sizes[group]
+    return fold_of_group[groups]
+
+
+def split_table(splits: Sequence[Split], samples: Samples) -> pd.DataFrame:
+    """Return all splits in one table, to be saved beside what was computed with them."""
+    return pd.concat([split.table(samples) for split in splits], ignore_index=True)

@@ -1,0 +1,1 @@
+"""Building cubes: sources put in order, derivatives, blocks written as Dask tasks."""

@@ -1,0 +1,298 @@
+"""Building a cube: one task for each shard, which can be interrupted and continued.
+
+A block's record is written after its objects, ``cube.json`` after everything. Records and staged
+sources lie in ``.build`` inside the cube's folder until then; a build that finds them goes on only
+if they belong to the same recipe and the same source files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ..cube.layout import CLASS_FILL, MANIFEST, CubeManifest, objects_digest, read_manifest
+from ..errors import InputError
+from ..fan_out import fan_out
+from ..progress import QUIET, Reporter
+from ..store import (
+    RecordingStore,
+    StoredObject,
+    list_objects,
+    local_store,
+    remove_partial,
+    write_atomically,
+)
+from .arrays import block_slices, create_arrays, stored_dtype
+from .block_plan import Block, Plan, open_plan
+from .packaged import PACKAGE, dataset
+from .sources import hash_file, source_files
+from .spec import CubeSpec
+from .staging import is_staged, stage
+
+#: Raised when the bytes that a recipe gives change, so that old unfinished builds are not mixed in.
+_BUILD_VERSION = 1
+_IDENTITY = "identity.json"
+
+
+#: Share of a layer's values outside its declared range from which range or scale is wrong.
+MOST_OUT_OF_RANGE = 0.3
+
+
+@dataclass(frozen=True)
+class Record:
+    """What building one block wrote and met."""
+
+    objects: tuple[StoredObject, ...]
+    valid: Mapping[str, int]
+    filled: Mapping[str, int]
+    out_of_range: Mapping[str, int]
+
+    def to_json(self) -> str:
+        """Return the record as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Read what :meth:`to_json` gave."""
+        raw = json.loads(text)
+        objects = tuple(StoredObject(**item) for item in raw.pop("objects"))
+        return cls(objects=objects, **raw)
+
+
+def build_cube(
+    spec: CubeSpec, out: Path, *, client: Any = None, reporter: Reporter = QUIET
+) -> CubeManifest:
+    """Build a cube, or go on where an interrupted build of the same cube stopped.
+
+    Parameters
+    ----------
+    spec
+        What it is to hold.
+    out
+        Folder of the cube; new, empty, or holding an unfinished or finished build of the same cube.
+    client
+        A ``distributed.Client``; without it everything runs in this process.
+    reporter
+        Where progress goes.
+
+    Raises
+    ------
+    InputError
+        Where a source cannot be used as declared, holds no value at all, or `out` holds something
+        else.
+    """
+    out = out.absolute()
+    spec = replace(spec, base=spec.base.absolute())
+    open_plan(spec)
+    sources = _sources(spec, client, reporter)
+    identity = _identity(spec, sources)
+    fresh = _claim(out, identity)
+    if fresh is None:
+        shutil.rmtree(out / ".build", ignore_errors=True)
+        reporter.say(f"{out}: this cube is already built")
+        return read_manifest(out)
+    try:
+        manifest = _build(spec, out, sources, identity, client, reporter)
+    except InputError:
+        if fresh:  # nothing half-written stays behind a refusal
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+    write_atomically(out / MANIFEST, manifest.to_json())
+    shutil.rmtree(out / ".build", ignore_errors=True)
+    return manifest
+
+
+def _build(
+    spec: CubeSpec,
+    out: Path,
+    sources: Mapping[str, Mapping[str, Any]],
+    identity: str,
+    client: Any,
+    reporter: Reporter,
+) -> CubeManifest:
+    work = out / ".build"
+    staged = [layer for layer in spec.layers if is_staged(layer)]
+    unique = {(layer.file, layer.files, layer.coarsen): layer for layer in staged}
+    fan_out(
+        partial(_stage, spec, work),
+        list(unique.values()),
+        client,
+        reporter,
+        "reading packed sources",
+    )
+    plan = open_plan(spec, work / "staged")
+    prepared = work / "arrays.json"
+    if not prepared.exists():
+        shutil.rmtree(out / "stacks", ignore_errors=True)
+        metadata = create_arrays(plan, out, spec.title, identity)
+        write_atomically(prepared, Record(tuple(metadata), {}, {}, {}).to_json())
+    remove_partial(out / "stacks")
+    done = _done(out)
+    todo = [block for block in plan.blocks() if block.name not in done]
+    if done:
+        reporter.say(f"{out}: going on; {len(done)} of {len(done) + len(todo)} blocks are done")
+    fan_out(partial(build_block, spec, out), todo, client, reporter, "building the cube")
+    return _manifest(spec, out, plan, sources, prepared)
+
+
+def _stage(spec: CubeSpec, work: Path, layer: Any) -> None:
+    stage(layer, source_files(layer, spec.base), work / "staged")
+
+
+def build_block(spec: CubeSpec, out: Path, block: Block) -> None:
+    """Read, derive and write one block, then its record."""
+    plan = open_plan(spec, out / ".build" / "staged")
+    stack, rect = plan.stacks[block.stack], plan.rect(block)
+    fields = [plan.fields[name] for name in stack.bands]
+    values = np.empty((fields[0].steps, len(fields), *rect.shape), stored_dtype(stack))
+    valid, filled, outside = (dict.fromkeys(stack.bands, 0) for _ in range(3))
+    for band, (name, field) in enumerate(zip(stack.bands, fields, strict=True)):
+        for step in range(field.steps):
+            window = field.read(step, rect)
+            missing = np.isnan(window)
+            counts = field.counts(step, rect, window)
+            valid[name] += int(window.size - missing.sum())
+            filled[name] += counts.filled
+            outside[name] += counts.out_of_range
+            values[step, band] = (
+                np.where(missing, CLASS_FILL, window) if stack.kind == "class" else window
+            )
+    store = RecordingStore(local_store(out))
+    array = zarr.open_array(store, path=f"{stack.path}/values", mode="r+")
+    for target, chosen in block_slices(stack, rect):
+        array[target] = values[chosen]
+    record = Record(tuple(store.written()), valid, filled, outside)
+    write_atomically(out / ".build" / "done" / f"{block.name}.json", record.to_json())
+
+
+def _sources(spec: CubeSpec, client: Any, reporter: Reporter) -> dict[str, dict[str, Any]]:
+    """Return name, size and SHA-256 of each layer's files, and the package they came with."""
+    files = {layer.name: source_files(layer, spec.base) for layer in spec.layers}
+    unique = sorted({path for paths in files.values() for path in paths})
+    hashes = dict(
+        zip(unique, fan_out(hash_file, unique, client, reporter, "hashing sources"), strict=True)
+    )
+    sources: dict[str, dict[str, Any]] = {}
+    for layer in spec.layers:
+        entry: dict[str, Any] = {
+            "files": [{"name": p.name, "sha256": hashes[p]} for p in files[layer.name]]
+        }
+        if layer.file.startswith(PACKAGE):
+            packaged = dataset(layer)
+            entry["package"] = f"{packaged.distribution} {packaged.version}"
+        sources[layer.name] = entry
+    return sources
+
+
+def _identity(spec: CubeSpec, sources: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the hash of everything that decides the cube's bytes; where files lie does not."""
+    raw = asdict(spec)
+    raw.pop("base")
+    for layer in raw["layers"]:
+        layer["file"], layer["files"] = Path(layer["file"]).name, len(layer["files"])
+    text = json.dumps([_BUILD_VERSION, raw, sources], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _claim(out: Path, identity: str) -> bool | None:
+    """Take the folder for this build: True if new, False if it goes on, None if finished."""
+    marker = out / ".build" / _IDENTITY
+    if (out / MANIFEST).exists():
+        read_manifest(out)
+        found = zarr.open_group(local_store(out), mode="r").attrs.get("edaphos_build")
+        if found == identity:
+            return None
+        raise InputError(
+            f"{out} holds another cube, or one of other source files or settings; choose another "
+            "folder or remove it"
+        )
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; a cube needs a folder of its own")
+    if marker.exists():
+        if json.loads(marker.read_text())["identity"] == identity:
+            return False
+        raise InputError(
+            f"{out} holds an unfinished build of another cube, or of other sources or settings; "
+            "choose another folder or remove it"
+        )
+    if present - {".build"}:
+        raise InputError(
+            f"{out} is not empty and holds no cube (found {', '.join(sorted(present)[:3])}); "
+            "choose another folder"
+        )
+    write_atomically(marker, json.dumps({"identity": identity}))
+    return True
+
+
+def _done(out: Path) -> set[str]:
+    """Return names of blocks whose record exists and whose objects are there in full size."""
+    present = list_objects(out / "stacks")
+    done = set()
+    for path in (out / ".build" / "done").glob("*.json"):
+        record = Record.from_json(path.read_text())
+        keys = {item.key.removeprefix("stacks/"): item.size for item in record.objects}
+        if all(present.get(key) == size for key, size in keys.items()):
+            done.add(path.stem)
+    return done
+
+
+def _manifest(
+    spec: CubeSpec,
+    out: Path,
+    plan: Plan,
+    sources: Mapping[str, Mapping[str, Any]],
+    prepared: Path,
+) -> CubeManifest:
+    """Collect the records, refuse layers without any value, and describe the cube."""
+    records = [
+        Record.from_json((out / ".build" / "done" / f"{block.name}.json").read_text())
+        for block in plan.blocks()
+    ]
+    files = {layer.name: layer.file for layer in spec.layers}
+    variables = {}
+    described = {name: dict(entry) for name, entry in sources.items()}
+    for name, variable in plan.variables.items():
+        valid = sum(record.valid.get(name, 0) for record in records)
+        if valid == 0:
+            origin = files.get(name) or f"derived from {', '.join(variable.derived_from)}"
+            raise InputError(
+                f'layer "{name}" ({origin}) holds no value at all: every cell is missing. Check '
+                "its nodata, scale, valid_min and valid_max, band or variable"
+            )
+        filled = sum(record.filled.get(name, 0) for record in records)
+        variables[name] = replace(variable, filled_cells=filled)
+        if name in described:
+            outside = sum(record.out_of_range.get(name, 0) for record in records)
+            if outside > MOST_OUT_OF_RANGE * (valid + outside):
+                share = outside / (valid + outside)
+                raise InputError(
+                    f'layer "{name}" ({files.get(name, name)}): {share:.0%} of its values '
+                    "lie outside valid_min to valid_max; is its scale right (stored times ten?), "
+                    "or the range too narrow?"
+                )
+            described[name] |= {
+                "valid_cells": valid,
+                "out_of_range_cells": outside,
+                "notes": list(plan.notes[name]),
+            }
+    objects = [item for record in records for item in record.objects]
+    objects += Record.from_json(prepared.read_text()).objects
+    kept = tuple(sorted((o for o in objects if o.key.startswith("stacks/")), key=lambda o: o.key))
+    return CubeManifest(
+        stacks=plan.stacks,
+        variables=variables,
+        masks=plan.masks,
+        objects=kept,
+        digest=objects_digest(kept),
+        sources=described,
+    )

@@ -1,0 +1,179 @@
+"""NetCDF and Zarr variables, by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, did_you_mean
+from .axes import Axis, NativeGrid
+from .native import Rect, unreadable
+from .spec import LayerSpec
+
+
+@dataclass(frozen=True)
+class XarrayNative:
+    """A variable of NetCDF files or Zarr stores, read by window."""
+
+    where: str
+    arrays: tuple[Any, ...]
+    time_dim: str
+    y_dim: str
+    x_dim: str
+    grid: NativeGrid
+    units: str
+    long_name: str
+
+    @property
+    def steps(self) -> int:
+        """Length of the time axis."""
+        return len(self.arrays) * (self.arrays[0].sizes[self.time_dim] if self.time_dim else 1)
+
+    def read(self, step: int, rect: Rect) -> NDArray[np.float32]:
+        """Return a stored window."""
+        each = self.arrays[0].sizes[self.time_dim] if self.time_dim else 1
+        index: dict[str, Any] = {
+            self.y_dim: slice(rect.row0, rect.row1),
+            self.x_dim: slice(rect.col0, rect.col1),
+        }
+        if self.time_dim:
+            index[self.time_dim] = step % each
+        try:
+            window = self.arrays[step // each].isel(index).transpose(self.y_dim, self.x_dim)
+            return np.asarray(window.values, dtype=np.float32)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise unreadable(self.where, error) from error
+
+
+def open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
+    """Open one variable of files that share one grid."""
+    where = f'layer "{spec.name}", {spec.file}'
+    arrays = [_select(_open_variable(spec, path), spec, where) for path in files]
+    array = arrays[0]
+    x_dim, y_dim = _find_dim(array, "x", where), _find_dim(array, "y", where)
+    for other, path in zip(arrays[1:], files[1:], strict=True):
+        for dim in (x_dim, y_dim):
+            if dim not in other.coords or not np.array_equal(other[dim].values, array[dim].values):
+                raise InputError(f"{where}: {path.name} has another {dim} axis than the first file")
+    rest = [dim for dim in array.dims if dim not in {x_dim, y_dim} and array.sizes[dim] > 1]
+    arrays = [
+        a.squeeze([d for d in a.dims if d not in {x_dim, y_dim, *rest}], drop=True) for a in arrays
+    ]
+    if len(rest) > 1 or (rest and spec.steps == 1):
+        sizes = ", ".join(f"{dim} ({array.sizes[dim]})" for dim in rest)
+        raise InputError(
+            f"{where}: besides {y_dim} and {x_dim} the variable has {sizes}; declare "
+            f'time = "monthly" or "yearly" for a time axis, or pick one with '
+            f"select = {{ {rest[0]} = <value> }}"
+        )
+    grid = NativeGrid(
+        _axis(array, x_dim, where), _axis(array, y_dim, where), _xarray_crs(array, x_dim, y_dim),
+        "unknown", rows_certain=True,
+    )  # fmt: skip
+    attributes = array.attrs
+    return XarrayNative(
+        where, tuple(arrays), str(rest[0]) if rest else "", y_dim, x_dim, grid,
+        str(attributes.get("units", "")), str(attributes.get("long_name", "")),
+    )  # fmt: skip
+
+
+def _open_variable(spec: LayerSpec, path: Path) -> Any:
+    import xarray as xr
+
+    try:
+        if path.suffix == ".zarr":
+            dataset = xr.open_zarr(path, chunks=None, decode_times=False, consolidated=False)
+        else:
+            dataset = xr.open_dataset(
+                path, decode_times=False, mask_and_scale=not spec.ignore_file_nodata
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise unreadable(f'layer "{spec.name}", {path}', error) from error
+    names = [str(name) for name in dataset.data_vars]
+    if spec.variable not in names:
+        said = f'no variable "{spec.variable}"' if spec.variable else "variable is not declared"
+        raise InputError(
+            f'layer "{spec.name}", {path}: {said}; {did_you_mean(spec.variable, names)} '
+            f"(the file holds {', '.join(names)})"
+        )
+    return dataset[spec.variable]
+
+
+def _select(array: Any, spec: LayerSpec, where: str) -> Any:
+    for dim, value in spec.select:
+        if dim not in array.dims:
+            raise InputError(
+                f"{where}: select names {dim}; found {', '.join(map(str, array.dims))}"
+            )
+        if dim in array.coords:
+            known = np.asarray(array[dim].values, dtype=float)
+            at = np.flatnonzero(np.isclose(known, value))
+            if len(at) == 0:
+                raise InputError(f"{where}: select {dim} = {value:g}, found {known.tolist()}")
+            array = array.isel({dim: int(at[0])}, drop=True)
+        else:
+            array = array.isel({dim: int(value)})
+    return array
+
+
+_UNITS = {
+    "x": {"degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"},
+    "y": {"degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"},
+}
+_STANDARD = {
+    "x": {"longitude", "projection_x_coordinate"},
+    "y": {"latitude", "projection_y_coordinate"},
+}
+_NAMES = {"x": {"x", "lon", "longitude", "easting"}, "y": {"y", "lat", "latitude", "northing"}}
+
+
+def _find_dim(array: Any, axis: str, where: str) -> str:
+    """Find the x or y dimension by CF units, standard name, axis attribute, then by its name."""
+    for dim in array.dims:
+        attributes = array[dim].attrs if dim in array.coords else {}
+        if (
+            str(attributes.get("units", "")).lower() in _UNITS[axis]
+            or attributes.get("standard_name") in _STANDARD[axis]
+            or str(attributes.get("axis", "")).lower() == axis
+        ):
+            return str(dim)
+    for dim in array.dims:
+        if str(dim).lower() in _NAMES[axis]:
+            return str(dim)
+    raise InputError(
+        f"{where}: no {'longitude (x)' if axis == 'x' else 'latitude (y)'} dimension among "
+        f"{', '.join(map(str, array.dims))}; curvilinear and unstructured grids must be warped "
+        "first, a plain one needs CF attributes (units degrees_east and degrees_north)"
+    )
+
+
+def _axis(array: Any, dim: str, where: str) -> Axis:
+    if dim not in array.coords:
+        raise InputError(f"{where}: dimension {dim} has no coordinates; add them to the file")
+    values = np.asarray(array[dim].values, dtype=np.float64)
+    if len(values) < 2:
+        raise InputError(f"{where}: dimension {dim} has {len(values)} cell(s), expected at least 2")
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    even = values[0] + step * np.arange(len(values))
+    if step == 0 or np.abs(values - even).max() > 0.02 * abs(step):
+        raise InputError(
+            f"{where}: {dim} is not evenly spaced (from {values[0]:g} to {values[-1]:g}, steps "
+            f"from {np.diff(values).min():g} to {np.diff(values).max():g}); warp it to a regular "
+            "grid first"
+        )
+    return Axis(float(values[0]), float(step), len(values))
+
+
+def _xarray_crs(array: Any, x_dim: str, y_dim: str) -> str:
+    """Return the CRS of the CF grid mapping, or WGS 84 where CF units are degrees."""
+    import rioxarray  # noqa: F401  (registers the accessor)
+
+    found = array.rio.crs
+    if found is not None:
+        return str(found.to_wkt())
+    units = [str(array[dim].attrs.get("units", "")).lower() for dim in (x_dim, y_dim)]
+    return "EPSG:4326" if units[0] in _UNITS["x"] and units[1] in _UNITS["y"] else ""

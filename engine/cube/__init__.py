@@ -1,0 +1,1 @@
+"""The cube: covariates at native resolution, read onto any grid."""

@@ -1,0 +1,1 @@
+"""What is made of a map: COGs, STAC, totals, pictures, the report."""

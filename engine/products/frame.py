@@ -1,0 +1,71 @@
+"""How a map is laid on paper: a globe in an equal-area projection, anything else as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from ..grid import Grid
+from ..status import Status
+
+WORLD_WIDTH = 1300
+GLOBE = "+proj=eqearth +datum=WGS84"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How cells are laid on paper: for each pixel, which cell; and where the paper's edges are."""
+
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+    extent: tuple[float, float, float, float]
+    world: bool
+
+    def lay(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the cell value of each pixel (of cell (0, 0) outside)."""
+        return values[self.rows, self.cols]
+
+
+def frame_of(grid: Grid, status: NDArray[np.uint8] | None = None) -> Frame:
+    """Lay a grid on paper: a globe in the equal-area Equal Earth projection, else as it is.
+
+    Šavrič, Patterson, Jenny 2019, *Int. J. Geogr. Inf. Sci.* 33(3), 454-465.
+    """
+    if not grid.wraps:
+        rows, cols = np.meshgrid(np.arange(grid.shape[0]), np.arange(grid.shape[1]), indexing="ij")
+        x0, y0 = grid.origin
+        extent = (
+            x0,
+            x0 + grid.shape[1] * grid.resolution[0],
+            y0 - grid.shape[0] * grid.resolution[1],
+            y0,
+        )
+        return Frame(rows, cols, np.ones(grid.shape, bool), extent, world=False)
+    south, north = _land_span(grid, status)
+    forward = Transformer.from_crs("EPSG:4326", GLOBE, always_xy=True)
+    reach = float(forward.transform(180.0, 0.0)[0])
+    bottom, top = (float(forward.transform(0.0, v)[1]) for v in (south, north))
+    height = round(WORLD_WIDTH * (top - bottom) / (2 * reach))
+    x = np.linspace(-reach, reach, WORLD_WIDTH * 2 + 1)[1::2]
+    y = np.linspace(top, bottom, height * 2 + 1)[1::2]
+    lon, lat = forward.transform(*np.meshgrid(x, y), direction="INVERSE")
+    # PROJ wraps what lies beyond the outline back onto the globe, so the outline decides.
+    edge, _ = forward.transform(np.full(height, 180.0), lat[:, WORLD_WIDTH // 2])
+    inside = np.abs(x)[None, :] <= np.asarray(edge)[:, None]
+    row, col, found = grid.locate(np.where(inside, lon, 0.0), np.where(inside, lat, 0.0))
+    return Frame(row, col, inside & found, (-reach, reach, bottom, top), world=True)
+
+
+def _land_span(grid: Grid, status: NDArray[np.uint8] | None) -> tuple[float, float]:
+    if status is None:
+        return -60.0, 85.0
+    busy = np.flatnonzero((~np.isin(status, (Status.SEA, Status.ICE))).any(axis=1))
+    if not len(busy):
+        return -60.0, 85.0
+    lat, step = grid.y_of(busy[[0, -1]]), grid.resolution[1]
+    return max(-89.9, float(lat[1]) - step - 1.5), min(89.9, float(lat[0]) + step + 1.5)

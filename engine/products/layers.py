@@ -1,0 +1,168 @@
+"""The layers of a map: what products are called, what they mean, and where their cells lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from ..errors import InputError
+from ..grid import Grid
+
+Block = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One variable of a map at one depth and one year: what becomes one product.
+
+    Parameters
+    ----------
+    variable
+        Name in the map, ``soc_q05``.
+    quantity, statistic
+        ``soc`` and ``Q0.05``.
+    units
+        UDUNITS string of the decoded values.
+    long_name
+        For people.
+    depth
+        Upper and lower bound in cm.
+    year
+        Calendar year.
+    depth_index, year_index
+        Where it lies in the map.
+    name
+        ``soc_0-5cm_Q0.05``, with the year behind it where the map has several.
+    """
+
+    variable: str
+    quantity: str
+    statistic: str
+    units: str
+    long_name: str
+    depth: tuple[float, float]
+    year: int
+    depth_index: int
+    year_index: int
+    name: str
+
+    @property
+    def depth_label(self) -> str:
+        """``0-5cm``, as SoilGrids writes it."""
+        return depth_label(self.depth)
+
+
+def depth_label(depth: tuple[float, float]) -> str:
+    """Return ``0-5cm`` for ``(0, 5)``."""
+    return f"{depth[0]:g}-{depth[1]:g}cm"
+
+
+def depths_of(ds: xr.Dataset) -> list[tuple[float, float]]:
+    """Return upper and lower bound in cm of each depth of a map."""
+    return [(float(top), float(bottom)) for top, bottom in ds["depth_bounds"].values]
+
+
+def layers(ds: xr.Dataset) -> list[Layer]:
+    """Return the layers of a map: by quantity, mean before quantiles, then depth, then year."""
+    years = [int(year) for year in np.atleast_1d(ds["year"].values)]
+    found = []
+    for variable, array in ds.data_vars.items():
+        if not {"depth", "year", "y", "x"} <= set(array.dims):
+            continue
+        statistic = str(array.attrs.get("statistic", str(variable).rpartition("_")[2]))
+        quantity = str(variable).rpartition("_")[0] or str(variable)
+        for d, depth in enumerate(depths_of(ds)):
+            for t, year in enumerate(years):
+                suffix = f"_{year}" if len(years) > 1 else ""
+                found.append(
+                    Layer(
+                        variable=str(variable),
+                        quantity=quantity,
+                        statistic=statistic,
+                        units=str(array.attrs.get("units", "1")),
+                        long_name=str(array.attrs.get("long_name", variable)),
+                        depth=depth,
+                        year=year,
+                        depth_index=d,
+                        year_index=t,
+                        name=f"{quantity}_{depth_label(depth)}_{statistic}{suffix}",
+                    )
+                )
+    return sorted(found, key=_order)
+
+
+def _order(layer: Layer) -> tuple[str, bool, str, int, int]:
+    mean_first = layer.statistic != "mean"
+    return layer.quantity, mean_first, layer.statistic, layer.depth_index, layer.year_index
+
+
+def read_block(ds: xr.Dataset, layer: Layer, block: Block) -> NDArray[np.float32]:
+    """Read the cells of `block` of one layer, and nothing else; missing is NaN."""
+    array = ds[layer.variable].isel(
+        depth=layer.depth_index, year=layer.year_index, y=block[0], x=block[1]
+    )
+    return np.asarray(array.transpose("y", "x").values, dtype=np.float32)
+
+
+def read_status(ds: xr.Dataset, block: Block, year_index: int = 0) -> NDArray[np.uint8]:
+    """Read the status codes of `block`."""
+    array = ds["status"].isel(y=block[0], x=block[1])
+    if "year" in array.dims:
+        array = array.isel(year=year_index)
+    return np.asarray(array.transpose("y", "x").values, dtype=np.uint8)
+
+
+def blocks(shape: tuple[int, int], size: int) -> Iterator[Block]:
+    """Yield square blocks that cover `shape`, row by row, clipped at the far edges."""
+    for row in range(0, shape[0], size):
+        for col in range(0, shape[1], size):
+            yield (
+                slice(row, min(row + size, shape[0])),
+                slice(col, min(col + size, shape[1])),
+            )
+
+
+def map_grid(ds: xr.Dataset) -> Grid:
+    """Return the grid a map lies on.
+
+    The transform is taken from ``spatial_ref``'s ``GeoTransform`` where it has one (exact), else
+    from the cell-centre coordinates.
+    """
+    reference = ds["spatial_ref"].attrs if "spatial_ref" in ds.variables else {}
+    wkt = reference.get("crs_wkt") or reference.get("spatial_ref")
+    if not wkt:
+        raise InputError(
+            "the map has no CRS: expected a variable spatial_ref with the attribute crs_wkt; "
+            "open it with open_map(run), which restores it"
+        )
+    shape = (ds.sizes["y"], ds.sizes["x"])
+    return Grid(
+        GeoBox(shape, _affine(ds, reference), str(wkt)), name=str(ds.attrs.get("grid", "map"))
+    )
+
+
+def sources_of(ds: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the sources of a map (name, licence, citation, resolution) as plain data."""
+    raw = ds.attrs.get("sources", [])
+    found = json.loads(raw) if isinstance(raw, str) and raw else raw
+    return [dict(item) for item in found or []]
+
+
+def _affine(ds: xr.Dataset, reference: dict[str, Any]) -> Affine:
+    if reference.get("GeoTransform"):
+        return Affine.from_gdal(*(float(v) for v in str(reference["GeoTransform"]).split()))
+    x, y = ds["x"].values, ds["y"].values
+    if len(x) < 2 or len(y) < 2:
+        raise InputError(
+            "the map is one cell wide and has no GeoTransform, so its cell size is unknown"
+        )
+    dx, dy = (x[-1] - x[0]) / (len(x) - 1), (y[-1] - y[0]) / (len(y) - 1)
+    return Affine(dx, 0.0, x[0] - dx / 2, 0.0, dy, y[0] - dy / 2)

@@ -1,0 +1,370 @@
+"""The tables and key numbers of a report as text, formatted in one place so that all agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..assess.assessment import Assessment
+from ..assess.crossval import DEPTH_ONLY, FULL
+from .charts import split_names
+from .totals import Group, TotalRow, Totals
+
+Value = str
+DASH = "–"
+
+_QA_ORDER = {"dropped": 0, "converted": 1, "set missing": 2, "flagged": 3, "noted": 4}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to show.
+
+    Parameters
+    ----------
+    title
+        Above it.
+    columns
+        Headings; a column whose heading starts with ``<`` holds text and is left-aligned.
+    rows
+        Cells as text.
+    note
+        Below it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    note: str = ""
+
+    @property
+    def ranged(self) -> list[bool]:
+        """Whether a column's numbers have intervals behind them, so that they can be aligned."""
+        width = range(len(self.columns))
+        return [any(" [" in row[i] for row in self.rows) for i in width]
+
+    @property
+    def heads(self) -> list[tuple[str, bool]]:
+        """Headings, and whether the column is of numbers."""
+        return [(c.removeprefix("<"), not c.startswith("<")) for c in self.columns]
+
+
+def fixed(value: Any, digits: int = 2) -> str:
+    """Return a number with this many decimals, a true minus, or a dash where there is none.
+
+    >>> fixed(-0.126), fixed(float("nan")), fixed(1234.5, 0)
+    ('−0.13', '–', '1,234')
+    """
+    if value in (None, "") or not math.isfinite(float(value)):
+        return DASH
+    text = f"{float(value):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def signed(value: Any, digits: int = 2) -> str:
+    """Return a number with its sign.
+
+    >>> signed(0.1), signed(-0.1)
+    ('+0.10', '−0.10')
+    """
+    text = fixed(value, digits)
+    plain = text in (DASH, fixed(0.0, digits)) or text.startswith("−")
+    return text if plain else f"+{text}"
+
+
+def interval(low: Any, high: Any, digits: int = 2) -> str:
+    """Return ``[0.39, 0.48]``, or nothing where there is no interval."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{fixed(low, digits)}, {fixed(high, digits)}]"
+
+
+def estimate(row: Mapping[str, Any], metric: str, digits: int = 2) -> str:
+    """Return an estimate and its 95 % interval."""
+    bounds = interval(row.get(f"{metric}_low"), row.get(f"{metric}_high"), digits)
+    return f"{fixed(row.get(metric), digits)} {bounds}".strip()
+
+
+def count(value: Any) -> str:
+    """Return a whole number with thousands separated."""
+    return fixed(value, 0)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(5.25), duration(75), duration(3720)
+    ('5.2 s', '1 min 15 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def split_label(name: str) -> str:
+    """Return a split's name as people say it."""
+    return split_names().get(name, name)
+
+
+def metric_tables(assessment: Assessment, units: str) -> list[Table]:
+    """Return the tables of a validation: by split, by depth, source and climate, gain, flattery."""
+    found = [_by_split(assessment, units)]
+    first = main_split(assessment)
+    for by, title in (
+        ("depth", "By depth"),
+        ("source", "By source"),
+        ("koeppen_group", "By Köppen group"),
+        ("prediction_tercile", "By size of the prediction"),
+    ):
+        table = assessment.table(first, by)
+        if len(table):
+            found.append(_grouped(table, f"{title}, {split_label(first)}", units))
+    return found + _difference_tables(assessment)
+
+
+def main_split(assessment: Assessment) -> str:
+    """Return the split that headline numbers come from: blocks where there are any."""
+    present = list(dict.fromkeys(assessment.metrics["split"]))
+    return "block" if "block" in present else str(present[0])
+
+
+def headline(assessment: Assessment) -> dict[str, Any]:
+    """Return the row of overall metrics of the main split."""
+    table = assessment.table(main_split(assessment))
+    return {} if table.empty else dict(table.iloc[0])
+
+
+def _by_split(assessment: Assessment, units: str) -> Table:
+    rows = []
+    for split in dict.fromkeys(assessment.metrics["split"]):
+        for model, label in ((FULL, split_label(split)), (DEPTH_ONLY, "… depth alone")):
+            table = assessment.table(split, model=model)
+            if len(table):
+                rows.append((label, *_scores(dict(table.iloc[0]))))
+    return Table(
+        "Ways of leaving data out, side by side",
+        ("<split", "n", *_score_heads(units)),
+        tuple(rows),
+        "In brackets: 95 % interval from a bootstrap over spatial blocks. R² is 1 − SSE/SST. "
+        "ME is predicted minus observed.",
+    )
+
+
+def _score_heads(units: str) -> tuple[str, ...]:
+    return (
+        "R²",
+        "R², log scale",
+        "CCC",
+        "KGE",
+        f"RMSE, {units}",
+        f"MAE, {units}",
+        f"ME, {units}",
+        "PICP90",
+        f"width, {units}",
+    )
+
+
+def _scores(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        count(row["n"]),
+        estimate(row, "R2"),
+        estimate(row, "R2_log1p"),
+        estimate(row, "CCC"),
+        fixed(row.get("KGE")),
+        estimate(row, "RMSE", 1),
+        fixed(row.get("MAE"), 1),
+        f"{signed(row.get('ME'), 1)} {interval(row.get('ME_low'), row.get('ME_high'), 1)}".strip(),
+        estimate(row, "PICP"),
+        fixed(row.get("MPIW"), 1),
+    )
+
+
+def _grouped(table: pd.DataFrame, title: str, units: str) -> Table:
+    rows = [
+        (str(row["group"]).replace("-", "–"), *_scores(row)) for row in table.to_dict("records")
+    ]
+    return Table(title, ("<group", "n", *_score_heads(units)), tuple(rows))
+
+
+def _difference_tables(assessment: Assessment) -> list[Table]:
+    found = []
+    gain = assessment.gain
+    if len(gain):
+        rows = _differences(gain[gain["by"] == "all"], "split")
+        found.append(
+            Table(
+                "What the covariates add to depth alone",
+                ("<split", "<score", "full model", "depth alone", "gain", "95 % interval"),
+                tuple(rows),
+                "Depth alone explains much of any soil carbon data; only the gain is the map's.",
+            )
+        )
+    flattery = assessment.flattery
+    if len(flattery):
+        rows = _differences(flattery[flattery["by"] == "all"], "split")
+        found.append(
+            Table(
+                "How much an easier split flatters",
+                ("<split", "<score", "this split", "spatial blocks", "difference", "95 % interval"),
+                tuple(rows),
+                "Rows or profiles near training data are easier than the places a map is for.",
+            )
+        )
+    return found
+
+
+_SHOWN = {"R2": "R²", "R2_log1p": "R², log scale", "CCC": "CCC", "RMSE": "RMSE", "PICP": "PICP90"}
+
+
+def _differences(table: pd.DataFrame, key: str) -> list[tuple[str, ...]]:
+    return [
+        (
+            split_label(str(row[key])),
+            _SHOWN[row["metric"]],
+            fixed(row["value"]),
+            fixed(row["other"]),
+            signed(row["difference"]),
+            interval(row["low"], row["high"]) or DASH,
+        )
+        for row in table.to_dict("records")
+        if row["metric"] in _SHOWN
+    ]
+
+
+def qa_tables(qa: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of a profile QA report (``QAReport.to_json``)."""
+    sources = [
+        (
+            str(s["source"]),
+            count(s["rows_in"]),
+            count(s["rows_in"] - s["rows_kept"]),
+            count(s["rows_kept"]),
+            count(s["profiles_kept"]),
+            count(s["undated_rows"]),
+            fixed(s["median_soc_g_kg"], 1),
+        )
+        for s in qa.get("sources", [])
+    ]
+    merged: dict[tuple[str, str, str], list[Any]] = {}
+    for line in qa.get("lines", []):
+        key = (line["action"], line["rule"], line["why"])
+        held = merged.setdefault(key, [0, 0, []])
+        held[0] += line["rows"]
+        held[1] += line["profiles"]
+        held[2].append(line["source"])
+    rules = [
+        (rule.replace("_", " "), action, ", ".join(found), count(rows), count(profiles), why)
+        for (action, rule, why), (rows, profiles, found) in sorted(
+            merged.items(), key=lambda item: _QA_ORDER.get(item[0][0], 9)
+        )
+    ]
+    return [
+        Table(
+            "Soil layers read and kept",
+            (
+                "<source", "rows read", "dropped", "kept", "profiles", "undated rows",
+                "median SOC, g/kg",
+            ),
+            tuple(sources),
+        ),
+        Table(
+            "What each rule did",
+            ("<rule", "<action", "<sources", "rows", "profiles", "<why"),
+            tuple(rules),
+        ),
+    ]  # fmt: skip
+
+
+def totals_tables(totals: Totals) -> list[Table]:
+    """Return area-weighted means and, for stocks, totals."""
+    groupings: tuple[tuple[Group, str], ...] = (
+        ("all", "Whole map"),
+        ("zone", "By climate zone"),
+        ("status", "By status of the cell"),
+    )
+    found: list[Table] = []
+    for by, title in groupings:
+        rows = totals.select(by)
+        if not rows or (by == "status" and len({r.group for r in rows}) < 2):
+            continue
+        found.append(_totals_table(rows, title, totals.note if not found else ""))
+    return found
+
+
+def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
+    stocks = any(r.total_pg is not None for r in rows)
+    depths = list(dict.fromkeys(r.depth for r in rows))
+    groups = list(dict.fromkeys(r.group for r in rows))
+    years = list(dict.fromkeys(r.year for r in rows))
+    units = "kg/m²" if stocks else "g/kg"
+    lines = []
+    for year in years:
+        for group in groups:
+            mine = {r.depth: r for r in rows if (r.group, r.year) == (group, year)}
+            if not mine:
+                continue
+            any_row = next(iter(mine.values()))
+            label = group if len(years) == 1 else f"{group}, {year}"
+            cells = [fixed(mine[d].mean, 1) if d in mine else DASH for d in depths]
+            totals = [fixed(mine[d].total_pg, 1) if d in mine else DASH for d in depths]
+            lines.append(
+                (
+                    label,
+                    count(any_row.cells),
+                    fixed(any_row.area_km2 / 1e6, 2),
+                    *cells,
+                    *(totals if stocks else []),
+                )
+            )
+    words = [d.replace("-", "–").replace("cm", " cm") for d in depths]
+    heads = [f"{w}, mean" if stocks else w for w in words]
+    heads += [f"{w}, Pg" for w in words] if stocks else []
+    title = f"{title}: mean, {units}" + (", and total" if stocks else "")
+    return Table(title, ("<cells", "number", "area, million km²", *heads), tuple(lines), note)
+
+
+def truth_tables(table: pd.DataFrame) -> list[Table]:
+    """Return a virtual world's errors everywhere, from ``TruthScore.table()``."""
+    chosen = table[(table["group"] == "all") & (table["weighting"] == "area")]
+    found = []
+    for target, title in (
+        ("cell mean", "Against the true mean of every cell"),
+        ("fresh sample", "Against a fresh noisy sample in every cell"),
+    ):
+        plain = chosen[(chosen["target"] == target) & (chosen["scale"] == "g/kg")]
+        logs = chosen[(chosen["target"] == target) & (chosen["scale"] == "log1p")]
+        log_r2 = dict(zip(logs["depth"], logs["R2"], strict=True))
+        rows = [
+            (
+                f"{row['depth']} cm".replace("-", "–"),
+                count(row["n"]),
+                fixed(row["R2"]),
+                fixed(log_r2.get(row["depth"])),
+                signed(row["ME"]),
+                fixed(row["RMSE"]),
+                fixed(row["PICP90"]),
+                fixed(row["MPIW"], 1),
+            )
+            for row in plain.to_dict("records")
+        ]
+        if rows:
+            found.append(
+                Table(
+                    title,
+                    (
+                        "<depth", "cells", "R²", "R², log scale", "ME, g/kg", "RMSE, g/kg",
+                        "PICP90", "width, g/kg",
+                    ),
+                    tuple(rows),
+                    "Weighted by cell area. ME is map minus truth.",
+                )
+            )  # fmt: skip
+    return found

@@ -1,0 +1,246 @@
+"""A static STAC catalogue of a map's products: a collection, an item for each year."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import xarray as xr
+from pyproj import CRS, Transformer
+from pystac.extensions.file import FileExtension
+from pystac.extensions.projection import ProjectionExtension
+from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Sampling
+
+from ..grid import Grid
+from ..status import Status
+from ..store import write_atomically
+from .cog import Product
+from .layers import layers, map_grid, sources_of
+
+_KEYWORDS = ["soil", "soil organic carbon", "digital soil mapping", "edaphos"]
+
+
+def write_stac(
+    ds: xr.Dataset, products: Sequence[Product], folder: Path, *, name: str = "map"
+) -> Path:
+    """Write ``collection.json`` and its items below `folder`, and return the collection's path.
+
+    Parameters
+    ----------
+    ds
+        As ``open_map`` returns it; title, licence, sources and period come from it.
+    products
+        What :func:`edaphos.engine.products.cog.export_cogs` returned; they are linked, not moved.
+    folder
+        Root of the self-contained catalogue; links to products are relative to it.
+    name
+        Identifier of the collection.
+    """
+    grid = map_grid(ds)
+    bounds, footprint = _footprint(grid)
+    years = sorted({layer.year for layer in layers(ds)})
+    collection = _collection(ds, _identifier(name), bounds, years)
+    for year in years:
+        mine = [p for p in products if p.layer is None or p.layer.year == year]
+        collection.add_item(_item(ds, collection.id, year, mine, grid, bounds, footprint))
+    collection.normalize_hrefs(str(folder.resolve()))
+    for item in collection.get_items():
+        item.make_asset_hrefs_relative()
+        _save(item)
+    _save(collection)
+    return folder / "collection.json"
+
+
+def _save(made: pystac.Item | pystac.Collection) -> None:
+    text = json.dumps(made.to_dict(include_self_link=False), indent=1, ensure_ascii=False)
+    write_atomically(Path(made.get_self_href()), text + "\n")
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "map"
+
+
+def _collection(
+    ds: xr.Dataset, identifier: str, bounds: list[float], years: list[int]
+) -> pystac.Collection:
+    banner = str(ds.attrs.get("banner", ""))
+    parts = [banner, _description(ds)]
+    keywords = [*_KEYWORDS, *(["virtual", "synthetic data"] if banner else [])]
+    first, last = _period(years[0])[0], _period(years[-1])[1]
+    collection = pystac.Collection(
+        id=identifier,
+        title=str(ds.attrs.get("title", identifier)),
+        description="\n\n".join(part for part in parts if part),
+        extent=pystac.Extent(
+            pystac.SpatialExtent([bounds]), pystac.TemporalExtent([[first, last]])
+        ),
+        license=_licence(str(ds.attrs.get("license", ""))),
+        keywords=keywords,
+        providers=_providers(ds),
+        catalog_type=pystac.CatalogType.SELF_CONTAINED,
+    )
+    depths = sorted({layer.depth for layer in layers(ds)})
+    collection.summaries.add("soil:depths_cm", [list(depth) for depth in depths])
+    collection.summaries.add("soil:statistics", sorted({la.statistic for la in layers(ds)}))
+    collection.extra_fields["edaphos:references"] = str(ds.attrs.get("references", ""))
+    collection.extra_fields["edaphos:sources"] = sources_of(ds)
+    collection.extra_fields["edaphos:virtual"] = bool(banner)
+    collection.extra_fields["edaphos:nominal_resolution"] = str(
+        ds.attrs.get("nominal_resolution", "")
+    )
+    collection.extra_fields["edaphos:covariate_resolution"] = str(
+        ds.attrs.get("covariate_resolution", "")
+    )
+    return collection
+
+
+def _description(ds: xr.Dataset) -> str:
+    nominal = ds.attrs.get("nominal_resolution", "unknown")
+    covariates = ds.attrs.get("covariate_resolution", "unknown")
+    lines = [str(ds.attrs.get("title", "Soil map")) + "."]
+    lines.append(f"Cells of {nominal}; covariates of {covariates}.")
+    cited = [
+        f"{s.get('name', 'source')} ({s.get('licence') or 'licence not stated'})"
+        for s in sources_of(ds)
+    ]
+    if cited:
+        lines.append(f"Made from: {'; '.join(cited)}.")
+    return " ".join(lines)
+
+
+def _licence(text: str) -> str:
+    """Return an SPDX-like token, or ``other`` as STAC asks for where there is none."""
+    return text if re.fullmatch(r"[\w.\-]+", text) else "other"
+
+
+def _providers(ds: xr.Dataset) -> list[pystac.Provider]:
+    roles = pystac.ProviderRole
+    maker = str(ds.attrs.get("institution", "")) or "unnamed"
+    found = [pystac.Provider(name=maker, roles=[roles.PROCESSOR])]
+    found += [
+        pystac.Provider(
+            name=str(source.get("name", "source")),
+            description="; ".join(
+                str(source[key]) for key in ("citation", "licence", "resolution") if source.get(key)
+            )
+            or None,
+            roles=[roles.PRODUCER],
+        )
+        for source in sources_of(ds)
+    ]
+    return found
+
+
+def _period(year: int) -> tuple[dt.datetime, dt.datetime]:
+    return (
+        dt.datetime(year, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(year, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+    )
+
+
+def _item(
+    ds: xr.Dataset,
+    collection: str,
+    year: int,
+    products: Sequence[Product],
+    grid: Grid,
+    bounds: list[float],
+    footprint: dict[str, Any],
+) -> pystac.Item:
+    start, end = _period(year)
+    item = pystac.Item(
+        id=f"{collection}-{year}",
+        geometry=footprint,
+        bbox=bounds,
+        datetime=None,
+        start_datetime=start,
+        end_datetime=end,
+        properties={
+            "title": f"{ds.attrs.get('title', collection)}, {year}",
+            "edaphos:complete": bool(ds.attrs.get("complete", True)),
+            "edaphos:banner": str(ds.attrs.get("banner", "")),
+        },
+    )
+    projection = ProjectionExtension.ext(item, add_if_missing=True)
+    epsg = grid.crs.to_epsg()
+    if epsg:
+        projection.epsg = epsg
+    else:
+        projection.apply(wkt2=grid.crs.to_wkt(), epsg=None)
+    projection.shape = list(grid.shape)
+    projection.transform = [float(v) for v in grid.geobox.affine[:6]]
+    RasterExtension.add_to(item)
+    FileExtension.add_to(item)
+    for product in products:
+        item.add_asset(product.name, _asset(product, item, grid))
+    return item
+
+
+def _asset(product: Product, item: pystac.Item, grid: Grid) -> pystac.Asset:
+    layer, packing = product.layer, product.packing
+    fields: dict[str, Any] = {}
+    if layer is not None:
+        fields |= {
+            "soil:property": layer.quantity,
+            "soil:statistic": layer.statistic,
+            "soil:depth_top_cm": layer.depth[0],
+            "soil:depth_bottom_cm": layer.depth[1],
+            "soil:stored_units": packing.stored_units,
+        }
+    else:
+        fields["soil:classes"] = [{"value": int(s), "name": s.meaning} for s in Status]
+    asset = pystac.Asset(
+        href=str(product.path.resolve()),
+        title=product.title,
+        media_type=pystac.MediaType.COG,
+        roles=["data"] if layer is not None else ["data", "data-mask"],
+        extra_fields=fields,
+    )
+    asset.set_owner(item)
+    nodata: Any = "nan" if np.isnan(packing.nodata) else packing.nodata
+    band = RasterBand.create(
+        nodata=nodata,
+        sampling=Sampling.AREA,
+        data_type=DataType(packing.dtype),
+        spatial_resolution=grid.resolution[0],
+        unit=packing.units,
+        scale=packing.scale,
+        offset=packing.offset,
+    )
+    RasterExtension.ext(asset).apply([band])
+    FileExtension.ext(asset).size = product.size
+    return asset
+
+
+def _footprint(grid: Grid) -> tuple[list[float], dict[str, Any]]:
+    """Return longitude-latitude bounds and polygon; the globe where the projection cannot tell."""
+    height, width = grid.shape
+    x0, y0 = grid.origin
+    x1, y1 = x0 + width * grid.resolution[0], y0 - height * grid.resolution[1]
+    if grid.is_geographic:
+        west, south, east, north = x0, y1, x1, y0
+    else:
+        west, south, east, north = _projected_bounds(grid.crs, (x0, y1, x1, y0))
+    west, east = max(west, -180.0), min(east, 180.0)
+    south, north = max(south, -90.0), min(north, 90.0)
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return [west, south, east, north], {"type": "Polygon", "coordinates": [ring]}
+
+
+def _projected_bounds(
+    crs: CRS, bounds: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """Bounds in degrees of a dense net of points: an interrupted map's edges miss most of it."""
+    x, y = np.meshgrid(np.linspace(bounds[0], bounds[2], 65), np.linspace(bounds[1], bounds[3], 65))
+    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    valid = np.isfinite(lon) & np.isfinite(lat)
+    if not valid.any():
+        return -180.0, -90.0, 180.0, 90.0
+    lon, lat = lon[valid], lat[valid]
+    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())

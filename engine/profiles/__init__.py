@@ -1,0 +1,1 @@
+"""Soil profiles: readers, units, quality assurance, duplicates, weights."""
