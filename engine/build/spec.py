@@ -135,8 +135,8 @@ class ClimateSpec:
     temperature, rain
         Names of the monthly layers, degC and mm; either may be "".
     outputs
-        Names in :data:`edaphos.engine.build.derive.CLIMATE_OUTPUTS`; ``koeppen`` needs both layers and
-        lies on the finer of their grids.
+        Names in :data:`edaphos.engine.build.derive.CLIMATE_OUTPUTS`; ``koeppen`` needs both layers
+        and lies on the finer of their grids.
     """
 
     temperature: str

@@ -12,7 +12,7 @@
 
 A stack keeps its sources' own resolution. Amounts are float32 with NaN for missing, classes are
 int16 with -1 for missing. y always runs from north to south and x from west to east; the readers
-in ``sources.py`` put sources that are laid out otherwise in this order.
+in ``engine/build`` put sources that are laid out otherwise in this order.
 """
 
 from __future__ import annotations

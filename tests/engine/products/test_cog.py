@@ -10,9 +10,9 @@ import xarray as xr
 from rasterio.crs import CRS
 from rasterio.windows import Window as RasterWindow
 
-from edaphos.engine import products
 from edaphos.engine.errors import RunError
 from edaphos.engine.grid import Grid
+from edaphos.engine.products import cog
 from edaphos.engine.products.cog import export_cogs, pack, packing_of
 from edaphos.engine.products.layers import layers, map_grid
 from edaphos.engine.status import Status
@@ -154,7 +154,7 @@ def test_status_has_colours_and_names(written: Path, quarter_degree: xr.Dataset)
         np.testing.assert_array_equal(file.read(1), quarter_degree["status"].values)
         assert file.nodata == Status.NOT_COMPUTED
         colours = file.colormap(1)
-        assert colours[Status.ORGANIC][:3] == products.STATUS_COLOURS[Status.ORGANIC]
+        assert colours[Status.ORGANIC][:3] == cog.STATUS_COLOURS[Status.ORGANIC]
         assert len({colours[int(s)] for s in Status}) == len(Status)
     with rasterio.open(written / "status.tif", overview_level=0) as file:
         assert set(np.unique(file.read(1))) <= {int(s) for s in Status}
@@ -192,13 +192,13 @@ def test_products_do_not_depend_on_how_the_map_is_read(tmp_path: Path) -> None:
 
 def test_the_map_is_read_by_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    original = products.read_block
+    original = cog.read_block
 
     def watched(ds: xr.Dataset, layer: object, where: tuple[slice, slice]) -> np.ndarray:
         seen.append((where[0].stop - where[0].start, where[1].stop - where[1].start))
         return original(ds, layer, where)
 
-    monkeypatch.setattr(products, "read_block", watched)
+    monkeypatch.setattr(cog, "read_block", watched)
     export_cogs(fake_map(Grid.preset("global-1deg"), depths=TWO[:1]), tmp_path, block=128)
     assert max(rows for rows, _ in seen) == 128
     assert max(cols for _, cols in seen) == 128
