@@ -11,7 +11,6 @@ The climate, relief and land are real; the soil is made up, so that its truth is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -206,8 +205,3 @@ def describe(soil: VirtualSoil, shares: Mapping[str, float] | None = None) -> st
         paragraphs.append(f"Sources of the variance of ln SOC over the Earth's topsoils: {parts}.")
     paragraphs.append(f"Seed {soil.seed}.")
     return "\n\n".join(paragraphs)
-
-
-def parameters(soil: VirtualSoil) -> dict[str, object]:
-    """Return all parameters of the virtual soil as plain values, for a run's manifest."""
-    return asdict(soil)

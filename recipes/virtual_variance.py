@@ -16,18 +16,15 @@ Floats = NDArray[np.float64]
 #: The sources of variation in the order they are switched on, and what each is called.
 SOURCES: tuple[tuple[str, str], ...] = (
     ("clay", "hidden clay field"),
-    ("wetness", "hidden drainage"),
+    ("wetness", "drainage (hidden but for relief)"),
     ("rooting", "hidden rooting depth"),
     ("broad", "hidden broad field"),
     ("regional", "hidden regional field"),
     ("local", "variation within a cell"),
     ("pedon", "nugget between pedons"),
 )
-CLIMATE = "climate and relief the model sees"
+CLIMATE = "climate"
 MEASUREMENT = "measurement noise"
-
-#: Sources a map of cell means cannot explain however good it is.
-INSIDE_A_CELL: tuple[str, ...] = ("variation within a cell", "nugget between pedons")
 
 
 def variance_shares(

@@ -190,7 +190,7 @@ def test_shares_are_those_stated():
     assert shares["hidden regional field"] == pytest.approx(0.09 / total, abs=0.03)
     assert shares["variation within a cell"] == pytest.approx(0.04 / total, abs=0.03)
     assert shares["nugget between pedons"] == pytest.approx(0.16 / total, abs=0.03)
-    assert shares["hidden drainage"] == pytest.approx(0, abs=1e-12)
+    assert shares["drainage (hidden but for relief)"] == pytest.approx(0, abs=1e-12)
     assert shares[CLIMATE] == pytest.approx(0, abs=1e-12)
 
 
