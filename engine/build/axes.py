@@ -107,7 +107,7 @@ def lay_out(native: NativeGrid, spec: LayerSpec, file: str) -> Layout:
     x, y, notes = native.x, native.y, []
     if crs.is_geographic:
         _refuse_swapped(x, y, where)
-        x, y = _centred(native, spec, where)
+    x, y = _centred(native, spec, where, crs.is_geographic)
     x, y = _snapped(x, crs, 360), _snapped(y, crs, 180)
     if y.step > 0:
         if not native.rows_certain and spec.rows != "south-up":
@@ -158,17 +158,24 @@ def _refuse_swapped(x: Axis, y: Axis, where: str) -> None:
         )
 
 
-def _centred(native: NativeGrid, spec: LayerSpec, where: str) -> tuple[Axis, Axis]:
+def _centred(native: NativeGrid, spec: LayerSpec, where: str, degrees: bool) -> tuple[Axis, Axis]:
     """Return axes of cell centres, from what the coordinates label."""
     x, y = native.x, native.y
     if native.labels == "centres":
-        _refuse_half_cell_off(y, where)
+        if spec.cells:
+            raise InputError(
+                f'{where}: cells = "{spec.cells}" is declared, but its cells are known from the '
+                "file's transform or from bounds; remove the line, and declare bounds = [west, "
+                "south, east, north] of the outer edges if the file errs"
+            )
+        if degrees:
+            _refuse_half_cell_off(y, where)
         return x, y
     if spec.cells == "corner-lower-left":
         return x.moved(0.5), y.moved(0.5)
     if spec.cells == "corner-upper-left":
         return x.moved(0.5), y.moved(-0.5)
-    evidence = "" if spec.cells == "center" else _corner_evidence(x, y)
+    evidence = _corner_evidence(x, y) if degrees and spec.cells != "center" else ""
     if evidence:
         raise InputError(
             f"{where}: coordinates seem to label corners of cells, not centres: {evidence}. "
@@ -215,7 +222,7 @@ def _snapped(axis: Axis, crs: CRS, around: float) -> Axis:
     if not crs.is_geographic:
         return axis
     near = Fraction(axis.res).limit_denominator(14_400)
-    closes = around / round(around / axis.res)
+    closes = around / max(1, round(around / axis.res))
     for exact in (closes, float(near)):
         if abs(exact - axis.res) * axis.size < _NOISE * axis.res:
             low = _tidy(axis.low, exact / 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +74,6 @@ def shard_side(stack: Stack) -> int:
     return min(side, math.ceil(max(stack.shape) / CHUNK) * CHUNK)
 
 
-@lru_cache(maxsize=2)
 def open_plan(spec: CubeSpec, staging: Path | None = None) -> Plan:
     """Open all sources and lay out the cube.
 
@@ -89,6 +87,11 @@ def open_plan(spec: CubeSpec, staging: Path | None = None) -> Plan:
     notes: dict[str, tuple[str, ...]] = {}
     for layer in spec.layers:
         _refuse_double(layer.name, variables)
+        if layer.seasonal_gap and layer.fill_radius_deg > 0:
+            raise InputError(
+                f'layer "{layer.name}": a seasonal gap is never filled: remove seasonal_gap or '
+                "fill_radius_deg"
+            )
         source = open_source(layer, spec.base, staging)
         field: Field = SourceField(layer, source)
         if layer.fill_radius_deg > 0:

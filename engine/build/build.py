@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from .block_plan import Block, Plan, open_plan
 from .packaged import PACKAGE, dataset
 from .sources import hash_file, source_files
 from .spec import CubeSpec
-from .staging import is_staged, stage
+from .staging import is_staged, stage, staged_path
 
 #: Raised when the bytes that a recipe gives change, so that old unfinished builds are not mixed in.
 _BUILD_VERSION = 1
@@ -121,7 +121,7 @@ def _build(
 ) -> CubeManifest:
     work = out / ".build"
     staged = [layer for layer in spec.layers if is_staged(layer)]
-    unique = {(layer.file, layer.files, layer.coarsen): layer for layer in staged}
+    unique = {staged_path(layer, work): layer for layer in staged}
     fan_out(
         partial(_stage, spec, work),
         list(unique.values()),
@@ -133,6 +133,7 @@ def _build(
     prepared = work / "arrays.json"
     if not prepared.exists():
         shutil.rmtree(out / "stacks", ignore_errors=True)
+        (out / "zarr.json").unlink(missing_ok=True)
         metadata = create_arrays(plan, out, spec.title, identity)
         write_atomically(prepared, Record(tuple(metadata), {}, {}, {}).to_json())
     remove_partial(out / "stacks")
@@ -140,7 +141,7 @@ def _build(
     todo = [block for block in plan.blocks() if block.name not in done]
     if done:
         reporter.say(f"{out}: going on; {len(done)} of {len(done) + len(todo)} blocks are done")
-    fan_out(partial(build_block, spec, out), todo, client, reporter, "building the cube")
+    fan_out(partial(build_block, spec, out, identity), todo, client, reporter, "building the cube")
     return _manifest(spec, out, plan, sources, prepared)
 
 
@@ -148,9 +149,16 @@ def _stage(spec: CubeSpec, work: Path, layer: Any) -> None:
     stage(layer, source_files(layer, spec.base), work / "staged")
 
 
-def build_block(spec: CubeSpec, out: Path, block: Block) -> None:
+@lru_cache(maxsize=2)
+def _opened(spec: CubeSpec, staging: Path, identity: str) -> Plan:
+    """Open the sources once in a process; `identity` tells changed files of one name apart."""
+    del identity
+    return open_plan(spec, staging)
+
+
+def build_block(spec: CubeSpec, out: Path, identity: str, block: Block) -> None:
     """Read, derive and write one block, then its record."""
-    plan = open_plan(spec, out / ".build" / "staged")
+    plan = _opened(spec, out / ".build" / "staged", identity)
     stack, rect = plan.stacks[block.stack], plan.rect(block)
     fields = [plan.fields[name] for name in stack.bands]
     values = np.empty((fields[0].steps, len(fields), *rect.shape), stored_dtype(stack))
@@ -273,8 +281,9 @@ def _manifest(
         variables[name] = replace(variable, filled_cells=filled)
         if name in described:
             outside = sum(record.out_of_range.get(name, 0) for record in records)
-            if outside > MOST_OUT_OF_RANGE * (valid + outside):
-                share = outside / (valid + outside)
+            read = valid - filled + outside
+            if outside > MOST_OUT_OF_RANGE * read:
+                share = outside / read
                 raise InputError(
                     f'layer "{name}" ({files.get(name, name)}): {share:.0%} of its values '
                     "lie outside valid_min to valid_max; is its scale right (stored times ten?), "

@@ -19,10 +19,14 @@ from odc.geo.geobox import GeoBox
 from edaphos.kernels.fill import fill_from_nearest
 
 from ..cube.layout import Kind
+from ..errors import InputError
 from .axes import wraps
 from .native import Rect
 from .sources import Source
 from .spec import LayerSpec
+
+#: Largest class code: classes are stored as int16, -1 being missing.
+MOST_CLASS = 32_767
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,27 @@ class SourceField:
         if spec.valid_max is not None:
             outside |= values > spec.valid_max
         values[outside] = np.nan
+        self._refuse_unstorable(values)
         return values, int(outside.sum())
+
+    def _refuse_unstorable(self, values: NDArray[np.float32]) -> None:
+        """Refuse what a cube cannot hold: infinite amounts, classes that are no small integers."""
+        spec = self.spec
+        if spec.kind == "amount":
+            if np.isinf(values).any():
+                raise InputError(
+                    f'layer "{spec.name}", {spec.file}: holds infinite values; declare them as '
+                    "nodata, or a range by valid_min and valid_max"
+                )
+            return
+        wrong = ~np.isnan(values) & (
+            (values != np.rint(values)) | (values < 0) | (values > MOST_CLASS)
+        )
+        if wrong.any():
+            raise InputError(
+                f'layer "{spec.name}", {spec.file}: class {values[wrong][0]:g} found, expected '
+                f'whole numbers from 0 to {MOST_CLASS}; declare it as nodata, or kind = "amount"'
+            )
 
 
 @dataclass(frozen=True)

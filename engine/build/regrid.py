@@ -11,7 +11,14 @@ from odc.geo.geobox import GeoBox
 from edaphos.kernels.resample import Taps, mean_window, mode_window
 
 from ..cube.layout import CLASS_FILL, Kind, Stack
-from ..cube.resampling import Separable, canonical_cols, canonical_rows, geometry
+from ..cube.resampling import (
+    Separable,
+    canonical_cols,
+    canonical_rows,
+    crs_of,
+    geometry,
+    same_crs,
+)
 from ..errors import InputError
 from ..grid import Grid
 from .fields import Counts, Field
@@ -24,6 +31,13 @@ class Regridded:
 
     inner: Field
     geobox: GeoBox
+
+    def __post_init__(self) -> None:
+        if not same_crs(crs_of(str(self.inner.geobox.crs)), crs_of(str(self.geobox.crs))):
+            raise InputError(
+                "layers that are combined at build must share a CRS, found "
+                f"{self.inner.geobox.crs} and {self.geobox.crs}; warp one of them first"
+            )
 
     @property
     def kind(self) -> Kind:
@@ -79,11 +93,7 @@ class Regridded:
             bands=("",),
         )
         how = geometry(grid, stack)
-        if not isinstance(how, Separable):
-            raise InputError(
-                f"layers that are combined at build must share a CRS, found {box.crs} and "
-                f"{self.geobox.crs}; warp one of them first"
-            )
+        assert isinstance(how, Separable), "grids of one CRS have separable weights"
         return how
 
 

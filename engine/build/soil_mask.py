@@ -75,6 +75,13 @@ def soil_mask(spec: SoilMaskSpec, land: Field | None, cover: Field | None) -> So
     """Return the soil mask of a land mask, land cover or both."""
     if land is None and cover is None:
         raise InputError("soil_mask: name a land mask (land), land cover (landcover), or both")
+    first = land if land is not None else cover
+    assert first is not None
+    if spec.exclude_south_of > -90 and not first.geobox.crs.geographic:
+        raise InputError(
+            "soil_mask.exclude_south_of is a latitude, but the layers lie on a projected grid "
+            f"({first.geobox.crs}); remove it"
+        )
     if land is None:
         assert cover is not None
         return SoilMaskField(spec, None, cover, cover.geobox)

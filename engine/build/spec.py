@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..cube.layout import Kind, Time
+from ..errors import InputError
 
 Longitudes = Literal["", "0-360", "shifted"]
 Rows = Literal["", "south-up"]
@@ -99,11 +100,22 @@ class LayerSpec:
         """The files: one for all steps, or one for each."""
         if self.files:
             return self.files
-        if "{month" in self.file:
-            return tuple(self.file.format(month=month) for month in range(1, 13))
-        if "{year" in self.file:
-            return tuple(self.file.format(year=year) for year in self.years)
-        return (self.file,)
+        if "{month" not in self.file and "{year" not in self.file:
+            return (self.file,)
+        try:
+            if self.time == "monthly":
+                return tuple(self.file.format(month=month) for month in range(1, 13))
+            if self.time == "yearly":
+                return tuple(self.file.format(year=year) for year in self.years)
+        except (KeyError, ValueError, IndexError) as error:
+            raise InputError(
+                f'layer "{self.name}": file = "{self.file}" is no pattern for time = '
+                f'"{self.time}" ({error!r}); monthly files have {{month:02d}}, yearly ones {{year}}'
+            ) from error
+        raise InputError(
+            f'layer "{self.name}": file = "{self.file}" has a pattern, but time = "{self.time}"; '
+            'declare time = "monthly" or "yearly"'
+        )
 
 
 @dataclass(frozen=True)

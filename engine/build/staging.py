@@ -28,7 +28,7 @@ def is_staged(spec: LayerSpec) -> bool:
 
 def staged_path(spec: LayerSpec, staging: Path) -> Path:
     """Return where a layer's staged array lies; layers that read the same source share it."""
-    key = hashlib.sha256(repr((spec.file, spec.files, spec.coarsen)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((spec.paths, spec.coarsen)).encode()).hexdigest()[:16]
     return staging / f"{key}.npy"
 
 

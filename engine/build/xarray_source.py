@@ -70,6 +70,8 @@ def open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
             f'time = "monthly" or "yearly" for a time axis, or pick one with '
             f"select = {{ {rest[0]} = <value> }}"
         )
+    if rest and len(files) == 1:
+        _refuse_other_steps(array, str(rest[0]), spec, where)
     grid = NativeGrid(
         _axis(array, x_dim, where), _axis(array, y_dim, where), _xarray_crs(array, x_dim, y_dim),
         "unknown", rows_certain=True,
@@ -85,12 +87,17 @@ def _open_variable(spec: LayerSpec, path: Path) -> Any:
     import xarray as xr
 
     try:
-        if path.suffix == ".zarr":
-            dataset = xr.open_zarr(path, chunks=None, decode_times=False, consolidated=False)
-        else:
-            dataset = xr.open_dataset(
-                path, decode_times=False, mask_and_scale=not spec.ignore_file_nodata
-            )
+        raw = (
+            xr.open_zarr(path, chunks=None, decode_cf=False, consolidated=False)
+            if path.suffix.lower() == ".zarr"
+            else xr.open_dataset(path, decode_cf=False)
+        )
+        if spec.ignore_file_nodata:
+            for name in raw.data_vars:
+                for attribute in ("_FillValue", "missing_value"):
+                    raw[name].attrs.pop(attribute, None)
+        # "all" keeps the grid mapping beside the variable, which the CRS is read from.
+        dataset = xr.decode_cf(raw, decode_times=False, decode_coords="all")
     except (OSError, ValueError, KeyError) as error:
         raise unreadable(f'layer "{spec.name}", {path}', error) from error
     names = [str(name) for name in dataset.data_vars]
@@ -115,9 +122,44 @@ def _select(array: Any, spec: LayerSpec, where: str) -> Any:
             if len(at) == 0:
                 raise InputError(f"{where}: select {dim} = {value:g}, found {known.tolist()}")
             array = array.isel({dim: int(at[0])}, drop=True)
+        elif not 0 <= value < array.sizes[dim]:
+            raise InputError(
+                f"{where}: select {dim} = {value:g}, expected a position from 0 to "
+                f"{array.sizes[dim] - 1}"
+            )
         else:
             array = array.isel({dim: int(value)})
     return array
+
+
+def _refuse_other_steps(array: Any, dim: str, spec: LayerSpec, where: str) -> None:
+    """Refuse months or years that the file itself says are others, or in another order."""
+    if dim not in array.coords or array.sizes[dim] != spec.steps:
+        return
+    expected = list(range(1, 13)) if spec.time == "monthly" else list(spec.years)
+    found = _months_or_years(array[dim], spec.time == "monthly")
+    if found is not None and found != expected:
+        raise InputError(
+            f"{where}: {dim} holds {spec.time.removesuffix('ly')}s {found}, expected {expected}; "
+            "correct years, or put the file in order"
+        )
+
+
+def _months_or_years(axis: Any, monthly: bool) -> list[int] | None:
+    """Return the months or years of a time axis, or None where it does not tell."""
+    import xarray as xr
+
+    if "since" in str(axis.attrs.get("units", "")):
+        try:
+            dates = xr.decode_cf(axis.to_dataset(name="dates"))[axis.dims[0]].dt
+        except (ValueError, OverflowError, TypeError, AttributeError):  # "months since" and such
+            return None
+        return [int(value) for value in (dates.month if monthly else dates.year).values]
+    values = np.asarray(axis.values)
+    if values.dtype.kind not in "iuf" or not np.array_equal(values, np.rint(values)):
+        return None
+    told = sorted(values) == list(range(1, 13)) if monthly else values.min() >= 1000
+    return [int(value) for value in values] if told else None
 
 
 _UNITS = {
