@@ -32,7 +32,7 @@ _next_tile: Any = None
 
 def measure(*, small: bool) -> Iterator[Result]:
     """Yield the throughput with the overhead over a bare loop."""
-    cells, tile, trees, repeats = (512, 256, 10, 1) if small else (2048, 256, 100, REPEATS)
+    cells, tile, trees, repeats = (512, 256, 10, 1) if small else (1024, 256, 25, REPEATS)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         cube = make_cube(folder / "cube.zarr", cells)

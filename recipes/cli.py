@@ -101,7 +101,8 @@ def run(
     """Make the map of a recipe, or continue one that was cut off."""
     with _errors():
         from .finish import finish
-        from .pipeline import Overrides, load_job, run_job
+        from .job import Overrides, load_job
+        from .pipeline import run_job
 
         reporter = Reporter(quiet=quiet or as_json)
         job = load_job(_recipe_path(recipe), Overrides(cluster, workers, data, cube, grid))
@@ -128,7 +129,8 @@ def plan(
     The cube is built if it is missing; a tile is timed with a model fitted for the purpose.
     """
     with _errors():
-        from .pipeline import Overrides, load_job, plan_job
+        from .job import Overrides, load_job
+        from .pipeline import plan_job
 
         job = load_job(_recipe_path(recipe), Overrides(None, workers, data, cube, grid))
         found = plan_job(job, Reporter(quiet=quiet or as_json))

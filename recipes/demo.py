@@ -20,7 +20,9 @@ from edaphos.engine.run import Run
 from edaphos.engine.store import write_atomically
 
 from .finish import KOEPPEN_LEGENDS, finish
-from .pipeline import Job, Overrides, load_job, open_cube, run_stages
+from .job import Job, Overrides, load_job
+from .pipeline import open_cube, run_stages
+from .stages import Stages
 from .templates import builtin_path
 from .virtual import (
     JudgeSettings,
@@ -63,10 +65,14 @@ def run_demo(
     soil = VirtualSoil(job.recipe.seed)
     reporter.say(f"{job.recipe.banner}. Everything goes to {out}/")
     with connect(job.cluster, reporter) as client:
-        cube = open_cube(job, client, reporter)
-        _survey(soil, cube, job, out)
-        run = run_stages(job, out / "run", client, reporter)
-        truth = _judge(soil, cube, job, run, client, reporter)
+        stages = Stages(reporter)
+        with stages.stage("cube", "Cube"):
+            cube = open_cube(job, client, reporter)
+        with stages.stage("survey", "Virtual survey"):
+            _survey(soil, cube, job, out)
+        run = run_stages(job, out / "run", client, reporter, stages)
+        with stages.stage("truth", "Judging against the truth"):
+            truth = _judge(soil, cube, job, run, client, reporter)
     report = finish(run, reporter, truth)
     assert report is not None  # the built-in recipe asks for one
     return report

@@ -21,6 +21,8 @@ from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.kernels.climate import KOEPPEN_NAMES, KOEPPEN_NAMES_32
 
+from .stages import Stages
+
 #: Orders in which maps number the Köppen-Geiger classes.
 KOEPPEN_LEGENDS: Mapping[str, Mapping[int, str]] = {
     "beck-2018": KOEPPEN_NAMES,
@@ -32,9 +34,11 @@ def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> 
     """Export and describe a map as its recipe asks; return the report's path, if it wants one."""
     wanted = run.manifest()["provenance"]["products"]
     if wanted["cog"]:
-        dataset = open_map(run.path)
-        products = export_cogs(dataset, run.path / "products", reporter=reporter)
-        write_stac(dataset, products, run.path / "products", name=run.identity["recipe"]["name"])
+        stages = Stages(reporter, run)
+        with stages.stage("products", "Products"):
+            dataset, folder = open_map(run.path), run.path / "products"
+            products = export_cogs(dataset, folder, reporter=reporter)
+            write_stac(dataset, products, folder, name=run.identity["recipe"]["name"])
     return write_run_report(run, reporter, truth) if wanted["report"] else None
 
 

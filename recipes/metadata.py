@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.run import Run
 
-if TYPE_CHECKING:
-    from .pipeline import Job
+from .job import Job, covariates_of
 
 
 def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
@@ -30,16 +29,11 @@ def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
         "edaphos_version": version("edaphos"),
         "run": run.hash,
         "nominal_resolution": resolution_text(job.grid),
-        "covariate_resolution": covariate_resolution(cube, recipe_covariates(job)),
+        "covariate_resolution": covariate_resolution(cube, covariates_of(job)),
         "sources": json.dumps(source_list(job, cube)),
         "references": "https://www.isric.org/globalsoilmap (depth intervals)",
         "year": recipe.map.year,
     }
-
-
-def recipe_covariates(job: Job) -> tuple[str, ...]:
-    """Return the cube variables that the model reads."""
-    return tuple(job.model.build().reads.variables)
 
 
 def source_list(job: Job, cube: Cube) -> list[dict[str, str]]:
@@ -54,7 +48,7 @@ def source_list(job: Job, cube: Cube) -> list[dict[str, str]]:
             "citation": file.citation,
             "resolution": "",
         }
-    for name in recipe_covariates(job):
+    for name in covariates_of(job):
         variable = cube.variable(name)
         key = variable.source or variable.name
         entry = found.setdefault(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,145 +19,28 @@ from distributed import Client
 from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
 from edaphos.engine.assess.strata import KoeppenSource
 from edaphos.engine.build.build import build_cube
-from edaphos.engine.cluster import ClusterSpec, connect
+from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
-from edaphos.engine.errors import InputError, did_you_mean
-from edaphos.engine.grid import Grid
-from edaphos.engine.map_store import create_map, inner_size
+from edaphos.engine.errors import InputError
+from edaphos.engine.map_store import create_map
 from edaphos.engine.models.protocol import ModelSpec
 from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
-from edaphos.engine.profiles.schema import ProfileFile, QARules
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import check_covariates, draw_samples, land_test
 from edaphos.engine.store import write_atomically
 
-from .config import load_toml, parse
 from .cube_schema import read_cube_spec
 from .finish import KOEPPEN_LEGENDS
+from .job import Job, assessed_model, covariates_of, profile_files, qa_rules
 from .metadata import map_attributes
-from .schema import ForestTable, ProfilesTable, Recipe
+from .stages import Stages
 
 RECIPE_COPY = "recipe.toml"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A recipe with the places of everything it names.
-
-    Parameters
-    ----------
-    recipe, text
-        The recipe and its TOML.
-    data
-        Folder that profile files start from.
-    cube_path, cube_spec
-        The cube's folder, and the TOML to build it from (None if it must be there).
-    cube_data
-        Folder that the cube's source files start from (None: as its TOML says).
-    grid
-        The map's grid.
-    cluster
-        Where it computes.
-    """
-
-    recipe: Recipe
-    text: str
-    data: Path
-    cube_path: Path
-    cube_spec: Path | None
-    cube_data: Path | None
-    grid: Grid
-    cluster: ClusterSpec
-
-    @property
-    def model(self) -> ModelSpec:
-        """The model that makes the map."""
-        return model_spec(self.recipe)
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """What the command line says instead of the recipe; None leaves it to the recipe."""
-
-    cluster: str | None = None
-    workers: int | None = None
-    data: Path | None = None
-    cube: Path | None = None
-    preset: str | None = None
-
-
-def load_job(path: Path, overrides: Overrides | None = None) -> Job:
-    """Read a recipe and find what it names.
-
-    Parameters
-    ----------
-    path
-        The recipe.
-    overrides
-        Replace parts of it.
-    """
-    own = overrides or Overrides()
-    raw = load_toml(path)
-    if own.preset is not None:
-        raw["grid"] = {"tile_size": raw.get("grid", {}).get("tile_size", 512), "preset": own.preset}
-    recipe = parse(raw, Recipe, path)
-    table = recipe.cluster
-    workers = table.workers if own.workers is None else own.workers
-    grid = build_grid(recipe, path)
-    inner_size(grid.tile_size)
-    return Job(
-        recipe=recipe,
-        text=path.read_text(),
-        data=(own.data or path.parent / recipe.paths.data).resolve(),
-        cube_path=(own.cube or Path(recipe.cube.path)).resolve(),
-        cube_spec=path.parent / recipe.cube.spec if recipe.cube.spec else None,
-        cube_data=own.data,
-        grid=grid,
-        cluster=ClusterSpec(own.cluster or table.kind, workers, table.tiles_at_once),
-    )
-
-
-def build_grid(recipe: Recipe, path: Path) -> Grid:
-    """Return the recipe's grid."""
-    table = recipe.grid
-    try:
-        if table.preset is not None:
-            return Grid.preset(table.preset, table.tile_size)
-        # the schema lets none of these be missing without a preset
-        assert table.crs is not None
-        assert table.bounds is not None
-        assert table.resolution is not None
-        return Grid.from_bounds(
-            table.crs, table.bounds, table.resolution, table.tile_size, recipe.name
-        )
-    except InputError as error:
-        raise InputError(f"{path}: [grid]: {error}") from error
-
-
-def model_spec(recipe: Recipe) -> ModelSpec:
-    """Return the kind and settings of the model that makes the map."""
-    table = recipe.model
-    if not isinstance(table, ForestTable):
-        return ModelSpec(table.kind, table.settings)
-    settings = {
-        "covariates": table.covariates,
-        "trees": table.trees,
-        "min_samples_leaf": table.min_samples_leaf,
-        "max_features": table.max_features,
-        "transform": table.transform,
-        "quantiles": recipe.map.quantiles,
-        "depths": recipe.map.depths,
-        "seed": recipe.seed,
-    }
-    return ModelSpec("forest", settings)
-
-
-# -- stages -------------------------------------------------------------------------------------
 
 
 def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
@@ -198,9 +80,14 @@ def preflight(job: Job, out: Path) -> None:
         read_cube_spec(job.cube_spec, job.cube_data)
 
 
-def run_stages(job: Job, out: Path, client: Client, reporter: Reporter = QUIET) -> Run:
-    """Run the stages of :func:`run_job` on a cluster that stands."""
-    stages = Stages(reporter)
+def run_stages(
+    job: Job, out: Path, client: Client, reporter: Reporter = QUIET, stages: Stages | None = None
+) -> Run:
+    """Run the stages of :func:`run_job` on a cluster that stands.
+
+    `stages` goes on timing where a caller began; a cube that it opened is not timed again.
+    """
+    stages = stages or Stages(reporter)
     with stages.stage("cube", "Cube"):
         cube = open_cube(job, client, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
@@ -224,56 +111,12 @@ def run_stages(job: Job, out: Path, client: Client, reporter: Reporter = QUIET) 
     return run
 
 
-class Stages:
-    """Times the stages and notes them in the run's manifest."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-        self.seconds: dict[str, float] = {}
-        self._run: Run | None = None
-
-    def attach(self, run: Run) -> None:
-        """Note the stages in this run from now on, those before included."""
-        self._run = run
-
-    @contextmanager
-    def stage(self, name: str, label: str) -> Iterator[None]:
-        """Time the block as a stage."""
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - started, 2)
-        self.reporter.say(f"{label}: {self.seconds[name]:.1f} s")
-        if self._run is not None:
-            held = self._run.manifest()["provenance"].get("stage_seconds", {})
-            longest = {k: max(v, held.get(k, 0.0)) for k, v in self.seconds.items()}
-            self._run.note(stage_seconds={**held, **longest})
-
-
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
     """Open the recipe's cube, building it first where it is not there yet."""
     if not (job.cube_path / CUBE_MANIFEST).exists() and job.cube_spec is not None:
         spec = read_cube_spec(job.cube_spec, job.cube_data)
         build_cube(spec, job.cube_path, client=client, reporter=reporter)
     return Cube.open(job.cube_path)
-
-
-def covariates_of(job: Job) -> tuple[str, ...]:
-    """Return the cube variables that the model reads."""
-    return tuple(job.model.build().reads.variables)
-
-
-def profile_files(table: ProfilesTable, base: Path) -> list[ProfileFile]:
-    """Return the profile files with paths made absolute."""
-    return [ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files]
-
-
-def qa_rules(table: ProfilesTable) -> QARules:
-    """Return the rules of quality assurance, defaults changed by the recipe."""
-    known = QARules.__dataclass_fields__
-    for name in table.qa:
-        if name not in known:
-            raise InputError(f"profiles.qa.{name}: unknown rule; {did_you_mean(name, known)}")
-    return replace(QARules(), **table.qa)
 
 
 def load(job: Job, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
@@ -356,19 +199,6 @@ def assessment(
     with whole_folder(folder) as partial:
         found.save(partial)
     return found
-
-
-def assessed_model(recipe: Recipe) -> ModelSpec:
-    """Return the model as cross-validation fits it.
-
-    A forest may get fewer trees there, and always gives the bounds of the 90 % interval.
-    """
-    spec = model_spec(recipe)
-    if spec.kind != "forest":
-        return spec
-    trees = recipe.assess.trees or spec.settings["trees"]
-    quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))
-    return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
 
 
 def fit(job: Job, run: Run, samples: Samples) -> None:

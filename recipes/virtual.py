@@ -10,11 +10,12 @@ The climate, relief and land are real; the soil is made up, so that its truth is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edaphos.engine.fan_out import fan_out
 from edaphos.engine.grid import Grid, Window
 from edaphos.engine.progress import QUIET, Reporter
 
@@ -84,26 +85,20 @@ def judge(
     client
         Judge tiles as Dask tasks; else one after the other. The score is the same.
     """
-    names = names or CovariateNames()
+    task = partial(judge_tile, soil, cube, dataset, settings, legend, names or CovariateNames())
     windows = [tile.window for tile in grid.tiles()]
-    with reporter.task("judging against the truth", len(windows)) as progress:
-
-        def scores() -> Iterator[WindowScore]:
-            for score in _judged(soil, cube, dataset, windows, settings, legend, names, client):
-                progress.advance()
-                yield score
-
-        return combine(scores(), grid.shape, settings)
+    scores = fan_out(task, windows, client, reporter, "judging against the truth")
+    return combine(scores, grid.shape, settings)
 
 
 def judge_tile(
     soil: VirtualSoil,
     cube: Cube,
     dataset: xr.Dataset,
-    window: Window,
     settings: JudgeSettings,
     legend: Mapping[int, str],
     names: CovariateNames,
+    window: Window,
 ) -> WindowScore:
     """Compare one tile of a map with the truth: reads cube and map, returns sums."""
     rows = slice(window.row0, window.row0 + window.height)
@@ -117,29 +112,6 @@ def judge_tile(
     return judge_window(
         soil, window, names.rename(values), groups, MapArrays(mean, low, high), settings
     )
-
-
-def _judged(
-    soil: VirtualSoil,
-    cube: Cube,
-    dataset: xr.Dataset,
-    windows: list[Window],
-    settings: JudgeSettings,
-    legend: Mapping[int, str],
-    names: CovariateNames,
-    client: Client | None,
-) -> Iterable[WindowScore]:
-    """Yield the score of each window, in order."""
-    if client is None:
-        for window in windows:
-            yield judge_tile(soil, cube, dataset, window, settings, legend, names)
-        return
-    futures = [
-        client.submit(judge_tile, soil, cube, dataset, window, settings, legend, names, pure=False)
-        for window in windows
-    ]
-    for future in futures:
-        yield future.result()
 
 
 def shares_on_earth(

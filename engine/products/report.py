@@ -47,14 +47,12 @@ PICTURES = "pictures"
 
 _STAGES = {
     "cube": "covariate cube",
+    "survey": "virtual survey",
     "profiles": "profiles read and checked",
     "samples": "covariates at profiles",
     "assess": "cross-validation",
-    "assessment": "cross-validation",
     "fit": "model fitted",
-    "model": "model fitted",
     "map": "map produced",
-    "produce": "map produced",
     "products": "products written",
     "truth": "judged against the truth",
 }

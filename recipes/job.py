@@ -1,0 +1,169 @@
+"""A recipe with the places of everything it names, and what the command line replaced in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edaphos.engine.cluster import ClusterSpec
+from edaphos.engine.errors import InputError, did_you_mean
+from edaphos.engine.grid import Grid
+from edaphos.engine.map_store import inner_size
+from edaphos.engine.models.protocol import ModelSpec
+from edaphos.engine.profiles.schema import ProfileFile, QARules
+
+from .config import load_toml, parse
+from .schema import ForestTable, ProfilesTable, Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with the places of everything it names.
+
+    Parameters
+    ----------
+    recipe, text
+        The recipe and its TOML.
+    data
+        Folder that profile files start from.
+    cube_path, cube_spec
+        The cube's folder, and the TOML to build it from (None if it must be there).
+    cube_data
+        Folder that the cube's source files start from (None: as its TOML says).
+    grid
+        The map's grid.
+    cluster
+        Where it computes.
+    """
+
+    recipe: Recipe
+    text: str
+    data: Path
+    cube_path: Path
+    cube_spec: Path | None
+    cube_data: Path | None
+    grid: Grid
+    cluster: ClusterSpec
+
+    @property
+    def model(self) -> ModelSpec:
+        """The model that makes the map."""
+        return model_spec(self.recipe)
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says instead of the recipe; None leaves it to the recipe."""
+
+    cluster: str | None = None
+    workers: int | None = None
+    data: Path | None = None
+    cube: Path | None = None
+    preset: str | None = None
+
+
+def load_job(path: Path, overrides: Overrides | None = None) -> Job:
+    """Read a recipe and find what it names.
+
+    Parameters
+    ----------
+    path
+        The recipe.
+    overrides
+        Replace parts of it.
+    """
+    own = overrides or Overrides()
+    raw = load_toml(path)
+    if own.preset is not None:
+        raw["grid"] = {"tile_size": raw.get("grid", {}).get("tile_size", 512), "preset": own.preset}
+    recipe = parse(raw, Recipe, path)
+    table = recipe.cluster
+    workers = table.workers if own.workers is None else own.workers
+    grid = build_grid(recipe, path)
+    inner_size(grid.tile_size)
+    return Job(
+        recipe=recipe,
+        text=_overridden(path.read_text(), own),
+        data=(own.data or path.parent / recipe.paths.data).resolve(),
+        cube_path=(own.cube or Path(recipe.cube.path)).resolve(),
+        cube_spec=path.parent / recipe.cube.spec if recipe.cube.spec else None,
+        cube_data=own.data,
+        grid=grid,
+        cluster=ClusterSpec(own.cluster or table.kind, workers, table.tiles_at_once),
+    )
+
+
+def _overridden(text: str, own: Overrides) -> str:
+    """Return a recipe's TOML with a note of what the command line replaced."""
+    replaced = {name: value for name, value in vars(own).items() if value is not None}
+    if not replaced:
+        return text
+    notes = "".join(f"# {name} = {value}\n" for name, value in replaced.items())
+    return f"{text}\n# Replaced on the command line:\n{notes}"
+
+
+def build_grid(recipe: Recipe, path: Path) -> Grid:
+    """Return the recipe's grid."""
+    table = recipe.grid
+    try:
+        if table.preset is not None:
+            return Grid.preset(table.preset, table.tile_size)
+        # the schema lets none of these be missing without a preset
+        assert table.crs is not None
+        assert table.bounds is not None
+        assert table.resolution is not None
+        return Grid.from_bounds(
+            table.crs, table.bounds, table.resolution, table.tile_size, recipe.name
+        )
+    except InputError as error:
+        raise InputError(f"{path}: [grid]: {error}") from error
+
+
+def model_spec(recipe: Recipe) -> ModelSpec:
+    """Return the kind and settings of the model that makes the map."""
+    table = recipe.model
+    if not isinstance(table, ForestTable):
+        return ModelSpec(table.kind, table.settings)
+    settings = {
+        "covariates": table.covariates,
+        "trees": table.trees,
+        "min_samples_leaf": table.min_samples_leaf,
+        "max_features": table.max_features,
+        "transform": table.transform,
+        "quantiles": recipe.map.quantiles,
+        "depths": recipe.map.depths,
+        "seed": recipe.seed,
+    }
+    return ModelSpec("forest", settings)
+
+
+def assessed_model(recipe: Recipe) -> ModelSpec:
+    """Return the model as cross-validation fits it.
+
+    A forest may get fewer trees there, and always gives the bounds of the 90 % interval.
+    """
+    spec = model_spec(recipe)
+    if spec.kind != "forest":
+        return spec
+    trees = recipe.assess.trees or spec.settings["trees"]
+    quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))
+    return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
+
+
+def covariates_of(job: Job) -> tuple[str, ...]:
+    """Return the cube variables that the model reads."""
+    return tuple(job.model.build().reads.variables)
+
+
+def profile_files(table: ProfilesTable, base: Path) -> list[ProfileFile]:
+    """Return the profile files with paths made absolute."""
+    return [ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files]
+
+
+def qa_rules(table: ProfilesTable) -> QARules:
+    """Return the rules of quality assurance, defaults changed by the recipe."""
+    known = QARules.__dataclass_fields__
+    for name in table.qa:
+        if name not in known:
+            raise InputError(f"profiles.qa.{name}: unknown rule; {did_you_mean(name, known)}")
+    return replace(QARules(), **table.qa)

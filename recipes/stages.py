@@ -1,0 +1,37 @@
+"""Timing the stages of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edaphos.engine.progress import Reporter
+from edaphos.engine.run import Run
+
+
+class Stages:
+    """Times the stages and notes them in the run's manifest."""
+
+    def __init__(self, reporter: Reporter, run: Run | None = None) -> None:
+        self.reporter = reporter
+        self.seconds: dict[str, float] = {}
+        self._run = run
+
+    def attach(self, run: Run) -> None:
+        """Note the stages in this run from now on, those before included."""
+        self._run = run
+
+    @contextmanager
+    def stage(self, name: str, label: str) -> Iterator[None]:
+        """Time the block as a stage."""
+        started = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 2)
+        if seconds >= 0.1:
+            self.reporter.say(f"{label}: {seconds:.1f} s")
+        if self._run is not None:
+            held = self._run.manifest()["provenance"].get("stage_seconds", {})
+            longest = {k: max(v, held.get(k, 0.0)) for k, v in self.seconds.items()}
+            self._run.note(stage_seconds={**held, **longest})
