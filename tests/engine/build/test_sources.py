@@ -99,28 +99,6 @@ KINDS = [
     "netcdf-shifted-and-repeated", "netcdf-lower-left", "netcdf-upper-left",
     "netcdf-lon-lat-order", "netcdf-swapped",
 ]  # fmt: skip
-    "geotiff",
-    "geotiff-nodata",
-    "geotiff-second-band",
-    "geotiff-360",
-    "geotiff-south-up",
-    "geotiff-no-crs",
-    "geotiff-bounds",
-    "csv",
-    "zarr2",
-    "zarr3",
-    "netcdf",
-    "netcdf-3",
-    "netcdf-ascending",
-    "netcdf-ascending-3",
-    "netcdf-descending-longitudes",
-    "netcdf-360",
-    "netcdf-shifted-and-repeated",
-    "netcdf-lower-left",
-    "netcdf-upper-left",
-    "netcdf-lon-lat-order",
-    "netcdf-swapped",
-]
 
 
 @pytest.mark.parametrize("kind", KINDS)
