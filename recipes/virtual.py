@@ -11,6 +11,7 @@ The climate, relief and land are real; the soil is made up, so that its truth is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
