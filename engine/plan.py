@@ -19,8 +19,9 @@ from .map_store import ENCODINGS
 from .models.protocol import Model, TileInputs
 from .status import Status
 
-#: A worker with all libraries loaded and nothing to do, measured with psutil; the rest is planned.
-WORKER_BASE_BYTES = 420 * 2**20
+#: A worker with every library and compiled kernel loaded, after a map of next to nothing
+#: (the first figure of ``python -m benchmarks memory``); the rest is planned.
+WORKER_BASE_BYTES = 560 * 2**20
 #: Allowance for allocator slack and decompression buffers, as a share of what a tile needs.
 SLACK = 0.25
 
@@ -81,9 +82,21 @@ class Plan:
 
 
 def plan(
-    cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], cluster: ClusterSpec
+    cube: Cube,
+    grid: Grid,
+    model: Model,
+    years: tuple[int, ...],
+    cluster: ClusterSpec,
+    training_rows: int = 0,
 ) -> Plan:
     """Work out what mapping will take; the fitted model is timed on the fullest tile.
+
+    Parameters
+    ----------
+    cube, grid, model, years, cluster
+        What is mapped, and where; the model is fitted.
+    training_rows
+        Rows that workers fit models to in cross-validation, 0 where there is none.
 
     Raises
     ------
@@ -92,7 +105,7 @@ def plan(
     """
     counts = soil_counts(cube, grid)
     emits = model.emits
-    peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once)
+    peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once, training_rows)
     if cluster.kind == "local":
         check_memory(peak, cluster.processes)
     cells, stored = int(counts.sum()), _stored_cells(grid, counts)
@@ -114,12 +127,18 @@ def plan(
 
 
 def peak_memory(
-    cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], tiles_at_once: int
+    cube: Cube,
+    grid: Grid,
+    model: Model,
+    years: tuple[int, ...],
+    tiles_at_once: int,
+    training_rows: int = 0,
 ) -> int:
     """Return the most memory a worker may need, bytes.
 
-    The libraries, the model, and for each tile at once: source windows and inputs while reading,
-    the outputs in float32 and as packed shards while writing.
+    The libraries, and the larger of cross-validation (as many fits at once as tiles) and mapping:
+    the model, and for each tile at once source windows and inputs while reading, the outputs in
+    float32 and as packed shards while writing.
     """
     window = grid.window(
         0, 0, min(grid.tile_size, grid.shape[0]), min(grid.tile_size, grid.shape[1])
@@ -133,8 +152,10 @@ def peak_memory(
     # one variable at a time is packed, cut into chunks and assembled into a shard
     writing = 3 * 4 * len(emits.depths) * size
     resident = getattr(model, "resident_bytes", lambda: 0)()
-    tile = reading + predicting + writing
-    return int(WORKER_BASE_BYTES + resident + tiles_at_once * tile * (1 + SLACK))
+    mapping = resident + tiles_at_once * (reading + predicting + writing)
+    fit = getattr(model, "fit_bytes", None)
+    validating = tiles_at_once * fit(training_rows) if fit and training_rows else 0
+    return int(WORKER_BASE_BYTES + max(mapping, validating) * (1 + SLACK))
 
 
 def check_memory(peak: int, workers: int) -> None:

@@ -236,4 +236,5 @@ def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
     profiles = load(job, cube, reporter)
     samples, _ = draw_samples(profiles.table, cube, job.grid, covariates_of(job))
     model = job.model.build().fit(samples)
-    return plan(cube, job.grid, model, (job.recipe.map.year,), job.cluster)
+    rows = len(samples) if job.recipe.assess.enabled else 0
+    return plan(cube, job.grid, model, (job.recipe.map.year,), job.cluster, rows)

@@ -188,6 +188,15 @@ class ForestModel:
         rows = chunk * (4 * len(self.features) + 8 * (1 + len(self.quantiles)))
         return outputs + rows + 16 * cells
 
+    def fit_bytes(self, rows: int) -> int:
+        """Return the peak bytes of fitting to `rows` rows.
+
+        The rows themselves a few times over, the trees as scikit-learn holds them (80 bytes a
+        node) and packed (19 bytes a node, and each tree's drawn rows).
+        """
+        nodes = 2 * rows // self.min_samples_leaf
+        return rows * (16 * len(self.features) + 200) + self.trees * (99 * nodes + 8 * rows)
+
     def resident_bytes(self) -> int:
         """Return the bytes of the trees, which every worker maps once."""
         return sum(a.nbytes for a in vars(self.forest).values())
