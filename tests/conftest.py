@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Compiling a kernel at its first call is no reason to fail an example.
+settings.register_profile("edaphos", deadline=None)
+settings.load_profile("edaphos")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
