@@ -16,7 +16,7 @@ from zarr.codecs import ZstdCodec
 from ..cube.layout import CLASS_FILL, Stack
 from ..status import Status
 from ..store import RecordingStore, StoredObject, local_store
-from .block_plan import CHUNK, Plan, shard_side
+from .block_plan import CHUNK, Block, Plan, shard_side
 from .native import Rect
 
 _DIMS = {
@@ -41,6 +41,15 @@ def block_slices(stack: Stack, rect: Rect) -> Iterator[tuple[tuple[Any, ...], tu
     else:
         for year in range(len(stack.years)):
             yield (slice(year, year + 1), slice(None), *area), (slice(year, year + 1),)
+
+
+def shard_keys(stack: Stack, block: Block) -> list[str]:
+    """Return the keys of a block's shards, below the cube's root."""
+    leads = {"static": [()], "monthly": [(0,)], "yearly": [(y,) for y in range(len(stack.years))]}
+    return [
+        "/".join(map(str, (stack.path, "values", "c", *lead, 0, block.row, block.column)))
+        for lead in leads[stack.time]
+    ]
 
 
 def create_arrays(plan: Plan, out: Path, title: str, identity: str) -> list[StoredObject]:

@@ -31,7 +31,7 @@ from ..store import (
     remove_partial,
     write_atomically,
 )
-from .arrays import block_slices, create_arrays, stored_dtype
+from .arrays import block_slices, create_arrays, shard_keys, stored_dtype
 from .block_plan import Block, Plan, open_plan
 from .packaged import PACKAGE, dataset
 from .sources import hash_file, source_files
@@ -174,6 +174,9 @@ def build_block(spec: CubeSpec, out: Path, identity: str, block: Block) -> None:
             values[step, band] = (
                 np.where(missing, CLASS_FILL, window) if stack.kind == "class" else window
             )
+    for key in shard_keys(stack, block):
+        # Zarr merges shards at the edge with what is there, which a crash may have left cut.
+        (out / key).unlink(missing_ok=True)
     store = RecordingStore(local_store(out))
     array = zarr.open_array(store, path=f"{stack.path}/values", mode="r+")
     for target, chosen in block_slices(stack, rect):
