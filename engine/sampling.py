@@ -17,6 +17,7 @@ from .errors import InputError, did_you_mean
 from .grid import Grid
 from .samples import Samples, feature_columns
 from .status import Status
+from .years import YearPolicy, values_at
 
 #: Share of soil layers that one covariate may cost before it is refused.
 MOST_LACKING = 0.5
@@ -24,13 +25,15 @@ MOST_LACKING = 0.5
 
 @dataclass(frozen=True)
 class SamplingReport:
-    """What became of the rows: all of them, those off the grid, those lacking a covariate, kept."""
+    """What became of the rows: off the grid, lacking a covariate, or kept; and of their years."""
 
     rows: int
     off_grid: int
     lacking: int
     kept: int
     lacking_by_variable: dict[str, int]
+    years_outside: int = 0
+    years_undated: int = 0
 
     def to_text(self) -> str:
         """Return the counts as one line."""
@@ -41,6 +44,11 @@ class SamplingReport:
             worst = max(self.lacking_by_variable, key=lambda name: self.lacking_by_variable[name])
             most = f'most lack "{worst}" ({self.lacking_by_variable[worst]:,})'
             parts.append(f"{self.lacking:,} lack a covariate, {most}")
+        if self.years_outside or self.years_undated:
+            parts.append(
+                f"yearly covariates: {self.years_outside:,} layers lie in years they lack, "
+                f"{self.years_undated:,} are undated"
+            )
         return "; ".join(parts)
 
 
@@ -53,6 +61,7 @@ def draw_samples(
     target: tuple[str, str, str] = ("soc", "soc_g_kg", "g kg-1"),
     weight: NDArray[np.float64] | None = None,
     also: Sequence[str] = (),
+    years: YearPolicy | None = None,
 ) -> tuple[Samples, SamplingReport]:
     """Join soil layers with the covariates of the grid cells that hold them.
 
@@ -71,6 +80,8 @@ def draw_samples(
         Declustering weight of each row; 1 by default.
     also
         Further cube variables to carry along without being features (zones for the assessment).
+    years
+        What yearly covariates are at undated layers, and in years they lack.
     """
     if len(table) == 0:
         raise InputError("no soil layer is left to learn from; the QA report tells why")
@@ -84,7 +95,8 @@ def draw_samples(
             f"{lat.max():.2f}; check the grid's bounds and whether lon and lat are swapped"
         )
     wanted = [*covariates, *(name for name in also if name not in covariates)]
-    values = cube.at(lon, lat, grid, wanted)
+    year = table["year"].to_numpy(float)
+    values, substituted = values_at(cube, lon, lat, grid, wanted, year, years or YearPolicy())
     times = {name: cube.variable(name).time for name in wanted}
     features = feature_columns({name: values[name] for name in covariates}, times)
     lacking = {
@@ -120,6 +132,8 @@ def draw_samples(
         lacking=int((inside & ~usable).sum()),
         kept=len(kept),
         lacking_by_variable=lacking,
+        years_outside=substituted.outside,
+        years_undated=substituted.undated,
     )
     return Samples(kept, tuple(features), (quantity, units)), report
 

@@ -141,7 +141,9 @@ def read_inputs(context: RunContext, window: Window) -> tuple[TileInputs, NDArra
     """
     cube, reads = context.cube, context.model.reads
     status = cube.status(window)
-    values = cube.read(window, reads.variables, context.run.years, reads.halo)
+    values = cube.read(
+        window, reads.variables, context.run.years, reads.halo, year_policy="nearest"
+    )
     core = (
         slice(reads.halo, reads.halo + window.height),
         slice(reads.halo, reads.halo + window.width),

@@ -11,6 +11,7 @@ from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import inner_size
 from edaphos.engine.models.protocol import ModelSpec
 from edaphos.engine.profiles.schema import ProfileFile, QARules
+from edaphos.engine.years import YearPolicy
 
 from .config import load_toml, parse
 from .schema import ForestTable, ProfilesTable, Recipe
@@ -167,3 +168,8 @@ def qa_rules(table: ProfilesTable) -> QARules:
         if name not in known:
             raise InputError(f"profiles.qa.{name}: unknown rule; {did_you_mean(name, known)}")
     return replace(QARules(), **table.qa)
+
+
+def year_policy(table: ProfilesTable) -> YearPolicy:
+    """Return what yearly covariates are at undated profiles and in years they lack."""
+    return YearPolicy(table.outside_years, table.undated)

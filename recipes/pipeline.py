@@ -36,7 +36,7 @@ from edaphos.engine.store import write_atomically
 
 from .cube_schema import read_cube_spec
 from .finish import KOEPPEN_LEGENDS
-from .job import Job, assessed_model, covariates_of, profile_files, qa_rules
+from .job import Job, assessed_model, covariates_of, profile_files, qa_rules, year_policy
 from .metadata import map_attributes
 from .stages import Stages
 
@@ -91,6 +91,7 @@ def run_stages(
     with stages.stage("cube", "Cube"):
         cube = open_cube(job, client, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
+    say_years(job, cube, reporter)
     with stages.stage("profiles", "Profiles"):
         profiles = load(job, cube, reporter)
     run = Run.start(out, identity(job, cube), provenance(job, cube))
@@ -124,6 +125,15 @@ def load(job: Job, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
     table = job.recipe.profiles
     files, rules = profile_files(table, job.data), qa_rules(table)
     return load_profiles(files, rules, reporter, land=land_test(cube))
+
+
+def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
+    """Tell of yearly covariates that lack the map's year, whose nearest year is taken."""
+    for name in covariates_of(job):
+        held = cube.variable(name).years
+        if held and job.recipe.map.year not in held:
+            nearest = min(held, key=lambda year: abs(year - job.recipe.map.year))
+            reporter.say(f'"{name}" lacks {job.recipe.map.year}; the map takes its {nearest}')
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
@@ -171,7 +181,13 @@ def sample(
     weight = None if deg is None else profiles.weights(deg)
     zones = ("koeppen",) if "koeppen" in cube.manifest.variables else ()
     samples, counts = draw_samples(
-        table, cube, job.grid, covariates_of(job), weight=weight, also=zones
+        table,
+        cube,
+        job.grid,
+        covariates_of(job),
+        weight=weight,
+        also=zones,
+        years=year_policy(job.recipe.profiles),
     )
     run.note(samples=asdict(counts))
     reporter.say(counts.to_text())
@@ -234,7 +250,8 @@ def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
     cube = open_cube(job, None, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
     profiles = load(job, cube, reporter)
-    samples, _ = draw_samples(profiles.table, cube, job.grid, covariates_of(job))
+    policy = year_policy(job.recipe.profiles)
+    samples, _ = draw_samples(profiles.table, cube, job.grid, covariates_of(job), years=policy)
     model = job.model.build().fit(samples)
     rows = len(samples) if job.recipe.assess.enabled else 0
     return plan(cube, job.grid, model, (job.recipe.map.year,), job.cluster, rows)

@@ -87,6 +87,13 @@ class ProfilesTable(Table):
     qa: dict[str, Any] = Field(
         default_factory=dict, description="rules of quality assurance that differ from the defaults"
     )
+    outside_years: Literal["nearest", "drop"] = Field(
+        "nearest",
+        description="layers of years that a yearly covariate lacks: its nearest, or drop",
+    )
+    undated: Literal["climatology", "drop"] = Field(
+        "climatology", description="undated layers: yearly covariates averaged over years, or drop"
+    )
     decluster_deg: float | None = Field(
         None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
     )
