@@ -65,6 +65,11 @@ class LayerTable(Table):
     )
     valid_min: float | None = Field(None, description="smaller values are missing, and counted")
     valid_max: float | None = Field(None, description="larger values are missing, and counted")
+    missing_with: str = Field(
+        "",
+        description="layer above, on the same grid, where this one is missing too (for files that "
+        "hold 0 over the sea)",
+    )
     fill_radius_deg: float = Field(
         0.0, ge=0, le=10, description="fill gaps from the nearest valid cells up to this far"
     )
@@ -222,7 +227,7 @@ class CubeToml(Table):
         return layers
 
 
-def read_cube_spec(path: Path, data: Path | None = None) -> CubeSpec:
+def read_cube_spec(path: Path, data: Path | None = None, *, files_needed: bool = True) -> CubeSpec:
     """Read a cube's TOML.
 
     Parameters
@@ -231,6 +236,8 @@ def read_cube_spec(path: Path, data: Path | None = None) -> CubeSpec:
         The TOML.
     data
         Folder that relative files start from, instead of the TOML's ``[paths] data``.
+    files_needed
+        Refuse a data folder that does not exist.
 
     Raises
     ------
@@ -240,7 +247,7 @@ def read_cube_spec(path: Path, data: Path | None = None) -> CubeSpec:
     toml = read_toml(path, CubeToml)
     base = data if data is not None else path.parent / toml.paths.data
     local = any(not layer.file.startswith("package:") for layer in toml.layer)
-    if local and not base.is_dir():
+    if files_needed and local and not base.is_dir():
         raise InputError(
             f"{path}: paths.data: no folder {base}; correct it, or give the folder that holds the "
             "files with --data"

@@ -45,15 +45,23 @@ def block_slices(stack: Stack, rect: Rect) -> Iterator[tuple[tuple[Any, ...], tu
 
 def shard_keys(stack: Stack, block: Block) -> list[str]:
     """Return the keys of a block's shards, below the cube's root."""
-    leads = {"static": [()], "monthly": [(0,)], "yearly": [(y,) for y in range(len(stack.years))]}
+    lead = {
+        "static": [""],
+        "monthly": ["0/"],
+        "yearly": [f"{year}/" for year in range(len(stack.years))],
+    }
     return [
-        "/".join(map(str, (stack.path, "values", "c", *lead, 0, block.row, block.column)))
-        for lead in leads[stack.time]
+        f"{stack.path}/values/c/{part}0/{block.row}/{block.column}" for part in lead[stack.time]
     ]
 
 
-def create_arrays(plan: Plan, out: Path, title: str, identity: str) -> list[StoredObject]:
-    """Write groups, coordinates and metadata of the value arrays; return what was written."""
+def create_arrays(
+    plan: Plan, out: Path, title: str, identity: str, spec: str
+) -> list[StoredObject]:
+    """Write groups, coordinates and metadata of the value arrays; return what was written.
+
+    `identity` and `spec` are the hashes of everything that decides the bytes, and of the settings.
+    """
     store = RecordingStore(local_store(out))
     root = zarr.create_group(
         store,
@@ -62,6 +70,7 @@ def create_arrays(plan: Plan, out: Path, title: str, identity: str) -> list[Stor
             "title": title,
             "Conventions": "CF-1.11",
             "edaphos_build": identity,
+            "edaphos_spec": spec,
         },
     )
     stacks = root.create_group("stacks")

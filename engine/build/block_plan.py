@@ -11,9 +11,9 @@ from typing import NamedTuple
 from odc.geo.geobox import GeoBox
 
 from ..cube.layout import MaskRoles, Stack, Variable
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 from .derive import derive
-from .fields import Field, FilledField, SourceField
+from .fields import Field, FilledField, MaskedField, SourceField
 from .native import Rect
 from .packaged import PACKAGE, dataset
 from .sources import open_source
@@ -85,6 +85,7 @@ def open_plan(spec: CubeSpec, staging: Path | None = None) -> Plan:
     fields: dict[str, Field] = {}
     variables: dict[str, Variable] = {}
     notes: dict[str, tuple[str, ...]] = {}
+    unfilled: dict[str, Field] = {}
     for layer in spec.layers:
         _refuse_double(layer.name, variables)
         if layer.seasonal_gap and layer.fill_radius_deg > 0:
@@ -94,6 +95,9 @@ def open_plan(spec: CubeSpec, staging: Path | None = None) -> Plan:
             )
         source = open_source(layer, spec.base, staging)
         field: Field = SourceField(layer, source)
+        if layer.missing_with:
+            field = MaskedField(field, _mask(layer, field, unfilled))
+        unfilled[layer.name] = field
         if layer.fill_radius_deg > 0:
             if not field.geobox.crs.geographic:
                 raise InputError(
@@ -110,6 +114,20 @@ def open_plan(spec: CubeSpec, staging: Path | None = None) -> Plan:
     stacks, variables = _stacked(fields, variables)
     role = "soil_mask" if spec.soil_mask is not None else ""
     return Plan(stacks, variables, fields, notes, MaskRoles(role))
+
+
+def _mask(layer: LayerSpec, field: Field, above: Mapping[str, Field]) -> Field:
+    """Return the layer that `layer` is missing with, before it is filled."""
+    where = f'layer "{layer.name}": missing_with = "{layer.missing_with}"'
+    if layer.missing_with not in above:
+        raise InputError(f"{where} is no layer above it: {did_you_mean(layer.missing_with, above)}")
+    mask = above[layer.missing_with]
+    if mask.geobox != field.geobox or mask.steps not in (1, field.steps):
+        raise InputError(
+            f"{where} lies on another grid or time axis: {mask.steps} step(s) of "
+            f"{mask.geobox.shape} cells, expected 1 or {field.steps} of {field.geobox.shape}"
+        )
+    return mask
 
 
 def _refuse_double(name: str, variables: Mapping[str, Variable]) -> None:

@@ -134,7 +134,7 @@ def _build(
     if not prepared.exists():
         shutil.rmtree(out / "stacks", ignore_errors=True)
         (out / "zarr.json").unlink(missing_ok=True)
-        metadata = create_arrays(plan, out, spec.title, identity)
+        metadata = create_arrays(plan, out, spec.title, identity, spec_digest(spec))
         write_atomically(prepared, Record(tuple(metadata), {}, {}, {}).to_json())
     remove_partial(out / "stacks")
     done = _done(out)
@@ -206,12 +206,33 @@ def _sources(spec: CubeSpec, client: Any, reporter: Reporter) -> dict[str, dict[
 
 def _identity(spec: CubeSpec, sources: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the hash of everything that decides the cube's bytes; where files lie does not."""
+    text = json.dumps([_BUILD_VERSION, _settings(spec), sources], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def spec_digest(spec: CubeSpec) -> str:
+    """Return the hash of a cube's settings, whatever its source files hold."""
+    return hashlib.sha256(
+        json.dumps(_settings(spec), sort_keys=True, default=list).encode()
+    ).hexdigest()
+
+
+def check_spec(spec: CubeSpec, cube: Path) -> None:
+    """Refuse a finished cube that was built from other settings than `spec`."""
+    held = zarr.open_group(local_store(cube, read_only=True), mode="r").attrs.get("edaphos_spec")
+    if held is not None and held != spec_digest(spec):
+        raise InputError(
+            f"{cube}: this cube was built from other layers or settings than its TOML names now; "
+            "delete the folder to build it again, or name another folder under cube.path"
+        )
+
+
+def _settings(spec: CubeSpec) -> dict[str, Any]:
     raw = asdict(spec)
     raw.pop("base")
     for layer in raw["layers"]:
         layer["file"], layer["files"] = Path(layer["file"]).name, len(layer["files"])
-    text = json.dumps([_BUILD_VERSION, raw, sources], sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return raw
 
 
 def _claim(out: Path, identity: str) -> bool | None:

@@ -148,6 +148,39 @@ class SourceField:
 
 
 @dataclass(frozen=True)
+class MaskedField:
+    """A field that is missing wherever another on its grid is; a static mask serves all steps."""
+
+    inner: Field
+    mask: Field
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The inner grid."""
+        return self.inner.geobox
+
+    @property
+    def kind(self) -> Kind:
+        """As the inner field."""
+        return self.inner.kind
+
+    @property
+    def steps(self) -> int:
+        """Length of the time axis."""
+        return self.inner.steps
+
+    def read(self, step: int, rect: Rect) -> NDArray[np.float32]:
+        """Return a window, which may leave the grid."""
+        values = self.inner.read(step, rect)
+        values[np.isnan(self.mask.read(step if self.mask.steps > 1 else 0, rect))] = np.nan
+        return values
+
+    def counts(self, step: int, rect: Rect, values: NDArray[np.float32]) -> Counts:
+        """As the inner field."""
+        return self.inner.counts(step, rect, values)
+
+
+@dataclass(frozen=True)
 class FilledField:
     """A field whose gaps are filled from the nearest valid cells up to `radius` degrees."""
 

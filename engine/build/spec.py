@@ -50,6 +50,9 @@ class LayerSpec:
         Take the file's own nodata value for a real value (a class 0 that is also "nodata").
     valid_min, valid_max
         Bounds of `value`; what is outside becomes missing and is counted.
+    missing_with
+        Name of a layer above, on the same grid, where this one is missing too: for files that hold
+        0 over the sea.
     fill_radius_deg
         Fill missing cells from the nearest valid ones up to this distance.
     seasonal_gap
@@ -80,6 +83,7 @@ class LayerSpec:
     ignore_file_nodata: bool = False
     valid_min: float | None = None
     valid_max: float | None = None
+    missing_with: str = ""
     fill_radius_deg: float = 0.0
     seasonal_gap: bool = False
     longitudes: Longitudes = ""
