@@ -132,12 +132,16 @@ def test_windows_are_parts_of_the_whole(tmp_path: Path, kind: str) -> None:
 
 
 def test_reordering_is_noted(tmp_path: Path) -> None:
-    notes = opened(tmp_path, write(tmp_path, "netcdf-ascending")).layout.notes
-    assert notes == ("rows stored from south to north: reordered",)
-    notes = opened(tmp_path, write(tmp_path, "netcdf-shifted-and-repeated")).layout.notes
-    assert any("1 column(s) that repeat the first" in note for note in notes)
-    assert any("rolled to start at -180" in note for note in notes)
-    assert opened(tmp_path, write(tmp_path, "geotiff")).layout.notes == ()
+    def notes(kind: str) -> tuple[str, ...]:
+        folder = tmp_path / kind
+        folder.mkdir()
+        return opened(folder, write(folder, kind)).layout.notes
+
+    assert notes("netcdf-ascending") == ("rows stored from south to north: reordered",)
+    turned = notes("netcdf-shifted-and-repeated")
+    assert any("1 column(s) that repeat the first" in note for note in turned)
+    assert any("rolled to start at -180" in note for note in turned)
+    assert notes("geotiff") == ()
 
 
 UNDECLARED = {
