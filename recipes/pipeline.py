@@ -18,7 +18,7 @@ from distributed import Client
 
 from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
 from edaphos.engine.assess.strata import KoeppenSource
-from edaphos.engine.build.build import build_cube
+from edaphos.engine.build.build import build_cube, check_spec
 from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
@@ -114,9 +114,14 @@ def run_stages(
 
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
     """Open the recipe's cube, building it first where it is not there yet."""
-    if not (job.cube_path / CUBE_MANIFEST).exists() and job.cube_spec is not None:
-        spec = read_cube_spec(job.cube_spec, job.cube_data)
-        build_cube(spec, job.cube_path, client=client, reporter=reporter)
+    if job.cube_spec is not None:
+        if (job.cube_path / CUBE_MANIFEST).exists():
+            check_spec(
+                read_cube_spec(job.cube_spec, job.cube_data, files_needed=False), job.cube_path
+            )
+        else:
+            spec = read_cube_spec(job.cube_spec, job.cube_data)
+            build_cube(spec, job.cube_path, client=client, reporter=reporter)
     return Cube.open(job.cube_path)
 
 

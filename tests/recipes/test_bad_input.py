@@ -181,6 +181,12 @@ def test_an_output_folder_with_another_run_and_a_changed_cube(country: Country) 
     assert "changed" in changed.stderr
 
 
+def test_a_cube_of_other_settings_than_its_toml(country: Country) -> None:
+    country.replace("cube.toml", 'units = "mm"', 'units = "mm"\nscale = 0.1')
+    message = refused(country, "country/cube.zarr", "other layers or settings than its TOML")
+    assert "delete the folder" in message
+
+
 def test_profiles_check_tells_what_it_found(country: Country) -> None:
     table = pd.concat([profiles_table(), profiles_table().head(6)])
     table.to_csv(country.folder / "profiles.csv", index=False)
