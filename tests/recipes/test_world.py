@@ -24,7 +24,7 @@ def world(shared_data: Path, tmp_path_factory) -> Path:
     for old, new in (
         ('preset = "global-0.1deg"\ntile_size = 512', 'preset = "global-1deg"\ntile_size = 256'),
         ("trees = 200", "trees = 12"),
-        ("trees = 100\nextra_block_deg = [2.0]", 'trees = 8\nfolds = 3\nsplits = ["block"]'),
+        ("trees = 60\nextra_block_deg = [2.0]", 'trees = 8\nfolds = 3\nsplits = ["block"]'),
     ):
         assert old in text
         text = text.replace(old, new)
