@@ -124,6 +124,17 @@ class Grid:
             )
         if self.geobox.crs is None:
             raise InputError(f'grid "{self.name}" has no CRS; give one, such as "EPSG:4326"')
+        unit = self.crs.axis_info[0].unit_conversion_factor if self.crs.axis_info else 1.0
+        if not self.is_geographic and abs(unit - 1.0) > 1e-12:
+            raise InputError(
+                f'grid "{self.name}": its CRS counts in {self.crs.axis_info[0].unit_name}, and '
+                "areas and sizes here are metres; choose the CRS's variant in metres"
+            )
+        if self.is_geographic and self.shape[1] * self.resolution[0] > 360 + 1e-6:
+            raise InputError(
+                f'grid "{self.name}" is {self.shape[1] * self.resolution[0]:g} degrees wide, more '
+                "than the globe; choose a resolution that divides 360, or narrower bounds"
+            )
         if self.tile_size < 1:
             raise InputError(f"tile size must be at least 1 cell, found {self.tile_size}")
 
@@ -222,7 +233,8 @@ class Grid:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Return row and column of the cell holding each WGS 84 point, and whether there is one.
 
-        A point on an edge belongs to the cell east or south of it; longitudes wrap on global grids.
+        A point on an edge belongs to the cell east or south of it. Longitudes are the same a
+        whole turn apart, so a region across the dateline holds the points on both its sides.
         """
         lon, lat = np.asarray(lon, float), np.asarray(lat, float)
         if self.is_geographic and self.crs.to_epsg() == 4326:
@@ -230,11 +242,13 @@ class Grid:
         else:
             x, y = Transformer.from_crs("EPSG:4326", self.crs, always_xy=True).transform(lon, lat)
         finite = np.isfinite(x) & np.isfinite(y)
+        if self.is_geographic:
+            west = self.origin[0]
+            x = np.where(x < west, x + 360.0, np.where(x >= west + 360.0, x - 360.0, x))
         fx = np.where(finite, (x - self.origin[0]) / self.resolution[0], -1.0)
         fy = np.where(finite, (self.origin[1] - y) / self.resolution[1], -1.0)
         col, row = np.floor(fx).astype(np.int64), np.floor(fy).astype(np.int64)
         if self.wraps:
-            col = np.where(finite, col % self.shape[1], -1)
             row = np.where(fy == self.shape[0], self.shape[0] - 1, row)
         inside = (row >= 0) & (row < self.shape[0]) & (col >= 0) & (col < self.shape[1])
         return row, col, inside

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +67,29 @@ def _errors() -> Iterator[None]:
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("edaphos"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Prepare for commands: a model of the user's own is looked for in this folder, too."""
+    del wanted
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    # worker processes learn of it from their environment
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if here not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, paths)])
 
 
 @app.command(epilog="Example: edaphos demo --out my-demo")
@@ -141,13 +167,15 @@ def plan(
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")], quiet: Quiet = False
 ) -> None:
-    """Write a run's report (and products) again, from what the run folder holds."""
+    """Write a run's report again, from what the run folder holds."""
     with _errors():
         from edaphos.engine.run import Run
 
         from .finish import write_run_report
+        from .truth_files import TRUTH, load_truth
 
-        typer.echo(f"report: {write_run_report(Run.open(run), Reporter(quiet=quiet))}")
+        truth = load_truth(run / TRUTH) if (run / TRUTH / "note.txt").exists() else None
+        typer.echo(f"report: {write_run_report(Run.open(run), Reporter(quiet=quiet), truth)}")
 
 
 @cube_app.command("build", epilog="Example: edaphos cube build world_cube.toml --out world.zarr")
@@ -237,18 +265,21 @@ def map_verify(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> 
 
 @recipe_app.command("list", epilog="Example: edaphos recipe list")
 def recipe_list() -> None:
-    """List the built-in recipes."""
-    from .templates import builtin_recipes
+    """List the built-in recipes, and the cube TOMLs that go with them."""
+    from .templates import builtin_titles
 
-    for name, title in builtin_recipes().items():
+    for name, title in builtin_titles().items():
         typer.echo(f"{name:12} {title}")
 
 
 @recipe_app.command("new", epilog="Example: edaphos recipe new world > my.toml")
 def recipe_new(
-    name: Annotated[str, typer.Argument(help="A built-in recipe to begin from.")],
+    name: Annotated[str, typer.Argument(help="A built-in recipe, or the cube TOML of one.")],
 ) -> None:
-    """Print a commented recipe to begin from: every setting, what it means, and its default."""
+    """Print a commented recipe to begin from: every setting, what it means, and its default.
+
+    The cube TOML that goes with it is printed by `edaphos recipe new world_cube`.
+    """
     with _errors():
         from .templates import commented
 

@@ -55,8 +55,10 @@ class LayerTable(Table):
     source: str = Field("", description="where it comes from; travels into every product")
     licence: str = Field("", description="licence of the data; travels into every product")
     citation: str = Field("", description="how to cite it; travels into every product")
-    scale: float = Field(1.0, description="value = stored * scale + offset")
-    offset: float = Field(0.0, description="value = stored * scale + offset")
+    scale: float = Field(
+        1.0, description="value = stored * scale + offset, for files that state no scale themselves"
+    )
+    offset: float = Field(0.0, description="see scale")
     nodata: tuple[float, ...] = Field(
         (), description="stored values that mean missing, besides the file's own"
     )

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
@@ -17,16 +13,15 @@ from edaphos.engine.map_view import open_map
 from edaphos.engine.products.report import Truth
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
-from edaphos.engine.store import write_atomically
 
 from .finish import KOEPPEN_LEGENDS, finish
 from .job import Job, Overrides, load_job
 from .pipeline import open_cube, run_stages
 from .stages import Stages
 from .templates import builtin_path
+from .truth_files import TRUTH, load_truth, save_truth
 from .virtual import (
     JudgeSettings,
-    TruthScore,
     VirtualSoil,
     describe,
     judge,
@@ -37,7 +32,6 @@ from .virtual import (
 
 #: Profiles dug; a few thousand, as a large country has.
 PROFILES = 4000
-TRUTH = "truth"
 
 
 def run_demo(
@@ -114,26 +108,3 @@ def _judge(
 def _block(job: Job) -> int:
     """Cells of a block of the truth's pictures: about a degree."""
     return max(1, round(1.0 / job.grid.resolution[0]))
-
-
-def save_truth(folder: Path, score: TruthScore, note: str) -> None:
-    """Write a score and what the truth is; the note comes last, so that it marks a whole folder."""
-    folder.mkdir(exist_ok=True)
-    score.table().to_csv(folder / "score.csv", index=False)
-    np.savez_compressed(folder / "images.npz", **score.images)  # type: ignore[arg-type]
-    settings = {"depths": score.settings.depths, "block": score.settings.block}
-    write_atomically(folder / "settings.json", json.dumps(settings))
-    write_atomically(folder / "note.txt", note)
-
-
-def load_truth(folder: Path) -> Truth:
-    """Read what :func:`save_truth` wrote."""
-    settings = json.loads((folder / "settings.json").read_text())
-    with np.load(folder / "images.npz", allow_pickle=False) as images:
-        return Truth(
-            table=pd.read_csv(folder / "score.csv", keep_default_na=False, na_values=[""]),
-            images={name: images[name] for name in images.files},
-            depths=tuple((float(a), float(b)) for a, b in settings["depths"]),
-            block=settings["block"],
-            note=(folder / "note.txt").read_text(),
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import inner_size
-from edaphos.engine.models.protocol import ModelSpec
+from edaphos.engine.models.protocol import ModelSpec, model_class
 from edaphos.engine.profiles.schema import ProfileFile, QARules
+from edaphos.engine.run import files_digest
 from edaphos.engine.years import YearPolicy
 
 from .config import load_toml, parse
@@ -173,3 +175,24 @@ def qa_rules(table: ProfilesTable) -> QARules:
 def year_policy(table: ProfilesTable) -> YearPolicy:
     """Return what yearly covariates are at undated profiles and in years they lack."""
     return YearPolicy(table.outside_years, table.undated)
+
+
+def profile_tables(job: Job) -> list[Path]:
+    """Return the files that profiles are read from; WoSIS joins the tables beside the one named."""
+    found: list[Path] = []
+    for file in profile_files(job.recipe.profiles, job.data):
+        path = Path(file.path)
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.is_file())
+        elif path.name.startswith("wosis_"):
+            found += sorted(path.parent.glob("wosis_*"))
+        else:
+            found.append(path)
+    return found
+
+
+def model_source(job: Job) -> str:
+    """Return the SHA-256 of the file that defines a user's model, "" for built-in ones."""
+    if ":" not in job.model.kind:
+        return ""
+    return files_digest([Path(inspect.getfile(model_class(job.model.kind)))])

@@ -6,6 +6,8 @@ import json
 from importlib.metadata import version
 from typing import Any
 
+from pyproj import CRS
+
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.run import Run
@@ -19,6 +21,7 @@ def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
     return {
         "title": recipe.title,
         "banner": recipe.banner,
+        "virtual": "yes" if recipe.virtual else "no",
         "license": recipe.licence,
         "summary": (
             "Soil organic carbon content of the fine earth by depth, with its mean and quantiles "
@@ -73,14 +76,20 @@ def resolution_text(grid: Grid) -> str:
 def variable_resolution(cube: Cube, name: str) -> str:
     """Return a covariate's native cell size as people say it."""
     dx, _, crs = cube.resolution(name)
-    return size_text(dx, "4326" in str(crs) or "GEOGCRS" in str(crs).upper())
+    return size_text(dx, CRS.from_user_input(crs).is_geographic)
+
+
+def _metres(cube: Cube, name: str) -> float:
+    """Return a covariate's native cell size in metres, along a meridian."""
+    dx, _, crs = cube.resolution(name)
+    return dx * 111_320.0 if CRS.from_user_input(crs).is_geographic else dx
 
 
 def covariate_resolution(cube: Cube, names: tuple[str, ...]) -> str:
     """Return the finest and coarsest native cell size among covariates."""
     if not names:
         return "none"
-    by_size = sorted(names, key=lambda name: cube.resolution(name)[0])
+    by_size = sorted(names, key=lambda name: _metres(cube, name))
     finest, coarsest = (variable_resolution(cube, name) for name in (by_size[0], by_size[-1]))
     return finest if finest == coarsest else f"{finest} to {coarsest}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError
 from edaphos.engine.map_store import create_map
-from edaphos.engine.models.protocol import ModelSpec
+from edaphos.engine.models.protocol import ModelSpec, RowModel
 from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
@@ -36,7 +36,16 @@ from edaphos.engine.store import write_atomically
 
 from .cube_schema import read_cube_spec
 from .finish import KOEPPEN_LEGENDS
-from .job import Job, assessed_model, covariates_of, profile_files, qa_rules, year_policy
+from .job import (
+    Job,
+    assessed_model,
+    covariates_of,
+    model_source,
+    profile_files,
+    profile_tables,
+    qa_rules,
+    year_policy,
+)
 from .metadata import map_attributes
 from .stages import Stages
 
@@ -67,6 +76,11 @@ def preflight(job: Job, out: Path) -> None:
                 "folder that holds it with --data"
             )
     qa_rules(job.recipe.profiles)
+    if job.recipe.assess.enabled and not isinstance(job.model.build(), RowModel):
+        raise InputError(
+            f'model "{job.model.kind}" has no predict_rows(samples), which cross-validation needs; '
+            "add it, or set assess.enabled = false"
+        )
     if out.exists() and any(out.iterdir()):
         Run.open(out)
     if (job.cube_path / CUBE_MANIFEST).exists():
@@ -144,16 +158,24 @@ def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
     """Return everything that decides the bytes of the map."""
     recipe = job.recipe.model_dump(mode="json", exclude={"cluster", "products", "cube", "paths"})
-    paths = [job.data / file.path for file in job.recipe.profiles.files]
     return {
         "recipe": recipe,
         "grid": asdict(GridSpec.of(job.grid)),
         "years": [job.recipe.map.year],
-        "model": {"kind": job.model.kind},
-        "cube": {"digest": cube.manifest.digest},
-        "profiles": {"sha256": files_digest([p for p in paths if p.is_file()])},
+        "model": {"kind": job.model.kind, "source": model_source(job)},
+        "cube": {"digest": cube.manifest.digest, "rules": cube_rules(cube, covariates_of(job))},
+        "profiles": {"sha256": files_digest(profile_tables(job))},
         "versions": versions(),
     }
+
+
+def cube_rules(cube: Cube, covariates: Sequence[str]) -> dict[str, Any]:
+    """Return what decides how the covariates' stored values are read."""
+    rules: dict[str, Any] = {"soil_mask": cube.manifest.masks.soil_mask}
+    for name in covariates:
+        variable = cube.variable(name)
+        rules[name] = [variable.kind, variable.time, list(variable.years), variable.seasonal_gap]
+    return rules
 
 
 def provenance(job: Job, cube: Cube) -> dict[str, Any]:
@@ -196,7 +218,21 @@ def sample(
     )
     run.note(samples=asdict(counts))
     reporter.say(counts.to_text())
+    for warning in unsampled_depths(job, samples):
+        reporter.say(warning)
+    run.note(unsampled_depths=unsampled_depths(job, samples))
     return samples
+
+
+def unsampled_depths(job: Job, samples: Samples) -> list[str]:
+    """Return a warning for each mapped interval that no sample reaches into."""
+    deepest = float(samples.bottom.max())
+    return [
+        f"no sample reaches {top:g}-{bottom:g} cm (the deepest ends at {deepest:g} cm): "
+        "the map there repeats what lies above"
+        for top, bottom in job.recipe.map.depths
+        if top >= deepest
+    ]
 
 
 def assessment(

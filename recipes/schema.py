@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -149,6 +150,9 @@ class MapTable(Table):
         for top, bottom in depths:
             if top >= bottom:
                 raise ValueError(f"depth interval {top}-{bottom} cm has its top below its bottom")
+        for (_, above), (below, _) in pairwise(depths):
+            if below < above:
+                raise ValueError(f"depths must run from the top down, found {below} after {above}")
         return depths
 
 
@@ -197,6 +201,7 @@ class Recipe(Table):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="short name, for folders")
     title: str = Field(description="shown on the report and in metadata")
     banner: str = Field("", description="written on every picture, such as a warning")
+    virtual: bool = Field(False, description="the soil is invented; said in every file")
     licence: str = Field("", description="licence of the map you make")
     seed: int = Field(0, ge=0, description="of everything random")
     paths: PathsTable = Field(PathsTable(), description="where files are looked for")

@@ -23,10 +23,18 @@ def builtin_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
+def builtin_titles() -> dict[str, str]:
+    """Return name and title of every built-in TOML."""
+    return {name: load_toml(path)["title"] for name, path in builtin_files().items()}
+
+
 def builtin_recipes() -> dict[str, str]:
     """Return name and title of the built-in recipes."""
-    found = {name: load_toml(path) for name, path in builtin_files().items()}
-    return {name: raw["title"] for name, raw in found.items() if "grid" in raw}
+    return {
+        name: title
+        for name, title in builtin_titles().items()
+        if "grid" in load_toml(builtin_path(name))
+    }
 
 
 def builtin_path(name: str) -> Path:
@@ -39,8 +47,8 @@ def builtin_path(name: str) -> Path:
 
 def commented(name: str) -> str:
     """Return a built-in recipe as TOML with every setting explained, unset ones commented out."""
-    if name not in builtin_recipes():
-        raise InputError(f'no built-in recipe "{name}": {did_you_mean(name, builtin_recipes())}')
+    if builtin_path(name).stem not in builtin_recipes():
+        return builtin_path(name).read_text()
     raw = load_toml(builtin_path(name))
     note = "# Lines that begin with #: show a default; drop the mark to change it.\n"
     head = f"# {raw['title']}\n{note}"

@@ -28,6 +28,7 @@ class RasterNative:
     units: str
     long_name: str
     ignore_nodata: bool
+    nodata: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -45,6 +46,8 @@ class RasterNative:
         except rasterio.errors.RasterioError as error:
             raise unreadable(self.where, error) from error
         values = np.ma.filled(stored.astype(np.float32), np.nan)
+        for missing in self.nodata:
+            values[values == np.float32(missing)] = np.nan
         return values if (scale, offset) == (1, 0) else (values * scale + offset).astype(np.float32)
 
 
@@ -77,6 +80,12 @@ def open_raster(spec: LayerSpec, files: list[Path]) -> RasterNative:
                 raise InputError(
                     f"{where}: band = {spec.band}, but the file has {raster.count} band(s)"
                 )
+            own = (raster.scales[spec.band - 1], raster.offsets[spec.band - 1])
+            if own != (1.0, 0.0) and (spec.scale, spec.offset) != (1.0, 0.0):
+                raise InputError(
+                    f"{where}: the file states the scale {own[0]:g} and offset {own[1]:g} itself, "
+                    "and they are applied; leave scale and offset out of the TOML"
+                )
             bands.extend((path, band) for band in chosen)
             if grid is None:
                 grid = _raster_grid(raster, spec, where)
@@ -84,7 +93,9 @@ def open_raster(spec: LayerSpec, files: list[Path]) -> RasterNative:
                 long_name = raster.descriptions[spec.band - 1] or ""
             _probe(raster, spec.band, f'layer "{spec.name}", {path}')
     assert grid is not None
-    return RasterNative(where, tuple(bands), grid, units, long_name, spec.ignore_file_nodata)
+    return RasterNative(
+        where, tuple(bands), grid, units, long_name, spec.ignore_file_nodata, spec.nodata
+    )
 
 
 def _raster_grid(raster: Any, spec: LayerSpec, where: str) -> NativeGrid:

@@ -43,9 +43,9 @@ class LayerSpec:
     units, long_name, source, licence, citation
         Travel with the layer; for packaged data the package's own are the default.
     scale, offset
-        ``value = stored * scale + offset``, after the file's own scale and offset.
+        ``value = stored * scale + offset``; refused for a raster that states a scale itself.
     nodata
-        Stored values that mean "missing", besides the file's own.
+        Values that mean "missing", besides the file's own: as stored, or after the file's scale.
     ignore_file_nodata
         Take the file's own nodata value for a real value (a class 0 that is also "nodata").
     valid_min, valid_max

@@ -163,7 +163,7 @@ def file_tags(ds: xr.Dataset) -> dict[str, str]:
         "TIFFTAG_SOFTWARE": f"edaphos {attrs.get('edaphos_version', '')}".strip(),
         "TIFFTAG_COPYRIGHT": attrs.get("license", ""),
         "banner": banner,
-        "virtual": "yes" if banner else "no",
+        "virtual": attrs.get("virtual", "no"),
         "sources": json.dumps(sources_of(ds), ensure_ascii=False),
         "complete": "yes" if ds.attrs.get("complete", True) else "no",
     }

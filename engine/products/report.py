@@ -182,6 +182,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "truth": _truth(inputs.truth),
         "totals": totals_tables(inputs.totals) if inputs.totals else [],
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
+        "sampling": _sampling(manifest.get("provenance", {})),
         "sources": [_source(s) for s in sources_of(ds)],
         "time": _time(manifest),
         "recipe": inputs.recipe,
@@ -194,6 +195,18 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
     }
     context["contents"] = _contents(context)
     return context
+
+
+def _sampling(provenance: Mapping[str, Any]) -> list[str]:
+    """Return what became of the checked layers when covariates were drawn for them."""
+    counts = provenance.get("samples", {})
+    notes = [str(warning) for warning in provenance.get("unsampled_depths", [])]
+    if counts:
+        notes.append(
+            f"Of {counts['rows']:,} checked layers {counts['kept']:,} train the model; "
+            f"{counts['off_grid']:,} lie off the grid and {counts['lacking']:,} lack a covariate."
+        )
+    return notes
 
 
 def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -71,7 +71,8 @@ def _collection(
 ) -> pystac.Collection:
     banner = str(ds.attrs.get("banner", ""))
     parts = [banner, _description(ds)]
-    keywords = [*_KEYWORDS, *(["virtual", "synthetic data"] if banner else [])]
+    virtual = ds.attrs.get("virtual") == "yes"
+    keywords = [*_KEYWORDS, *(["virtual", "synthetic data"] if virtual else [])]
     first, last = _period(years[0])[0], _period(years[-1])[1]
     collection = pystac.Collection(
         id=identifier,
@@ -90,7 +91,7 @@ def _collection(
     collection.summaries.add("soil:statistics", sorted({la.statistic for la in layers(ds)}))
     collection.extra_fields["edaphos:references"] = str(ds.attrs.get("references", ""))
     collection.extra_fields["edaphos:sources"] = sources_of(ds)
-    collection.extra_fields["edaphos:virtual"] = bool(banner)
+    collection.extra_fields["edaphos:virtual"] = virtual
     collection.extra_fields["edaphos:nominal_resolution"] = str(
         ds.attrs.get("nominal_resolution", "")
     )

@@ -16,8 +16,8 @@ _LAYER = ("year", "top_cm", "bottom_cm", "soc_g_kg", *PROPERTIES)
 
 
 def repeated_layers(table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Mark rows that repeat an earlier row of the same profile in year, depths and all values."""
-    return table.duplicated(["profile_id", *_LAYER]).to_numpy()
+    """Mark rows that repeat one of the same profile in place, year, depths and all values."""
+    return table.duplicated(["profile_id", "lon", "lat", *_LAYER]).to_numpy()
 
 
 def copied_profiles(table: pd.DataFrame, decimals: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:

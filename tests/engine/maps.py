@@ -87,6 +87,7 @@ def fake_map(
         attrs={
             "title": "Soil organic carbon of a made-up world",
             "banner": banner,
+            "virtual": "yes" if banner else "no",
             "institution": "edaphos tests",
             "sources": json.dumps(SOURCES),
             "nominal_resolution": "1 degree",

@@ -96,3 +96,17 @@ def test_bad_grids_say_what_is_wrong() -> None:
         Grid.from_bounds("EPSG:4326", (20, 0, 10, 10), 1.0)
     with pytest.raises(InputError, match="resolution must be positive"):
         Grid.from_bounds("EPSG:4326", (0, 0, 10, 10), -1.0)
+
+
+def test_a_region_across_the_dateline_holds_points_on_both_sides() -> None:
+    grid = Grid.from_bounds("EPSG:4326", (170, -25, 190, -10), 0.5)
+    _, col, inside = grid.locate(np.array([175.2, -175.2, 160.0]), np.full(3, -17.3))
+    np.testing.assert_array_equal(inside, [True, True, False])
+    np.testing.assert_array_equal(col[:2], [10, 29])
+
+
+def test_grids_wider_than_the_globe_or_not_in_metres_are_refused() -> None:
+    with pytest.raises(InputError, match="more than the globe"):
+        Grid.from_bounds("EPSG:4326", (-180, -90, 180, 90), 0.7)
+    with pytest.raises(InputError, match="US survey foot"):
+        Grid.from_bounds("EPSG:2263", (900_000, 100_000, 950_000, 150_000), 1000.0)

@@ -187,6 +187,36 @@ def test_a_cube_of_other_settings_than_its_toml(country: Country) -> None:
     assert "delete the folder" in message
 
 
+def test_depths_out_of_order(country: Country) -> None:
+    country.replace("small.toml", "[[0, 5], [30, 60]]", "[[30, 60], [0, 5]]")
+    refused(country, "map.depths", "from the top down")
+
+
+def test_a_model_of_ones_own_that_cannot_be_validated(country: Country, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(country.folder)
+    (country.folder / "silent.py").write_text(
+        "from edaphos.engine.models.protocol import Emits, Reads\n"
+        "class Silent:\n    kind = 'silent'\n    reads = Reads(('rain',))\n"
+        "    emits = Emits((), ())\n    def fit(self, samples):\n        return self\n"
+    )
+    text = country.recipe.read_text().replace("enabled = false", "enabled = true")
+    start, rest = text.split("[model]")
+    country.recipe.write_text(
+        f'{start}[model]\nkind = "silent:Silent"\n[map]{rest.split("[map]")[1]}'
+    )
+    refused(country, "predict_rows", "assess.enabled = false")
+
+
+def test_profiles_changed_in_place_are_another_run(country: Country) -> None:
+    out = country.folder / "run"
+    assert edaphos("run", country.recipe, "--out", out, "--quiet").exit_code == 0
+    path = country.folder / "profiles.csv"
+    path.write_text(path.read_text().replace(",2005,", ",2006,"))
+    result = edaphos("run", country.recipe, "--out", out, "--quiet")
+    assert result.exit_code == 2
+    assert "profiles.sha256" in result.stderr
+
+
 def test_profiles_check_tells_what_it_found(country: Country) -> None:
     table = pd.concat([profiles_table(), profiles_table().head(6)])
     table.to_csv(country.folder / "profiles.csv", index=False)
