@@ -100,6 +100,18 @@ def test_two_processes_write_the_same_bytes_as_one_thread(made: Run, cube: Path,
     assert objects(run) == objects(made)
 
 
+def test_a_scheduler_that_already_stands_makes_the_same_bytes(made, cube, tmp_path) -> None:
+    run = make_run(tmp_path / "run", world_grid(256), cube)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as standing,
+        connect(ClusterSpec(kind=standing.scheduler_address)) as client,
+    ):
+        produce(run, client)
+    assert objects(run) == objects(made)
+
+
 def test_tile_sizes_give_the_same_values(made: Run, cube: Path, client, tmp_path) -> None:
     run = make_run(tmp_path / "run", world_grid(512), cube)
     produce(run, client)
