@@ -227,11 +227,3 @@ def write_tile(
             array[:, year : year + 1, rows, cols] = codes[:, year : year + 1]  # type: ignore[index]
     group["status"][rows, cols] = status  # type: ignore[index]
     return clipped
-
-
-def tile_object_keys(window: Window, emits: Emits, years: int) -> list[str]:
-    """Return the keys that the shards of a tile have in the map's store."""
-    size = window.grid.tile_size
-    row, col = window.row0 // size, window.col0 // size
-    keys = [f"{o.name}/c/0/{year}/{row}/{col}" for o in emits.outputs for year in range(years)]
-    return [*keys, f"status/c/{row}/{col}"]

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from numpy.typing import NDArray
 
-from .colours import CARBON, SIGNED, WIDTH
+from .colours import CARBON, SIGNED
 
 Scale = Literal["log", "linear", "signed"]
 
@@ -71,11 +71,6 @@ def robust_scale(
 def carbon_scale(arrays: Sequence[NDArray[Any]], units: str) -> ColourScale:
     """Return the scale of contents and stocks."""
     return robust_scale(arrays, "log", CARBON, f"{pretty_units(units)}, logarithmic scale")
-
-
-def width_scale(arrays: Sequence[NDArray[Any]], label: str, kind: Scale) -> ColourScale:
-    """Return the scale of interval widths."""
-    return robust_scale(arrays, kind, WIDTH, label)
 
 
 def signed_scale(arrays: Sequence[NDArray[Any]], label: str) -> ColourScale:
