@@ -21,6 +21,7 @@ from .ledger import Ledger, Record
 from .map_store import MAP
 from .progress import QUIET, Reporter
 from .run import Run
+from .status import Status
 from .store import checksum, list_objects, remove_partial
 from .tiles import RunContext, produce_tile
 
@@ -115,6 +116,7 @@ def produce(run: Run, client: Client, reporter: Reporter = QUIET) -> Production:
             failures = f", {len(production.failed)} failed" if production.failed else ""
             progress.advance(note=f"{rate:,.0f} land cells/s{failures}")
     production.seconds = round(time.perf_counter() - started, 3)
+    run.note(cells_by_status=cells_by_status(ledger))
     if production.failed:
         raise RunError(_failure_text(ledger))
     return production
@@ -212,6 +214,15 @@ def verify_map(run: Run) -> list[str]:
             elif checksum(path.read_bytes()) != item.crc32c:
                 problems.append(f"tile {record.tile}: {item.key} does not match its checksum")
     return problems
+
+
+def cells_by_status(ledger: Ledger) -> dict[str, int]:
+    """Return the cells of each status over all finished tiles, in the order of the codes."""
+    counts: dict[str, int] = {}
+    for record in ledger.records():
+        for name, cells in record.status.items():
+            counts[name] = counts.get(name, 0) + cells
+    return {s.meaning: counts[s.meaning] for s in Status if s.meaning in counts}
 
 
 def is_complete(run: Run) -> bool:

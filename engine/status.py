@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
 
 class Status(IntEnum):
-    """Status of a map cell. Codes up to 9 come from the soil mask, the rest from production."""
+    """Status of a map cell.
+
+    Codes up to 9 come from the soil mask, those from 10 from production, those from 20 from models
+    that know where they do not hold (``TileInputs`` in, ``"status"`` out).
+    """
 
     SEA = 0
     SOIL = 1
@@ -19,6 +24,15 @@ class Status(IntEnum):
     INVALID_INPUT = 11
     IMPUTED_INPUT = 12
     OUTSIDE_APPLICABILITY = 13
+    ORGANIC_OUTSIDE = 20
+    WETLAND = 21
+    FROZEN = 22
+    INVALID_CLIMATE = 23
+    INVALID_CLAY = 24
+    INVALID_STOCK = 25
+    NO_EQUILIBRIUM = 26
+    MANGROVE = 27
+    PADDY = 28
     NOT_COMPUTED = 255
 
     @property
@@ -26,11 +40,35 @@ class Status(IntEnum):
         """CF flag meaning."""
         return self.name.lower()
 
+    @property
+    def words(self) -> str:
+        """What legends and tables say."""
+        return _WORDS.get(self, self.meaning.replace("_", " "))
+
+
+_WORDS: Mapping[Status, str] = {
+    Status.ORGANIC_OUTSIDE: "organic soil left out",
+    Status.FROZEN: "frozen soil",
+    Status.INVALID_CLIMATE: "climate invalid",
+    Status.INVALID_CLAY: "clay invalid",
+    Status.INVALID_STOCK: "initial stock invalid",
+    Status.NO_EQUILIBRIUM: "no equilibrium",
+    Status.PADDY: "paddy, flagged",
+}
 
 #: Codes of cells that carry predictions.
 MAPPED: frozenset[int] = frozenset(
-    {Status.SOIL, Status.ORGANIC, Status.IMPUTED_INPUT, Status.OUTSIDE_APPLICABILITY}
+    {
+        Status.SOIL,
+        Status.ORGANIC,
+        Status.IMPUTED_INPUT,
+        Status.OUTSIDE_APPLICABILITY,
+        Status.PADDY,
+    }
 )
+
+#: Codes of cells that a model maps although it hardly holds there; totals come without them, too.
+FLAGGED: frozenset[int] = frozenset({Status.PADDY})
 
 
 def flag_attributes() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from .ledger import Ledger, Record
 from .map_store import MAP, write_tile
 from .models.protocol import Model, TileInputs
 from .run import Run
-from .status import Status
+from .status import MAPPED, Status
 from .store import RecordingStore, local_store
 
 #: Content (g/kg) from which a soil counts as organic (spec of the field: 12 % carbon).
@@ -168,7 +168,11 @@ def judge_outputs(
     values: Mapping[str, NDArray[Any]],
     model: Model,
 ) -> NDArray[np.uint8]:
-    """Blank what was not wanted, and mark cells the model could not tell and organic soils."""
+    """Blank what was not wanted; mark cells the model could not tell, and those it has a word for.
+
+    A model's own ``"status"`` has the last say on a wanted cell: its values are blanked where that
+    code carries no prediction, and a code that does is taken only where there are values.
+    """
     for output in model.emits.outputs:
         if output.name not in values:
             raise InputError(
@@ -183,11 +187,35 @@ def judge_outputs(
             )
         values[output.name][..., ~inputs.wanted] = np.nan
     first = values[model.emits.outputs[0].name]
-    status[inputs.wanted & np.isnan(first).all(axis=(0, 1))] = Status.INVALID_INPUT
+    blank = np.isnan(first).all(axis=(0, 1))
+    status[inputs.wanted & blank] = Status.INVALID_INPUT
     if "soc_mean" in values:
         topsoil = values["soc_mean"][0, 0]
         status[inputs.wanted & (topsoil >= ORGANIC_G_KG)] = Status.ORGANIC
+    if "status" in values:
+        said = _said(values["status"], inputs, model)
+        mapped = np.isin(said, list(MAPPED))
+        told = (said != 0) & (~mapped | ~blank)
+        status[told] = said[told]
+        for output in model.emits.outputs:
+            values[output.name][..., told & ~mapped] = np.nan
     return status
+
+
+def _said(said: NDArray[Any], inputs: TileInputs, model: Model) -> NDArray[np.uint8]:
+    """Return a model's status codes, 0 where the cell was not wanted; refuse what is no code."""
+    if said.shape != inputs.window.shape or said.dtype != np.uint8:
+        raise InputError(
+            f'model "{model.kind}" returned "status" as {said.dtype} of shape {said.shape}, '
+            f"expected uint8 of shape (y, x) = {inputs.window.shape}"
+        )
+    unknown = sorted({int(code) for code in np.unique(said)} - {int(s) for s in Status})
+    if unknown:
+        raise InputError(
+            f'model "{model.kind}" returned the status codes {unknown}, which engine/status.py '
+            "does not know; use its codes, 0 to leave a cell as it is"
+        )
+    return np.where(inputs.wanted, said, 0).astype(np.uint8)
 
 
 def count_status(status: NDArray[np.uint8]) -> dict[str, int]:

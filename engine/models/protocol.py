@@ -131,7 +131,13 @@ class Model(Protocol):
         """Learn from samples; return self."""
 
     def predict(self, inputs: TileInputs) -> Mapping[str, NDArray[np.floating[Any]]]:
-        """Return each output as ``(depth, year, y, x)``, NaN where it cannot tell."""
+        """Return each output as ``(depth, year, y, x)``, NaN where it cannot tell.
+
+        Beside them it may return ``"status"``, uint8 ``(y, x)``: 0 leaves a cell as it is, any
+        other code of :class:`~edaphos.engine.status.Status` says why a wanted cell has no value
+        (the engine then blanks its outputs), or flags one that has (codes in ``MAPPED``). The
+        cells of each code are counted into the run's manifest.
+        """
 
     def save(self, folder: Path) -> None:
         """Write the model as files without pickle."""

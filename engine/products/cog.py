@@ -44,6 +44,15 @@ STATUS_COLOURS: dict[Status, tuple[int, int, int]] = {
     Status.INVALID_INPUT: (120, 120, 124),
     Status.IMPUTED_INPUT: (208, 172, 88),
     Status.OUTSIDE_APPLICABILITY: (150, 110, 160),
+    Status.ORGANIC_OUTSIDE: (52, 40, 30),
+    Status.WETLAND: (92, 140, 132),
+    Status.FROZEN: (188, 206, 226),
+    Status.INVALID_CLIMATE: (144, 118, 132),
+    Status.INVALID_CLAY: (158, 112, 92),
+    Status.INVALID_STOCK: (98, 98, 120),
+    Status.NO_EQUILIBRIUM: (196, 132, 164),
+    Status.MANGROVE: (56, 112, 88),
+    Status.PADDY: (140, 168, 84),
     Status.NOT_COMPUTED: (250, 250, 250),
 }
 
@@ -222,7 +231,7 @@ def _export_status(
         description="why a cell has a value or none",
         tags={"flag_values": values, "flag_meanings": str(flags["flag_meanings"])},
         colours={int(s): (*STATUS_COLOURS[s], 255) for s in Status},
-        categories={int(s): s.meaning.replace("_", " ") for s in Status},
+        categories={int(s): s.words for s in Status},
     )
     path = folder / "status.tif"
     headline = " – ".join(p for p in (common.get("title", ""), "status", common.get("banner")) if p)

@@ -104,7 +104,7 @@ def draw_status(preview: Preview, frame: Frame, *, labels: Labels) -> Picture:
         image[_coast(preview, frame)] = _COAST
         ax.imshow(image, extent=frame.extent, interpolation="none", zorder=2)
         _legend(figure, shown)
-        words = ", ".join(s.meaning.replace("_", " ") for s in present)
+        words = ", ".join(s.words for s in present)
         return finish(figure, "status", "Status of each cell", f"Map of cell status: {words}.")
 
 
@@ -277,9 +277,7 @@ def _legend(figure: Figure, shown: Sequence[Status]) -> None:
         colour = tuple(v / 255 for v in STATUS_COLOURS[s])
         figure.patches.append(_swatch(figure, x, y, colour, height))
         suffix = "" if s in MAPPED else " (no value)"
-        figure.text(
-            x + 0.022, y, s.meaning.replace("_", " ") + suffix, fontsize=7.5, color=INK, va="center"
-        )
+        figure.text(x + 0.022, y, s.words + suffix, fontsize=7.5, color=INK, va="center")
 
 
 def _swatch(figure: Figure, x: float, y: float, colour: Any, height: float) -> Any:

@@ -34,6 +34,7 @@ from .report_tables import (
     metric_tables,
     qa_tables,
     split_label,
+    status_table,
     totals_tables,
     truth_tables,
 )
@@ -183,6 +184,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "totals": totals_tables(inputs.totals) if inputs.totals else [],
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
         "sampling": _sampling(manifest.get("provenance", {})),
+        "status_cells": status_table(manifest.get("provenance", {}).get("cells_by_status", {})),
         "sources": [_source(s) for s in sources_of(ds)],
         "time": _time(manifest),
         "recipe": inputs.recipe,

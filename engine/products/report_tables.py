@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..assess.assessment import Assessment
 from ..assess.crossval import DEPTH_ONLY, FULL
+from ..status import MAPPED, Status
 from .charts import split_names
 from .totals import Group, TotalRow, Totals
 
@@ -329,6 +330,24 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
     heads += [f"{w}, Pg" for w in words] if stocks else []
     title = f"{title}: mean, {units}" + (", and total" if stocks else "")
     return Table(title, ("<cells", "number", "area, million km²", *heads), tuple(lines), note)
+
+
+def status_table(counts: Mapping[str, int]) -> Table | None:
+    """Return how many cells have which status, from the run's ``cells_by_status``."""
+    known = [(s, counts[s.meaning]) for s in Status if s.meaning in counts]
+    if not known:
+        return None
+    land = sum(cells for s, cells in known if s is not Status.SEA) or 1
+    rows = tuple(
+        (
+            s.words,
+            "yes" if s in MAPPED else "no",
+            count(cells),
+            DASH if s is Status.SEA else f"{fixed(100 * cells / land)} %",
+        )
+        for s, cells in known
+    )
+    return Table("Cells by status", ("<status", "<has a value", "cells", "share of land"), rows)
 
 
 def truth_tables(table: pd.DataFrame) -> list[Table]:

@@ -267,7 +267,7 @@ def _rows(sums: _Groups, layer: Layer, unit: float, quantum: float) -> list[Tota
 def _order(item: tuple[tuple[Group, str], _Sums]) -> tuple[int, int, str]:
     """Sort the whole first, then statuses by code, then zones by name."""
     by, name = item[0]
-    statuses = [s.meaning.replace("_", " ") for s in Status]
+    statuses = [s.words for s in Status]
     place = statuses.index(name) if by == "status" and name in statuses else 0
     return ("all", "status", "zone").index(by), place, name
 
@@ -278,6 +278,6 @@ def _group_name(by: Group, code: int, zone_names: Mapping[int, str]) -> str | No
     if by == "zone":
         return zone_names.get(code)
     try:
-        return Status(code).meaning.replace("_", " ")
+        return Status(code).words
     except ValueError:
         return f"status {code}"
