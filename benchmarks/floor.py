@@ -42,6 +42,7 @@ def measure(*, small: bool) -> Iterator[Result]:
         job = load_job(builtin_path("world"), overrides)
         cube = open_cube(job, None, QUIET)
         table = job.recipe.profiles
+        assert table is not None  # the built-in recipe has one
         rules = replace(
             qa_rules(table), surface_organic="flag", duplicates="flag", suspect_places="flag"
         )

@@ -91,14 +91,15 @@ def create_map(
 
 def _create_output(root: zarr.Group, grid: Grid, output: Output, depths: int, years: int) -> None:
     encoding, inner = ENCODINGS[output.encoding], inner_size(grid.tile_size)
-    quantity = _QUANTITIES.get(output.name.split("_")[0], output.name)
+    quantity = quantity_words(output.name)
+    summed = output.units.startswith("kg m-2")
     attributes: dict[str, Any] = {
         "units": output.units,
         "long_name": f"{quantity}, {output.long_name or output.statistic}",
         "statistic": output.statistic,
         "grid_mapping": "spatial_ref",
         "ancillary_variables": "status",
-        "cell_methods": "area: mean depth: mean",
+        "cell_methods": f"area: mean depth: {'sum' if summed else 'mean'}",
     }
     if encoding.packed:
         attributes |= {"scale_factor": encoding.scale, "add_offset": 0.0}
@@ -138,7 +139,24 @@ def _create_status(root: zarr.Group, grid: Grid) -> None:
 _QUANTITIES = {
     "soc": "soil organic carbon content of the fine earth",
     "stock": "soil organic carbon stock",
+    "clay": "clay content of the fine earth",
+    "dpm": "carbon of decomposable plant material",
+    "rpm": "carbon of resistant plant material",
+    "bio": "carbon of microbial biomass",
+    "hum": "carbon of humified organic matter",
+    "iom": "carbon of inert organic matter",
+    "co2": "carbon respired",
+    "input": "carbon input",
 }
+
+
+def quantity_words(name: str) -> str:
+    """Return what a variable is of, told by the first part of its name, or the name itself.
+
+    >>> quantity_words("stock_bau_mean")
+    'soil organic carbon stock'
+    """
+    return _QUANTITIES.get(name.split("_")[0], name)
 
 
 def _create_coordinates(

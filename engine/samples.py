@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from .errors import InputError, did_you_mean
 
+#: A quantity that models learn: its name, its column in a profile table, its units.
+Target = tuple[str, str, str]
+SOC_TARGET: Target = ("soc", "soc_g_kg", "g kg-1")
+
 
 @dataclass(frozen=True)
 class Samples:

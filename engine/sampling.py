@@ -15,7 +15,7 @@ from .cube.cube import Cube
 from .cube.layout import Stack
 from .errors import InputError, did_you_mean
 from .grid import Grid
-from .samples import Samples, feature_columns
+from .samples import SOC_TARGET, Samples, Target, feature_columns
 from .status import Status
 from .years import YearPolicy, values_at
 
@@ -25,7 +25,10 @@ MOST_LACKING = 0.5
 
 @dataclass(frozen=True)
 class SamplingReport:
-    """What became of the rows: off the grid, lacking a covariate, or kept; and of their years."""
+    """What became of the rows: lacking the target, off the grid, lacking a covariate, or kept.
+
+    And of their years: those that yearly covariates lack, and undated ones.
+    """
 
     rows: int
     off_grid: int
@@ -34,10 +37,14 @@ class SamplingReport:
     lacking_by_variable: dict[str, int]
     years_outside: int = 0
     years_undated: int = 0
+    lacking_target: int = 0
+    target: str = "soc_g_kg"
 
     def to_text(self) -> str:
         """Return the counts as one line."""
         parts = [f"{self.kept:,} of {self.rows:,} soil layers get covariates"]
+        if self.lacking_target:
+            parts.append(f'{self.lacking_target:,} have no "{self.target}"')
         if self.off_grid:
             parts.append(f"{self.off_grid:,} lie off the grid")
         if self.lacking:
@@ -58,7 +65,7 @@ def draw_samples(
     grid: Grid,
     covariates: Sequence[str],
     *,
-    target: tuple[str, str, str] = ("soc", "soc_g_kg", "g kg-1"),
+    target: Target = SOC_TARGET,
     weight: NDArray[np.float64] | None = None,
     also: Sequence[str] = (),
     years: YearPolicy | None = None,
@@ -75,7 +82,7 @@ def draw_samples(
     cube, grid, covariates
         What is read, and at which cells.
     target
-        Quantity, its column in `table`, its units.
+        Quantity, its column in `table`, its units; rows without a value are left out.
     weight
         Declustering weight of each row; 1 by default.
     also
@@ -86,6 +93,7 @@ def draw_samples(
     if len(table) == 0:
         raise InputError("no soil layer is left to learn from; the QA report tells why")
     quantity, column, units = target
+    rows, (table, weight) = len(table), _with_target(table, column, weight)
     lon, lat = table["lon"].to_numpy(float), table["lat"].to_numpy(float)
     row, col, inside = grid.locate(lon, lat)
     if not inside.any():
@@ -127,15 +135,32 @@ def draw_samples(
     kept = kept.reset_index(drop=True)
     kept["weight"] /= kept["weight"].mean()
     report = SamplingReport(
-        rows=len(table),
+        rows=rows,
         off_grid=int((~inside).sum()),
         lacking=int((inside & ~usable).sum()),
         kept=len(kept),
         lacking_by_variable=lacking,
         years_outside=substituted.outside,
         years_undated=substituted.undated,
+        lacking_target=rows - len(table),
+        target=column,
     )
     return Samples(kept, tuple(features), (quantity, units)), report
+
+
+def _with_target(
+    table: pd.DataFrame, column: str, weight: NDArray[np.float64] | None
+) -> tuple[pd.DataFrame, NDArray[np.float64] | None]:
+    """Return the rows that have a value of the target, and their weights."""
+    if column not in table:
+        raise InputError(f'profiles have no column "{column}": {did_you_mean(column, table)}')
+    known = np.isfinite(table[column].to_numpy(np.float64))
+    if not known.any():
+        raise InputError(
+            f'none of the {len(table):,} soil layers has a value of "{column}", which the model '
+            "learns; name the file's column for it under profiles.files.columns"
+        )
+    return table[known], None if weight is None else weight[known]
 
 
 def land_test(cube: Cube) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]] | None:

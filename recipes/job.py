@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
@@ -13,6 +14,7 @@ from edaphos.engine.map_store import inner_size
 from edaphos.engine.models.protocol import ModelSpec, model_class
 from edaphos.engine.profiles.schema import ProfileFile, QARules
 from edaphos.engine.run import files_digest
+from edaphos.engine.samples import SOC_TARGET, Target
 from edaphos.engine.years import YearPolicy
 
 from .config import load_toml, parse
@@ -163,13 +165,17 @@ def profile_files(table: ProfilesTable, base: Path) -> list[ProfileFile]:
     return [ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files]
 
 
-def qa_rules(table: ProfilesTable) -> QARules:
-    """Return the rules of quality assurance, defaults changed by the recipe."""
+def qa_rules(table: ProfilesTable, target: Target = SOC_TARGET) -> QARules:
+    """Return the rules of quality assurance, defaults changed by the recipe.
+
+    Layers without organic carbon are kept where another property is learned.
+    """
     known = QARules.__dataclass_fields__
     for name in table.qa:
         if name not in known:
             raise InputError(f"profiles.qa.{name}: unknown rule; {did_you_mean(name, known)}")
-    return replace(QARules(), **table.qa)
+    own: dict[str, Any] = {} if target[1] == SOC_TARGET[1] else {"missing_soc": "flag"}
+    return replace(QARules(), **{**own, **table.qa})
 
 
 def year_policy(table: ProfilesTable) -> YearPolicy:
@@ -180,7 +186,8 @@ def year_policy(table: ProfilesTable) -> YearPolicy:
 def profile_tables(job: Job) -> list[Path]:
     """Return the files that profiles are read from; WoSIS joins the tables beside the one named."""
     found: list[Path] = []
-    for file in profile_files(job.recipe.profiles, job.data):
+    table = job.recipe.profiles
+    for file in profile_files(table, job.data) if table else ():
         path = Path(file.path)
         if path.is_dir():
             found += sorted(p for p in path.iterdir() if p.is_file())

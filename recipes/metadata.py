@@ -10,23 +10,24 @@ from pyproj import CRS
 
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
+from edaphos.engine.map_store import quantity_words
+from edaphos.engine.models.protocol import description_of, target_of
 from edaphos.engine.run import Run
 
 from .job import Job, covariates_of
 
 
 def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
-    """Return the global attributes of a map."""
-    recipe = job.recipe
+    """Return the global attributes of a map; what its fitted model describes goes first."""
+    recipe, model = job.recipe, run.load_model()
+    described = description_of(model)
+    years = recipe.years
     return {
         "title": recipe.title,
         "banner": recipe.banner,
         "virtual": "yes" if recipe.virtual else "no",
         "license": recipe.licence,
-        "summary": (
-            "Soil organic carbon content of the fine earth by depth, with its mean and quantiles "
-            "as predicted from soil profiles and covariates"
-        ),
+        "summary": _summary(target_of(model)[0]),
         "source": f"edaphos {version('edaphos')}, recipe {recipe.name}",
         "history": f"made by `edaphos run`, recipe {recipe.name}, identity {run.hash[:12]}",
         "edaphos_version": version("edaphos"),
@@ -35,14 +36,23 @@ def map_attributes(job: Job, cube: Cube, run: Run) -> dict[str, Any]:
         "covariate_resolution": covariate_resolution(cube, covariates_of(job)),
         "sources": json.dumps(source_list(job, cube)),
         "references": "https://www.isric.org/globalsoilmap (depth intervals)",
-        "year": recipe.map.year,
+        "year": years[0] if len(years) == 1 else list(years),
+        **described,
     }
+
+
+def _summary(quantity: str) -> str:
+    """Return what a map of this quantity is, for a model that does not say it."""
+    return (
+        f"{quantity_words(quantity).capitalize()} by depth, with its mean and quantiles "
+        "as predicted from soil profiles and covariates"
+    )
 
 
 def source_list(job: Job, cube: Cube) -> list[dict[str, str]]:
     """Return name, licence, citation and resolution of every source of a map, each once."""
     found: dict[str, dict[str, str]] = {}
-    for file in job.recipe.profiles.files:
+    for file in job.recipe.profiles.files if job.recipe.profiles else ():
         name = file.source or file.path.rsplit("/", 1)[-1]
         found[name] = {
             "name": name,

@@ -24,14 +24,14 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError
 from edaphos.engine.map_store import create_map
-from edaphos.engine.models.protocol import ModelSpec, RowModel
+from edaphos.engine.models.protocol import ModelSpec, RowModel, needs_samples, target_of
 from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
-from edaphos.engine.sampling import check_covariates, draw_samples, land_test
+from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
 from edaphos.engine.store import write_atomically
 
 from .cube_schema import read_cube_spec
@@ -47,6 +47,7 @@ from .job import (
     year_policy,
 )
 from .metadata import map_attributes
+from .schema import ProfilesTable
 from .stages import Stages
 
 RECIPE_COPY = "recipe.toml"
@@ -69,18 +70,7 @@ def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
 
 def preflight(job: Job, out: Path) -> None:
     """Refuse what can be seen to fail before hours are spent: files, folders, covariates."""
-    for file in profile_files(job.recipe.profiles, job.data):
-        if not Path(file.path).exists():
-            raise InputError(
-                f"{file.path}: no such profile file; correct profiles.files.path, or give the "
-                "folder that holds it with --data"
-            )
-    qa_rules(job.recipe.profiles)
-    if job.recipe.assess.enabled and not isinstance(job.model.build(), RowModel):
-        raise InputError(
-            f'model "{job.model.kind}" has no predict_rows(samples), which cross-validation needs; '
-            "add it, or set assess.enabled = false"
-        )
+    check_learning(job)
     if out.exists() and any(out.iterdir()):
         Run.open(out)
     if (job.cube_path / CUBE_MANIFEST).exists():
@@ -92,6 +82,33 @@ def preflight(job: Job, out: Path) -> None:
         )
     else:
         read_cube_spec(job.cube_spec, job.cube_data)
+
+
+def check_learning(job: Job) -> None:
+    """Refuse profiles that are missing or of no use, and a model that cannot be validated."""
+    table = job.recipe.profiles
+    if (table is not None) != needs_samples(job.model.build()):
+        raise InputError(
+            f'model "{job.model.kind}" learns from soil profiles, and the recipe has none: add '
+            "[[profiles.files]]"
+            if table is None
+            else f'model "{job.model.kind}", as set, learns nothing from soil profiles: leave '
+            "[profiles] out of the recipe"
+        )
+    if table is None:
+        return
+    for file in profile_files(table, job.data):
+        if not Path(file.path).exists():
+            raise InputError(
+                f"{file.path}: no such profile file; correct profiles.files.path, or give the "
+                "folder that holds it with --data"
+            )
+    qa_rules(table)
+    if job.recipe.assess.enabled and not isinstance(assessed_model(job.recipe).build(), RowModel):
+        raise InputError(
+            f'model "{job.model.kind}" has no predict_rows(samples), which cross-validation needs; '
+            "add it, or set assess.enabled = false"
+        )
 
 
 def run_stages(
@@ -106,14 +123,18 @@ def run_stages(
         cube = open_cube(job, client, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
     say_years(job, cube, reporter)
-    with stages.stage("profiles", "Profiles"):
-        profiles = load(job, cube, reporter)
+    profiles: Profiles | None = None
+    if job.recipe.profiles is not None:
+        with stages.stage("profiles", "Profiles"):
+            profiles = load(job, job.recipe.profiles, cube, reporter)
     run = Run.start(out, identity(job, cube), provenance(job, cube))
     stages.attach(run)
     keep_inputs(run, job, profiles)
-    with stages.stage("samples", "Samples"):
-        samples = sample(job, cube, profiles, run, reporter)
-    if job.recipe.assess.enabled:
+    samples: Samples | None = None
+    if profiles is not None:
+        with stages.stage("samples", "Samples"):
+            samples = sample(job, cube, profiles, run, reporter)
+    if samples is not None and job.recipe.assess.enabled:
         with stages.stage("assess", "Cross-validation"):
             assessment(job, run, samples, client, reporter)
     with stages.stage("fit", "Fitting"):
@@ -139,29 +160,34 @@ def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
     return Cube.open(job.cube_path)
 
 
-def load(job: Job, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
+def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
     """Read and check the recipe's profiles; the cube's land tells swapped coordinates."""
-    table = job.recipe.profiles
-    files, rules = profile_files(table, job.data), qa_rules(table)
+    files, rules = profile_files(table, job.data), qa_rules(table, target_of(job.model.build()))
     return load_profiles(files, rules, reporter, land=land_test(cube))
 
 
 def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
-    """Tell of yearly covariates that lack the map's year, whose nearest year is taken."""
+    """Tell of yearly covariates that lack a year of the map, whose nearest year is taken."""
     for name in covariates_of(job):
         held = cube.variable(name).years
-        if held and job.recipe.map.year not in held:
-            nearest = min(held, key=lambda year: abs(year - job.recipe.map.year))
-            reporter.say(f'"{name}" lacks {job.recipe.map.year}; the map takes its {nearest}')
+        nearest = {
+            year: min(held, key=lambda one, year=year: abs(one - year))  # type: ignore[misc]
+            for year in job.recipe.years
+            if held and year not in held
+        }
+        if nearest:
+            lacking, taken = (", ".join(map(str, y)) for y in (nearest, nearest.values()))
+            reporter.say(f'"{name}" lacks {lacking}; the map takes its {taken}')
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
     """Return everything that decides the bytes of the map."""
-    recipe = job.recipe.model_dump(mode="json", exclude={"cluster", "products", "cube", "paths"})
+    left_out = dict.fromkeys(("cluster", "products", "cube", "paths"), True)
+    recipe = job.recipe.model_dump(mode="json", exclude={**left_out, "map": {"years"}})
     return {
         "recipe": recipe,
         "grid": asdict(GridSpec.of(job.grid)),
-        "years": [job.recipe.map.year],
+        "years": list(job.recipe.years),
         "model": {"kind": job.model.kind, "source": model_source(job)},
         "cube": {"digest": cube.manifest.digest, "rules": cube_rules(cube, covariates_of(job))},
         "profiles": {"sha256": files_digest(profile_tables(job))},
@@ -187,9 +213,11 @@ def provenance(job: Job, cube: Cube) -> dict[str, Any]:
     }
 
 
-def keep_inputs(run: Run, job: Job, profiles: Profiles) -> None:
+def keep_inputs(run: Run, job: Job, profiles: Profiles | None) -> None:
     """Store the recipe, the QA report and the rejected rows in the run folder."""
     write_atomically(run.path / RECIPE_COPY, job.text)
+    if profiles is None:
+        return
     write_atomically(run.path / "profiles_qa.json", json.dumps(profiles.report.to_json(), indent=1))
     write_atomically(run.path / "profiles_rejected.csv", profiles.rejected.to_csv(index=False))
     write_atomically(run.path / "profiles_locations.csv", _locations(profiles))
@@ -204,24 +232,33 @@ def sample(
     job: Job, cube: Cube, profiles: Profiles, run: Run, reporter: Reporter = QUIET
 ) -> Samples:
     """Join the profiles with the cube; the counts are noted in the run."""
-    table, deg = profiles.table, job.recipe.profiles.decluster_deg
-    weight = None if deg is None else profiles.weights(deg)
     zones = ("koeppen",) if "koeppen" in cube.manifest.variables else ()
-    samples, counts = draw_samples(
-        table,
-        cube,
-        job.grid,
-        covariates_of(job),
-        weight=weight,
-        also=zones,
-        years=year_policy(job.recipe.profiles),
-    )
+    samples, counts = draw(job, cube, profiles, zones)
     run.note(samples=asdict(counts))
     reporter.say(counts.to_text())
     for warning in unsampled_depths(job, samples):
         reporter.say(warning)
     run.note(unsampled_depths=unsampled_depths(job, samples))
     return samples
+
+
+def draw(
+    job: Job, cube: Cube, profiles: Profiles, also: tuple[str, ...] = ()
+) -> tuple[Samples, SamplingReport]:
+    """Return the model's samples, and what became of the rows."""
+    table = job.recipe.profiles
+    assert table is not None  # there are profiles
+    deg = table.decluster_deg
+    return draw_samples(
+        profiles.table,
+        cube,
+        job.grid,
+        covariates_of(job),
+        target=target_of(job.model.build()),
+        weight=None if deg is None else profiles.weights(deg),
+        also=also,
+        years=year_policy(table),
+    )
 
 
 def unsampled_depths(job: Job, samples: Samples) -> list[str]:
@@ -258,14 +295,16 @@ def assessment(
     return found
 
 
-def fit(job: Job, run: Run, samples: Samples) -> None:
-    """Fit the model on all samples and save it, unless it is there."""
+def fit(job: Job, run: Run, samples: Samples | None) -> None:
+    """Fit the model on all samples, if it learns from any, and save it, unless it is there."""
     if run.model_folder.exists():
         return
     settings: Mapping[str, Any] = job.model.settings
     if job.model.kind == "forest":
         settings = {**settings, "threads": job.cluster.processes}
-    model = ModelSpec(job.model.kind, settings).build().fit(samples)
+    model = ModelSpec(job.model.kind, settings).build()
+    if samples is not None:
+        model = model.fit(samples)
     with whole_folder(run.model_folder) as partial:
         model.save(partial)
 
@@ -287,12 +326,13 @@ def note_production(run: Run, production: Production, client: Client) -> None:
 
 
 def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
-    """Work out what a recipe will take, timing a tile with a model fitted to a part of the rows."""
+    """Work out what a recipe will take, timing a tile with the model fitted for the purpose."""
+    check_learning(job)
     cube = open_cube(job, None, reporter)
     check_covariates(cube, job.grid, covariates_of(job))
-    profiles = load(job, cube, reporter)
-    policy = year_policy(job.recipe.profiles)
-    samples, _ = draw_samples(profiles.table, cube, job.grid, covariates_of(job), years=policy)
-    model = job.model.build().fit(samples)
-    rows = len(samples) if job.recipe.assess.enabled else 0
-    return plan(cube, job.grid, model, (job.recipe.map.year,), job.cluster, rows)
+    model, rows = job.model.build(), 0
+    if job.recipe.profiles is not None:
+        samples, _ = draw(job, cube, load(job, job.recipe.profiles, cube, reporter))
+        model = model.fit(samples)
+        rows = len(samples) if job.recipe.assess.enabled else 0
+    return plan(cube, job.grid, model, job.recipe.years, job.cluster, rows)

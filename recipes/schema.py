@@ -143,6 +143,17 @@ class MapTable(Table):
         (0.05, 0.5, 0.95), description="levels mapped beside the mean"
     )
     year: int = Field(2020, ge=1000, le=3000, description="year that the map is labelled with")
+    years: tuple[Annotated[int, Field(ge=1000, le=3000)], ...] | None = Field(
+        None, min_length=1, description="years mapped, in their order; instead of year"
+    )
+
+    @field_validator("years")
+    @classmethod
+    def _ascending(cls, years: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        for earlier, later in pairwise(years or ()):
+            if later <= earlier:
+                raise ValueError(f"years must ascend, each once, found {later} after {earlier}")
+        return years
 
     @field_validator("depths")
     @classmethod
@@ -207,9 +218,16 @@ class Recipe(Table):
     paths: PathsTable = Field(PathsTable(), description="where files are looked for")
     grid: GridTable = Field(description="where the map lies")
     cube: CubeTable = Field(description="the covariates")
-    profiles: ProfilesTable = Field(description="the soil profiles")
+    profiles: ProfilesTable | None = Field(
+        None, description="the soil profiles; left out where the model learns from none"
+    )
     model: ModelTable = Field(description="what learns")
     map: MapTable = Field(MapTable(), description="what is mapped")
     assess: AssessTable = Field(AssessTable(), description="how it is judged")
     cluster: ClusterTable = Field(ClusterTable(), description="where it computes")
     products: ProductsTable = Field(ProductsTable(), description="what is made from it")
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The years that are mapped."""
+        return self.map.years or (self.map.year,)

@@ -68,6 +68,9 @@ def _table(model: type[BaseModel], raw: Mapping[str, Any], path: tuple[str, ...]
     inner: list[tuple[str, type[BaseModel]]] = []
     for key, field in model.model_fields.items():
         tables = tables_in(field.annotation)
+        if tables and key not in raw and field.default is None:
+            yield f"# [{key}], left out here: {field.description or key}"
+            continue
         if tables:
             inner.append((key, _choose(tables, raw.get(key))))
             continue

@@ -13,6 +13,20 @@ A model of your own needs no more than this::
         def load(cls, folder): ...
 
     register(Constant)
+
+It may offer more, all of it optional:
+
+``needs_samples: bool``
+    False for a model that learns nothing: its recipe has no ``[profiles]``, ``fit`` is not called.
+``target: tuple[str, str, str]``
+    What it learns: quantity, profile column, units; ``("soc", "soc_g_kg", "g kg-1")`` by default.
+``predict_rows(samples)``
+    What cross-validation needs (:class:`RowModel`).
+``describe() -> Mapping[str, str]``
+    What its map's metadata say: ``summary``, ``method``, ``references``, ``support``, and for
+    scenario runs ``scenario``, a note that every product and the report carry.
+``memory_bytes(cells, years)``, ``resident_bytes()``, ``fit_bytes(rows)``
+    What planning adds up (``engine/plan.py``).
 """
 
 from __future__ import annotations
@@ -28,7 +42,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, did_you_mean
 from ..grid import Window
-from ..samples import Samples
+from ..samples import SOC_TARGET, Samples, Target
 
 Depth = tuple[float, float]
 
@@ -156,6 +170,32 @@ class RowModel(Protocol):
 
     def predict_rows(self, samples: Samples) -> Mapping[str, NDArray[np.floating[Any]]]:
         """Return each output for each sample row at its own depth, shape ``(n,)``."""
+
+
+def needs_samples(model: Any) -> bool:
+    """Whether a model learns from soil profiles: its own ``needs_samples``, by default yes."""
+    return bool(getattr(model, "needs_samples", True))
+
+
+def target_of(model: Any) -> Target:
+    """Return what a model learns: its own ``target``, by default organic carbon."""
+    quantity, column, units = getattr(model, "target", SOC_TARGET)
+    return quantity, column, units
+
+
+#: What a model may say of its map with ``describe()``.
+DESCRIPTIONS = ("summary", "method", "references", "support", "scenario")
+
+
+def description_of(model: Any) -> dict[str, str]:
+    """Return what a model says of its map: some of :data:`DESCRIPTIONS`, by default nothing."""
+    told = {str(k): str(v) for k, v in getattr(model, "describe", dict)().items()}
+    for name in told:
+        if name not in DESCRIPTIONS:
+            raise InputError(
+                f'model "{model.kind}" describes its "{name}": {did_you_mean(name, DESCRIPTIONS)}'
+            )
+    return told
 
 
 _REGISTRY: dict[str, type[Any]] = {}

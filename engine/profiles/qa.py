@@ -86,9 +86,9 @@ def _check_surface(audit: Audit, rules: QARules) -> None:
 
 
 def check_soc(audit: Audit, rules: QARules) -> None:
-    """Drop layers without a possible organic carbon content."""
+    """Drop layers without a possible organic carbon content; without any, as the rules say."""
     soc = audit.values("soc_g_kg")
-    audit.drop(~np.isfinite(soc), "soc_missing", "no organic carbon")
+    audit.drop_or_flag(rules.missing_soc, ~np.isfinite(soc), "soc_missing", "no organic carbon")
     audit.drop(audit.values("soc_g_kg") < 0, "soc_negative", "organic carbon below 0")
     high = audit.values("soc_g_kg") > rules.max_soc_g_kg
     audit.drop(high, "soc_too_high", f"organic carbon above {rules.max_soc_g_kg:g} g/kg")

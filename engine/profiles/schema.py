@@ -143,6 +143,8 @@ class QARules:
     surface_organic
         Litter, and layers above the mineral soil (negative depth, or the old upward notation
         3-0 cm): ``drop``, or ``flag`` to keep them with negative depths.
+    missing_soc
+        Layers without organic carbon: ``drop``, or ``flag`` to keep them for another property.
     zero_soc
         Zeros, which are often values below detection: ``flag`` or ``drop``.
     suspect_places
@@ -173,6 +175,7 @@ class QARules:
     min_year: int = 1900
     max_year: int | None = None
     surface_organic: Literal["drop", "flag"] = "drop"
+    missing_soc: Literal["drop", "flag"] = "drop"
     zero_soc: Literal["flag", "drop"] = "flag"
     suspect_places: Literal["drop", "flag"] = "drop"
     duplicates: Literal["drop", "flag"] = "drop"
@@ -216,6 +219,7 @@ class QARules:
 #: Values of the rules that are choices.
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "surface_organic": ("drop", "flag"),
+    "missing_soc": ("drop", "flag"),
     "zero_soc": ("flag", "drop"),
     "suspect_places": ("drop", "flag"),
     "duplicates": ("drop", "flag"),
