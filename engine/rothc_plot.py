@@ -1,0 +1,129 @@
+"""The picture of a site's run: its pools through time, and measured stocks beside their sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .products.colours import ACCENT, BAND, GOLD, INK, MUTED, TEAL, VIOLET
+from .products.pictures import Picture, blank, finish, style
+
+#: Bottom to top, as the pools are stacked.
+STACK = {"IOM": MUTED, "HUM": ACCENT, "BIO": VIOLET, "RPM": GOLD, "DPM": TEAL}
+#: Runs of more years than this are drawn by the end of each year.
+YEARS_BY_MONTH = 40
+SIZE = (7.2, 4.2)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Stocks measured at a site: decimal years, and t C/ha."""
+
+    year: Floats
+    soc: Floats
+
+
+def read_measured(path: Path) -> Measured:
+    """Read measured stocks from a CSV with the columns ``year`` and ``soc`` (t C/ha).
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a value is no number, or below 0.
+    """
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+    table.columns = [str(name).strip().lower() for name in table.columns]
+    for name in ("year", "soc"):
+        if name not in table:
+            raise InputError(
+                f"{path}: no column {name}, found {', '.join(table.columns)}; give year and soc "
+                "(t C/ha)"
+            )
+        values = pd.to_numeric(table[name], errors="coerce")
+        bad = np.flatnonzero(~(values >= 0))
+        if bad.size:
+            found = table[name].iloc[bad[0]]
+            raise InputError(
+                f"{path}, line {bad[0] + 2}, column {name}: found {found}, expected a number, "
+                "0 or more"
+            )
+        table[name] = values.astype(np.float64)
+    return Measured(table["year"].to_numpy(), table["soc"].to_numpy())
+
+
+def pool_picture(
+    months: pd.DataFrame, *, title: str, note: str = "", measured: Measured | None = None
+) -> Picture:
+    """Draw the pools of a month table, stacked, so that their top is soil organic carbon.
+
+    Parameters
+    ----------
+    months
+        In the official columns, at least one row.
+    title, note
+        Above, and in small below.
+    measured
+        Drawn as points.
+    """
+    if len(months) > 12 * YEARS_BY_MONTH:
+        months = months[months["Month"] == 12]
+    time = months["Year"].to_numpy(np.float64) + months["Month"].to_numpy(np.float64) / 12
+    stacked = [months[f"{pool}_t_C_ha"].to_numpy(np.float64) for pool in STACK]
+    total = months["SOC_t_C_ha"].to_numpy(np.float64)
+    with style():
+        figure = blank(*SIZE)
+        ax = figure.add_axes((0.085, 0.15, 0.8, 0.74))
+        layers = ax.stackplot(time, stacked, colors=list(STACK.values()), alpha=0.75, lw=0)
+        for layer in layers:
+            layer.set_edgecolor("none")
+        ax.plot(time, total, color=INK, lw=1.0)
+        if measured is not None:
+            ax.plot(
+                measured.year, measured.soc, "o", color=INK, mfc="white", ms=5, label="measured"
+            )
+            ax.legend(loc="upper left")
+        _name_layers(ax, stacked)
+        ax.set_xlim(time[0], max(time[-1], time[0] + 1 / 12))
+        ax.set_ylim(0, 1.12 * max(total.max(), 0 if measured is None else measured.soc.max(), 1e-6))
+        ax.set_xlabel("year")
+        ax.set_ylabel("soil organic carbon, t C/ha")
+        ax.grid(axis="y", color=BAND)
+        ax.set_axisbelow(True)
+        figure.text(0.015, 0.955, title, fontsize=10, fontweight="bold", va="center")
+        figure.text(0.015, 0.03, note, fontsize=6.5, color=MUTED, va="center")
+        alt = (
+            f"{title}: pools stacked from {time[0]:.0f} to {time[-1]:.0f}; soil organic carbon "
+            f"goes from {total[0]:.1f} to {total[-1]:.1f} t C/ha."
+        )
+        return finish(figure, "pools", title, alt)
+
+
+def _name_layers(ax: Axes, stacked: list[Floats]) -> None:
+    """Write each pool's name at the right of its layer, pushed apart where layers are thin."""
+    tops = np.cumsum([values[-1] for values in stacked])
+    middles = tops - np.array([values[-1] for values in stacked]) / 2
+    gap = 0.055 * max(float(tops[-1]), 1e-6)
+    places = middles.copy()
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    for (pool, colour), place in zip(STACK.items(), places, strict=True):
+        ax.annotate(
+            pool,
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            color=colour,
+            fontsize=8,
+            va="center",
+            annotation_clip=False,
+        )
