@@ -113,8 +113,8 @@ def test_hargreaves_grows_with_warmth_and_range(low, latitude, swing) -> None:
     assert (pet >= 0).all()
     warmer = hargreaves(low + 1, low + swing + 1, latitude)
     wider = hargreaves(low - 1, low + swing + 1, latitude)
-    assert (warmer >= pet - 1e-9).all()
-    assert (wider >= pet - 1e-9).all()
+    assert (warmer >= pet - 1e-5).all()
+    assert (wider >= pet - 1e-5).all()
 
 
 def test_fao56_example_20_by_hargreaves() -> None:
