@@ -1,0 +1,461 @@
+r"""RothC's equilibrium under a climate that repeats every year, exactly and at once.
+
+A year of RothC maps the four active pools affinely onto themselves, :math:`y' = A y + f u`, where
+u is the response to a year's carbon input and f scales that input. DPM and RPM pass on to nothing
+but BIO and HUM, so A is triangular but for a 2 x 2 block: DPM and RPM at equilibrium are
+geometric series, BIO and HUM the solution of two equations. The stock is linear in the input, so
+the input that holds a measured stock follows by one division. And any number of years under the
+same climate, each with its own f, is that many small products instead of months.
+
+None of this holds once rates depend on the pools (the microbial variant).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import CONTRACT, kernel
+from .rothc import (
+    COVERED,
+    MANURE,
+    PAN_FACTOR,
+    largest_deficit,
+    losses,
+    moisture_factor,
+    moisture_slope,
+    next_deficit,
+    retained,
+    temperature_factor,
+)
+from .rothc_arrays import Array, Forcing, Microbial, Soil, State, forcing_arrays, over_blocks
+from .rothc_run import simulate
+
+#: Pixels worked on at once; the year's columns of each fill the first cache.
+STRIP = 128
+#: Years after which a soil moisture deficit that still drifts is taken as it is.
+DRIFT_YEARS = 5000
+#: Rows of the year's map: what a unit of each pool, and a year's input, become of.
+DPM, RPM, BIO_DPM, BIO_RPM, BIO_BIO, BIO_HUM, HUM_DPM, HUM_RPM, HUM_BIO, HUM_HUM = range(10)
+IN_DPM, IN_RPM, IN_BIO, IN_HUM, DEFICIT = range(10, 15)
+
+
+@dataclass(frozen=True)
+class YearMap:
+    """One year of RothC under a repeating climate, from the end of December to the next.
+
+    Parameters
+    ----------
+    table
+        ``(15, pixel)``: the change of DPM and RPM per unit of them, of BIO and of HUM per unit of
+        DPM, RPM, BIO and HUM, the response of the four pools to the year's input, and the soil
+        moisture deficit (mm) at the end of December.
+    inputs
+        Carbon entering in the year, ``(pixel,)`` t C/ha.
+    """
+
+    table: Array
+    inputs: Array
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """The input that holds a stock.
+
+    Parameters
+    ----------
+    factor
+        What to multiply the forcing's input by, ``(pixel,)``; NaN where no input can hold the
+        stock (nothing decomposes, nothing enters, or the stock is not above IOM).
+    state
+        The equilibrium with it, which has exactly the stock.
+    """
+
+    factor: Array
+    state: State
+
+
+@dataclass(frozen=True)
+class SpinUp:
+    """The official program's spin-up: where it ended, and after how many months."""
+
+    state: State
+    months: NDArray[np.int64]
+
+
+def year_map(
+    forcing: Forcing,
+    soil: Soil,
+    *,
+    evaporation_factor: float = PAN_FACTOR,
+    dtype: np.typing.DTypeLike = np.float64,
+    threads: int = 1,
+) -> YearMap:
+    """Return the map of one year, the soil moisture deficit having settled first.
+
+    Parameters
+    ----------
+    forcing
+        One year: arrays of 12 rows, or of 1.
+    soil, evaporation_factor, threads
+        As in :func:`~edaphos.kernels.rothc_run.simulate`.
+    dtype
+        float64 or float32.
+
+    Raises
+    ------
+    ValueError
+        Forcing of another length.
+    """
+    kind = np.dtype(dtype)
+    arrays = forcing_arrays(forcing, soil, kind)
+    if any(len(a) not in (1, 12) for a in arrays[:7]):
+        found = sorted({len(a) for a in arrays[:7]})
+        raise ValueError(f"a repeating year has 12 rows (or 1), found {found}")
+    pixels = forcing.pixels
+    table, inputs = np.empty((15, pixels), kind), np.empty(pixels, kind)
+    pan = kind.type(evaporation_factor)
+
+    def run(first: int, last: int) -> None:
+        _year_map(*arrays, pan, forcing.manure is not None, first, last, table, inputs)
+
+    over_blocks(run, pixels, threads)
+    return YearMap(table, inputs)
+
+
+def equilibrium_of(year: YearMap) -> State:
+    """Return the state that a year maps onto itself; NaN where nothing decomposes."""
+    state = State(np.empty((4, year.table.shape[1]), year.table.dtype), year.table[DEFICIT].copy())
+    _fixed_point(year.table, state.pools)
+    return state
+
+
+def equilibrium(
+    forcing: Forcing, soil: Soil, *, evaporation_factor: float = PAN_FACTOR, threads: int = 1
+) -> State:
+    """Return the exact equilibrium at the end of December, in float64; IOM is not part of it.
+
+    Parameters are those of :func:`year_map`.
+    """
+    return equilibrium_of(
+        year_map(forcing, soil, evaporation_factor=evaporation_factor, threads=threads)
+    )
+
+
+def hold_stock(year: YearMap, stock: Array, iom: Array) -> Inverse:
+    r"""Return the input that holds a stock at equilibrium.
+
+    :math:`f = (C_{obs} - IOM) / C_{sim}`, with :math:`C_{sim}` the active carbon at equilibrium
+    under the year's own input; exact because RothC is linear in its input.
+
+    Parameters
+    ----------
+    year
+        From :func:`year_map`; the input's size does not matter, its course over the months does.
+    stock, iom
+        Total and inert organic carbon, ``(pixel,)`` t C/ha.
+    """
+    unit = equilibrium_of(year)
+    active = np.asarray(stock, year.table.dtype) - np.asarray(iom, year.table.dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = active / unit.pools.sum(axis=0)
+    factor = np.where(np.isfinite(factor) & (factor > 0), factor, np.nan).astype(active.dtype)
+    return Inverse(factor, State(unit.pools * factor, unit.deficit))
+
+
+def inverse_input(
+    forcing: Forcing,
+    soil: Soil,
+    stock: Array,
+    iom: Array,
+    *,
+    evaporation_factor: float = PAN_FACTOR,
+    microbial: Microbial | None = None,
+) -> Inverse:
+    """Return the input that holds a stock under a repeating climate (see :func:`hold_stock`).
+
+    Raises
+    ------
+    ValueError
+        With `microbial`, where the stock is not linear in the input: search for it by
+        :func:`spin_up` instead.
+    """
+    if microbial is not None:
+        raise ValueError(
+            "with microbial rates the stock is not linear in the input, so it cannot be inverted "
+            "by a division; search for the input with spin_up(..., microbial=...) instead"
+        )
+    year = year_map(forcing, soil, evaporation_factor=evaporation_factor)
+    return hold_stock(year, stock, iom)
+
+
+def project(year: YearMap, state: State, factors: Array) -> tuple[Array, Array]:
+    """Return the pools after each of a number of years, and the CO2 given off in each.
+
+    Equal to months of :func:`~edaphos.kernels.rothc_run.simulate` to rounding, where the state's
+    deficit is the year's own.
+
+    Parameters
+    ----------
+    year
+        From :func:`year_map`.
+    state
+        At the end of a December.
+    factors
+        Multiplies each year's input, ``(years, pixel)`` or ``(years, 1)``.
+
+    Returns
+    -------
+    pools, co2
+        ``(years, 4, pixel)`` and ``(years, pixel)``, t C/ha. CO2 is what is missing from the
+        carbon balance, so it closes by construction here.
+    """
+    dtype, pixels = year.table.dtype, year.table.shape[1]
+    scale = np.ascontiguousarray(np.broadcast_to(factors, (len(factors), pixels)), dtype)
+    pools = np.empty((len(scale), 4, pixels), dtype)
+    co2 = np.empty((len(scale), pixels), dtype)
+    start = np.ascontiguousarray(state.pools, dtype)
+    _project(year.table, year.inputs, start, scale, pools, co2)
+    return pools, co2
+
+
+def spin_up(
+    forcing: Forcing,
+    soil: Soil,
+    *,
+    iom: Array | float = 0.0,
+    tolerance: float = 1e-6,
+    evaporation_factor: float = PAN_FACTOR,
+    microbial: Microbial | None = None,
+    most_years: int = 20_000,
+) -> SpinUp:
+    """Cycle the year from empty pools until the total changes by less than `tolerance` in a year.
+
+    This is how the official program reaches its start, kept for comparison with it, and for the
+    microbial variant, which has no exact solution; elsewhere use :func:`equilibrium`.
+
+    Parameters
+    ----------
+    forcing, soil
+        As in :func:`year_map`.
+    iom
+        Inert organic matter, t C/ha; only the last digits of the difference depend on it.
+    tolerance
+        t C/ha.
+    microbial
+        Needs some microbial carbon to begin with, 0.01 t C/ha in each pool.
+    most_years
+        Years after which a pixel that has not settled is given back as it is.
+    """
+    pixels = forcing.pixels
+    pools = np.full((4, pixels), 0.01 if microbial else 0.0)
+    deficit, months = np.zeros(pixels), np.zeros(pixels, np.int64)
+    total = pools.sum(axis=0) + iom
+    active = np.arange(pixels)
+    for _ in range(most_years):
+        year = simulate(
+            _take(forcing, active),
+            Soil(*(np.broadcast_to(a, (pixels,))[active] for a in (soil.clay, soil.depth))),
+            State(pools[:, active], deficit[active]),
+            12,
+            every=12,
+            evaporation_factor=evaporation_factor,
+            microbial=microbial,
+        ).state
+        pools[:, active], deficit[active] = year.pools, year.deficit
+        months[active] += 12
+        dpm, rpm, bio, hum = year.pools
+        after = dpm + rpm + bio + hum + np.broadcast_to(iom, (pixels,))[active]
+        moving = np.abs(after - total[active]) >= tolerance
+        total[active] = after
+        active = active[moving]
+        if active.size == 0:
+            break
+    return SpinUp(State(pools, deficit), months)
+
+
+def _take(forcing: Forcing, pixels: NDArray[np.intp]) -> Forcing:
+    if len(pixels) == forcing.pixels:
+        return forcing
+    arrays = {k: None if a is None else a[:, pixels] for k, a in vars(forcing).items()}
+    return Forcing(**arrays)  # type: ignore[arg-type]
+
+
+@kernel(fastmath=CONTRACT)
+def _year_map(
+    temperature: Array,
+    rain: Array,
+    evaporation: Array,
+    cover: Array,
+    plant: Array,
+    share: Array,
+    manure: Array,
+    clay: Array,
+    depth: Array,
+    pan: float,
+    manured: bool,
+    first: int,
+    last: int,
+    table: Array,
+    inputs: Array,
+) -> None:
+    t = table.dtype.type
+    x = np.empty((12, STRIP), table.dtype)
+    most, slope = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
+    kept, smd = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
+    for lo in range(first, last, STRIP):
+        n = min(STRIP, last - lo)
+        part = table[:, lo : lo + n]
+        for w in range(n):
+            most[w] = largest_deficit(clay[lo + w], depth[lo + w])
+            slope[w] = moisture_slope(most[w])
+            kept[w] = retained(clay[lo + w])
+            smd[w] = t(0.0)
+        _settle(rain, evaporation, cover, pan, lo, n, most, smd)
+        for month in range(12):
+            tm = temperature[month % temperature.shape[0], lo : lo + n]
+            rn = rain[month % rain.shape[0], lo : lo + n]
+            ev = evaporation[month % evaporation.shape[0], lo : lo + n]
+            cv = cover[month % cover.shape[0], lo : lo + n]
+            row = x[month]
+            for w in range(n):
+                green = cv[w] > 0
+                s = next_deficit(smd[w], t(rn[w]) - pan * t(ev[w]), most[w], green)
+                b = moisture_factor(s, most[w], slope[w])
+                smd[w] = s
+                row[w] = temperature_factor(t(tm[w])) * (b * t(COVERED / 12 if green else 1 / 12))
+        part[:DEFICIT] = t(0.0)
+        part[DEFICIT] = smd[:n]
+        inputs[lo : lo + n] = t(0.0)
+        for month in range(12):
+            pl = plant[month % plant.shape[0], lo : lo + n]
+            sh = share[month % share.shape[0], lo : lo + n]
+            _compose(x[month], kept, n, part)
+            _enter(pl, sh, n, part, inputs[lo : lo + n])
+            if manured:
+                ma = manure[month % manure.shape[0], lo : lo + n]
+                for w in range(n):
+                    part[IN_DPM, w] += t(MANURE[0]) * t(ma[w])
+                    part[IN_RPM, w] += t(MANURE[1]) * t(ma[w])
+                    part[IN_HUM, w] += t(MANURE[2]) * t(ma[w])
+                    inputs[lo + w] += t(ma[w])
+
+
+@kernel(fastmath=CONTRACT)
+def _settle(
+    rain: Array,
+    evaporation: Array,
+    cover: Array,
+    pan: float,
+    lo: int,
+    n: int,
+    most: Array,
+    smd: Array,
+) -> None:
+    """Repeat the year from field capacity until the deficit repeats; NaN counts as settled."""
+    t = smd.dtype.type
+    before = np.empty_like(smd)
+    for _ in range(DRIFT_YEARS):
+        before[:n] = smd[:n]
+        for month in range(12):
+            rn = rain[month % rain.shape[0], lo : lo + n]
+            ev = evaporation[month % evaporation.shape[0], lo : lo + n]
+            cv = cover[month % cover.shape[0], lo : lo + n]
+            for w in range(n):
+                smd[w] = next_deficit(smd[w], t(rn[w]) - pan * t(ev[w]), most[w], cv[w] > 0)
+        moved = 0
+        for w in range(n):
+            moved += abs(smd[w] - before[w]) > 0
+        if moved == 0:
+            return
+
+
+@kernel(fastmath=CONTRACT)
+def _compose(x: Array, kept: Array, n: int, part: Array) -> None:
+    """Let a month act on the year's map so far.
+
+    Diagonal entries hold the change (the entry minus 1), so that small losses keep their digits.
+    """
+    t = part.dtype.type
+    to_bio, to_hum, one = t(0.46), t(0.54), t(1.0)
+    d_d, r_r = part[DPM], part[RPM]
+    b_d, b_r, b_b, b_h = part[BIO_DPM], part[BIO_RPM], part[BIO_BIO], part[BIO_HUM]
+    h_d, h_r, h_b, h_h = part[HUM_DPM], part[HUM_RPM], part[HUM_BIO], part[HUM_HUM]
+    i_d, i_r, i_b, i_h = part[IN_DPM], part[IN_RPM], part[IN_BIO], part[IN_HUM]
+    for w in range(n):
+        d, r, b, h = losses(x[w])
+        bio, hum = to_bio * kept[w], to_hum * kept[w]
+        lost = b * b_d[w] + h * h_d[w] + d * (one + d_d[w])
+        b_d[w] += bio * lost - b * b_d[w]
+        h_d[w] += hum * lost - h * h_d[w]
+        lost = b * b_r[w] + h * h_r[w] + r * (one + r_r[w])
+        b_r[w] += bio * lost - b * b_r[w]
+        h_r[w] += hum * lost - h * h_r[w]
+        lost = b * (one + b_b[w]) + h * h_b[w]
+        b_b[w] += bio * lost - b * (one + b_b[w])
+        h_b[w] += hum * lost - h * h_b[w]
+        lost = b * b_h[w] + h * (one + h_h[w])
+        b_h[w] += bio * lost - b * b_h[w]
+        h_h[w] += hum * lost - h * (one + h_h[w])
+        lost = d * i_d[w] + r * i_r[w] + b * i_b[w] + h * i_h[w]
+        i_b[w] += bio * lost - b * i_b[w]
+        i_h[w] += hum * lost - h * i_h[w]
+        i_d[w] -= d * i_d[w]
+        i_r[w] -= r * i_r[w]
+        d_d[w] -= d * (one + d_d[w])
+        r_r[w] -= r * (one + r_r[w])
+
+
+@kernel(fastmath=CONTRACT)
+def _enter(plant: Array, share: Array, n: int, part: Array, inputs: Array) -> None:
+    """Add a month's plant carbon to the response to the year's input."""
+    t = part.dtype.type
+    i_d, i_r = part[IN_DPM], part[IN_RPM]
+    for w in range(n):
+        p = t(plant[w])
+        into = p * share[w]
+        i_d[w] += into
+        i_r[w] += p - into
+        inputs[w] += p
+
+
+@kernel(fastmath=CONTRACT)
+def _fixed_point(table: Array, pools: Array) -> None:
+    t = pools.dtype.type
+    for w in range(pools.shape[1]):
+        dpm = -table[IN_DPM, w] / table[DPM, w]
+        rpm = -table[IN_RPM, w] / table[RPM, w]
+        bio_in = table[IN_BIO, w] + table[BIO_DPM, w] * dpm + table[BIO_RPM, w] * rpm
+        hum_in = table[IN_HUM, w] + table[HUM_DPM, w] * dpm + table[HUM_RPM, w] * rpm
+        a, b = table[BIO_BIO, w], table[BIO_HUM, w]
+        c, d = table[HUM_BIO, w], table[HUM_HUM, w]
+        det = a * d - b * c
+        bio, hum = (b * hum_in - d * bio_in) / det, (c * bio_in - a * hum_in) / det
+        total = dpm + rpm + bio + hum
+        lost = not (abs(total) < t(np.inf))
+        pools[0, w] = t(np.nan) if lost else dpm
+        pools[1, w] = t(np.nan) if lost else rpm
+        pools[2, w] = t(np.nan) if lost else bio
+        pools[3, w] = t(np.nan) if lost else hum
+
+
+@kernel(fastmath=CONTRACT)
+def _project(
+    table: Array, inputs: Array, start: Array, scale: Array, pools: Array, co2: Array
+) -> None:
+    for year in range(scale.shape[0]):
+        before = start if year == 0 else pools[year - 1]
+        after, f = pools[year], scale[year]
+        for w in range(start.shape[1]):
+            d, r, b, h = before[0, w], before[1, w], before[2, w], before[3, w]
+            up_d = table[DPM, w] * d + f[w] * table[IN_DPM, w]
+            up_r = table[RPM, w] * r + f[w] * table[IN_RPM, w]
+            up_b = table[BIO_DPM, w] * d + table[BIO_RPM, w] * r + table[BIO_BIO, w] * b
+            up_b += table[BIO_HUM, w] * h + f[w] * table[IN_BIO, w]
+            up_h = table[HUM_DPM, w] * d + table[HUM_RPM, w] * r + table[HUM_BIO, w] * b
+            up_h += table[HUM_HUM, w] * h + f[w] * table[IN_HUM, w]
+            after[0, w], after[1, w] = d + up_d, r + up_r
+            after[2, w], after[3, w] = b + up_b, h + up_h
+            co2[year, w] = f[w] * inputs[w] - (up_d + up_r + up_b + up_h)

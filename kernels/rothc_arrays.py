@@ -1,0 +1,122 @@
+"""What RothC's kernels take: forcing, soil and state as arrays, pixels side by side in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: Pixels that a thread takes at once.
+BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """What drives RothC, each ``(n, pixel)``: row ``t % n`` is used in month t.
+
+    So `n` is all months, 12 where every year is the same, or 1 where nothing changes.
+
+    Parameters
+    ----------
+    temperature
+        Mean air temperature of the month, °C.
+    rain
+        mm in the month.
+    evaporation
+        mm in the month: from an open pan, or potential evapotranspiration; the functions' argument
+        ``evaporation_factor`` says which (0.75 or 1).
+    cover
+        1 where plants cover the soil in that month, 0 where it is bare.
+    plant_input
+        Carbon from plants, t C/ha in the month.
+    dpm_rpm
+        Ratio of decomposable to resistant material in it (1.44 crops, 0.67 grass, 0.25 forest).
+    manure
+        Carbon from farmyard manure, t C/ha in the month; none by default.
+    """
+
+    temperature: Array
+    rain: Array
+    evaporation: Array
+    cover: Array
+    plant_input: Array
+    dpm_rpm: Array
+    manure: Array | None = None
+
+    def __post_init__(self) -> None:
+        pixels = {f.name: a.shape for f in fields(self) if (a := getattr(self, f.name)) is not None}
+        if len({shape[1:] for shape in pixels.values()}) != 1 or any(
+            len(shape) != 2 or shape[0] < 1 for shape in pixels.values()
+        ):
+            raise ValueError(f"forcing must be (months, pixels) with the same pixels: {pixels}")
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return int(self.temperature.shape[1])
+
+
+@dataclass(frozen=True)
+class Soil:
+    """What does not change with time, each ``(pixel,)``: clay %, depth of the layer cm."""
+
+    clay: Array
+    depth: Array
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a soil stands.
+
+    Parameters
+    ----------
+    pools
+        DPM, RPM, BIO and HUM, ``(4, pixel)`` t C/ha; IOM is apart, as it never changes.
+    deficit
+        Soil moisture deficit, ``(pixel,)`` mm, at most 0.
+    """
+
+    pools: Array
+    deficit: Array
+
+
+@dataclass(frozen=True)
+class Microbial:
+    """Rates multiplied by ``mu = mu_max BIO / (km + BIO)`` (Zhang et al. 2024); `km` in t C/ha."""
+
+    mu_max: float
+    km: float
+
+
+def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`."""
+    ratio = np.asarray(forcing.dpm_rpm, dtype)
+    manure = np.zeros((1, forcing.pixels), dtype) if forcing.manure is None else forcing.manure
+    rows = (forcing.temperature, forcing.rain, forcing.evaporation, forcing.cover)
+    rows = (*rows, forcing.plant_input, ratio / (1 + ratio), manure)
+    still = (np.asarray(soil.clay, dtype), np.asarray(soil.depth, dtype))
+    pixels = forcing.pixels
+    return (
+        *(np.ascontiguousarray(a) for a in rows),
+        *(np.ascontiguousarray(np.broadcast_to(a, (pixels,))) for a in still),
+    )
+
+
+def over_blocks(run: Callable[[int, int], None], pixels: int, threads: int) -> None:
+    """Call ``run(first, last)`` for blocks of pixels; the blocks do not depend on `threads`.
+
+    Kernels release the GIL, and each block writes its own pixels only.
+    """
+    blocks = [(first, min(first + BLOCK, pixels)) for first in range(0, pixels, BLOCK)]
+    if threads <= 1 or len(blocks) <= 1:
+        for first, last in blocks:
+            run(first, last)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda block: run(*block), blocks))
