@@ -13,9 +13,10 @@ None of this holds once rates depend on the pools (the microbial variant).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .jit import CONTRACT, kernel
 from .rothc import (
@@ -90,7 +91,7 @@ def year_map(
     soil: Soil,
     *,
     evaporation_factor: float = PAN_FACTOR,
-    dtype: np.typing.DTypeLike = np.float64,
+    dtype: DTypeLike = np.float64,
     threads: int = 1,
 ) -> YearMap:
     """Return the map of one year, the soil moisture deficit having settled first.
@@ -109,7 +110,7 @@ def year_map(
     ValueError
         Forcing of another length.
     """
-    kind = np.dtype(dtype)
+    kind: np.dtype[Any] = np.dtype(dtype)
     arrays = forcing_arrays(forcing, soil, kind)
     if any(len(a) not in (1, 12) for a in arrays[:7]):
         found = sorted({len(a) for a in arrays[:7]})

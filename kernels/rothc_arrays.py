@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+KernelArrays = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
+
 #: Pixels that a thread takes at once.
 BLOCK = 16_384
 
@@ -94,17 +96,25 @@ class Microbial:
     km: float
 
 
-def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-    """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`."""
+def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> KernelArrays:
+    """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`.
+
+    Temperature, rain, evaporation, cover, plant input, share of it that is DPM, manure, clay,
+    depth, each contiguous.
+    """
     ratio = np.asarray(forcing.dpm_rpm, dtype)
     manure = np.zeros((1, forcing.pixels), dtype) if forcing.manure is None else forcing.manure
-    rows = (forcing.temperature, forcing.rain, forcing.evaporation, forcing.cover)
-    rows = (*rows, forcing.plant_input, ratio / (1 + ratio), manure)
-    still = (np.asarray(soil.clay, dtype), np.asarray(soil.depth, dtype))
-    pixels = forcing.pixels
+    pixels = (forcing.pixels,)
     return (
-        *(np.ascontiguousarray(a) for a in rows),
-        *(np.ascontiguousarray(np.broadcast_to(a, (pixels,))) for a in still),
+        np.ascontiguousarray(forcing.temperature),
+        np.ascontiguousarray(forcing.rain),
+        np.ascontiguousarray(forcing.evaporation),
+        np.ascontiguousarray(forcing.cover),
+        np.ascontiguousarray(forcing.plant_input),
+        np.ascontiguousarray(ratio / (1 + ratio)),
+        np.ascontiguousarray(manure),
+        np.ascontiguousarray(np.broadcast_to(soil.clay, pixels), dtype),
+        np.ascontiguousarray(np.broadcast_to(soil.depth, pixels), dtype),
     )
 
 
