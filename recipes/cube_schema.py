@@ -46,9 +46,13 @@ class LayerTable(Table):
     years: tuple[Year, ...] = Field((), description="years held, ascending, of a yearly layer")
     variable: str = Field("", description="variable of a NetCDF file or Zarr store")
     band: int = Field(1, ge=1, description="band of a GeoTIFF")
-    select: dict[str, float] = Field(
+    select: dict[str, float | tuple[float, ...]] = Field(
         default_factory=dict,
-        description="value of each further dimension of a NetCDF or Zarr variable",
+        description="value of each further dimension of a NetCDF or Zarr variable; of one "
+        "dimension several values may be averaged, with a weight for each",
+    )
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="weight of each of several values selected, such as layer thickness"
     )
     units: str = Field("", description="UDUNITS of the values, after scale and offset")
     long_name: str = Field("", description="what it is, for people")
@@ -59,6 +63,14 @@ class LayerTable(Table):
         1.0, description="value = stored * scale + offset, for files that state no scale themselves"
     )
     offset: float = Field(0.0, description="see scale")
+    per_day: bool = Field(
+        False,
+        description="monthly values are daily rates: multiplied by the length of each month, "
+        "28.25 days for February",
+    )
+    at_least: float | None = Field(
+        None, description="class 1 from this value on, class 0 below; for marks such as 999.9"
+    )
     nodata: tuple[float, ...] = Field(
         (), description="stored values that mean missing, besides the file's own"
     )
@@ -94,6 +106,10 @@ class LayerTable(Table):
     swapped_axes: bool = Field(
         False, description="the file calls longitude latitude and the other way round"
     )
+    crop: tuple[float, float, float, float] | None = Field(
+        None,
+        description="west, south, east, north: only cells whose centres lie inside are kept",
+    )
     coarsen: int = Field(
         1, ge=1, le=15, description="cells of package:global-land-mask averaged along each side"
     )
@@ -111,6 +127,7 @@ class LayerTable(Table):
             raise ValueError("valid_min must be below valid_max")
         if self.scale == 0:
             raise ValueError("scale must not be 0")
+        self._numbers_fit()
         if self.kind == "class" and (self.scale, self.offset) != (1.0, 0.0):
             raise ValueError("classes have no scale or offset")
         if self.time == "yearly" and not (self.years or self.files):
@@ -119,12 +136,27 @@ class LayerTable(Table):
             raise ValueError('years is for time = "yearly"')
         if self.time == "static" and self.files:
             raise ValueError('files is for time = "monthly" or "yearly"')
-        if self.bounds is not None:
-            west, south, east, north = self.bounds
-            if not (west < east and south < north):
-                raise ValueError("bounds must be west < east and south < north")
+        for name, box in (("bounds", self.bounds), ("crop", self.crop)):
+            if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+                raise ValueError(f"{name} must be west < east and south < north")
         self._steps()
         return self
+
+    def _numbers_fit(self) -> None:
+        """Refuse settings of the values that have no meaning for the layer."""
+        several = [value for value in self.select.values() if isinstance(value, tuple)]
+        if [len(value) for value in several] != ([len(self.weights)] if self.weights else []):
+            raise ValueError(
+                "several values may be selected of one dimension, with as many weights"
+            )
+        if several and self.kind == "class":
+            raise ValueError("classes are not averaged: select one value")
+        if self.per_day and (self.kind, self.time) != ("amount", "monthly"):
+            raise ValueError('per_day is for kind = "amount", time = "monthly"')
+        if self.per_day and not self.units:
+            raise ValueError("per_day changes the units of the file: state those of the totals")
+        if self.at_least is not None and self.kind != "class":
+            raise ValueError('at_least gives classes 0 and 1: declare kind = "class"')
 
     def _steps(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """Return years and files in order."""

@@ -25,6 +25,9 @@ from .native import Rect
 from .sources import Source
 from .spec import LayerSpec
 
+#: Days of each month; February as in the mean year.
+MONTH_DAYS = (31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
 #: Largest class code: classes are stored as int16, -1 being missing.
 MOST_CLASS = 32_767
 
@@ -118,12 +121,16 @@ class SourceField:
             values[values == np.float32(missing)] = np.nan
         if (spec.scale, spec.offset) != (1.0, 0.0):
             values = (values.astype(np.float64) * spec.scale + spec.offset).astype(np.float32)
+        if spec.per_day:
+            values *= np.float32(MONTH_DAYS[step])
         outside = np.zeros(values.shape, bool)
         if spec.valid_min is not None:
             outside |= values < spec.valid_min
         if spec.valid_max is not None:
             outside |= values > spec.valid_max
         values[outside] = np.nan
+        if spec.at_least is not None:
+            values = np.where(np.isnan(values), values, values >= np.float32(spec.at_least))
         self._refuse_unstorable(values)
         return values, int(outside.sum())
 

@@ -33,11 +33,15 @@ class Source:
     native: Native
     layout: Layout
     swapped: bool = False
+    crop: Rect | None = None
 
     @property
     def geobox(self) -> GeoBox:
-        """Its grid in normal order."""
-        return self.layout.geobox
+        """Its grid in normal order, or the part of it that is kept."""
+        box = self.layout.geobox
+        if self.crop is None:
+            return box
+        return box[self.crop.row0 : self.crop.row1, self.crop.col0 : self.crop.col1]
 
     @property
     def steps(self) -> int:
@@ -46,6 +50,9 @@ class Source:
 
     def read(self, step: int, rect: Rect) -> NDArray[np.float32]:
         """Return a rectangle that lies on the grid, float32, missing as NaN."""
+        if self.crop is not None:
+            down, right = self.crop.row0, self.crop.col0
+            rect = Rect(rect.row0 + down, rect.row1 + down, rect.col0 + right, rect.col1 + right)
         rows, columns = self.layout.geobox.shape
         row0, row1 = (
             (rows - rect.row1, rows - rect.row0)
@@ -112,7 +119,25 @@ def open_source(spec: LayerSpec, base: Path, staging: Path | None = None) -> Sou
             f'layer "{spec.name}", {spec.file}: declared time = "{spec.time}" expects {spec.steps} '
             f"step(s), found {native.steps}; correct time, years or files"
         )
-    return Source(native, layout, spec.swapped_axes)
+    crop = _cropped(layout.geobox, spec) if spec.crop is not None else None
+    return Source(native, layout, spec.swapped_axes, crop)
+
+
+def _cropped(box: GeoBox, spec: LayerSpec) -> Rect:
+    """Return the rows and columns whose centres lie inside the crop."""
+    assert spec.crop is not None
+    west, south, east, north = spec.crop
+    x = box.affine.c + box.affine.a * (np.arange(box.shape[1]) + 0.5)
+    y = box.affine.f + box.affine.e * (np.arange(box.shape[0]) + 0.5)
+    columns = np.flatnonzero((x > west) & (x < east))
+    rows = np.flatnonzero((y > south) & (y < north))
+    if len(rows) < 2 or len(columns) < 2:
+        raise InputError(
+            f'layer "{spec.name}", {spec.file}: crop = {list(spec.crop)} leaves {len(rows)} rows '
+            f"and {len(columns)} columns of a grid that reaches from {x[0]:g} to {x[-1]:g} and "
+            f"from {y[-1]:g} to {y[0]:g}; expected [west, south, east, north] around at least two"
+        )
+    return Rect(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 def source_files(spec: LayerSpec, base: Path) -> list[Path]:

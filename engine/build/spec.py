@@ -39,11 +39,20 @@ class LayerSpec:
         GeoTIFF band (from 1); the first one for monthly or yearly files with a band for each step.
     select
         ``(dimension, value)`` of further NetCDF or Zarr dimensions; a value of its coordinate, or a
-        position from 0 where it has none.
+        position from 0 where it has none. Of one dimension several values may be given, which are
+        averaged by `weights`, such as soil layers by their thickness.
+    weights
+        A positive weight for each of several values selected; missing where any of them is.
     units, long_name, source, licence, citation
         Travel with the layer; for packaged data the package's own are the default.
     scale, offset
         ``value = stored * scale + offset``; refused for a raster that states a scale itself.
+    per_day
+        Monthly values are daily rates, and become totals: each is multiplied by the length of its
+        month, 28.25 days for February.
+    at_least
+        Value from which a cell is class 1; others become class 0. For a mark that averaging would
+        blur, such as 999.9 for peat.
     nodata
         Values that mean "missing", besides the file's own: as stored, or after the file's scale.
     ignore_file_nodata
@@ -59,6 +68,9 @@ class LayerSpec:
         The layer is missing in some months or places on purpose; never filled.
     longitudes, rows, cells, crs, bounds, swapped_axes
         How to read a source that is not laid out north-up, from -180 to 180, by cell centres.
+    crop
+        West, south, east and north, in the units of the CRS, with longitudes from -180: only cells
+        whose centres lie inside are kept.
     coarsen
         Cells of ``package:global-land-mask`` averaged along each side.
     """
@@ -71,7 +83,8 @@ class LayerSpec:
     files: tuple[str, ...] = ()
     variable: str = ""
     band: int = 1
-    select: tuple[tuple[str, float], ...] = ()
+    select: tuple[tuple[str, float | tuple[float, ...]], ...] = ()
+    weights: tuple[float, ...] = ()
     units: str = ""
     long_name: str = ""
     source: str = ""
@@ -79,6 +92,8 @@ class LayerSpec:
     citation: str = ""
     scale: float = 1.0
     offset: float = 0.0
+    per_day: bool = False
+    at_least: float | None = None
     nodata: tuple[float, ...] = ()
     ignore_file_nodata: bool = False
     valid_min: float | None = None
@@ -92,6 +107,7 @@ class LayerSpec:
     crs: str = ""
     bounds: tuple[float, float, float, float] | None = None
     swapped_axes: bool = False
+    crop: tuple[float, float, float, float] | None = None
     coarsen: int = 1
 
     @property

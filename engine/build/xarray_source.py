@@ -27,6 +27,8 @@ class XarrayNative:
     grid: NativeGrid
     units: str
     long_name: str
+    mean_dim: str = ""
+    weights: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -43,10 +45,13 @@ class XarrayNative:
         if self.time_dim:
             index[self.time_dim] = step % each
         try:
-            window = self.arrays[step // each].isel(index).transpose(self.y_dim, self.x_dim)
-            return np.asarray(window.values, dtype=np.float32)
+            window = self.arrays[step // each].isel(index)
+            values = window.transpose(*filter(None, (self.mean_dim, self.y_dim, self.x_dim))).values
         except (OSError, RuntimeError, ValueError) as error:
             raise unreadable(self.where, error) from error
+        if self.mean_dim:
+            values = np.average(values.astype(np.float64), axis=0, weights=self.weights)
+        return np.asarray(values, dtype=np.float32)
 
 
 def open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
@@ -59,10 +64,10 @@ def open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
         for dim in (x_dim, y_dim):
             if dim not in other.coords or not np.array_equal(other[dim].values, array[dim].values):
                 raise InputError(f"{where}: {path.name} has another {dim} axis than the first file")
-    rest = [dim for dim in array.dims if dim not in {x_dim, y_dim} and array.sizes[dim] > 1]
-    arrays = [
-        a.squeeze([d for d in a.dims if d not in {x_dim, y_dim, *rest}], drop=True) for a in arrays
-    ]
+    mean_dim = next((dim for dim, value in spec.select if isinstance(value, tuple)), "")
+    kept = {x_dim, y_dim, mean_dim}
+    rest = [dim for dim in array.dims if dim not in kept and array.sizes[dim] > 1]
+    arrays = [a.squeeze([d for d in a.dims if d not in {*kept, *rest}], drop=True) for a in arrays]
     if len(rest) > 1 or (rest and spec.steps == 1):
         sizes = ", ".join(f"{dim} ({array.sizes[dim]})" for dim in rest)
         raise InputError(
@@ -80,6 +85,7 @@ def open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
     return XarrayNative(
         where, tuple(arrays), str(rest[0]) if rest else "", y_dim, x_dim, grid,
         str(attributes.get("units", "")), str(attributes.get("long_name", "")),
+        mean_dim, spec.weights,
     )  # fmt: skip
 
 
@@ -116,20 +122,27 @@ def _select(array: Any, spec: LayerSpec, where: str) -> Any:
             raise InputError(
                 f"{where}: select names {dim}; found {', '.join(map(str, array.dims))}"
             )
-        if dim in array.coords:
-            known = np.asarray(array[dim].values, dtype=float)
-            at = np.flatnonzero(np.isclose(known, value))
-            if len(at) == 0:
-                raise InputError(f"{where}: select {dim} = {value:g}, found {known.tolist()}")
-            array = array.isel({dim: int(at[0])}, drop=True)
-        elif not 0 <= value < array.sizes[dim]:
-            raise InputError(
-                f"{where}: select {dim} = {value:g}, expected a position from 0 to "
-                f"{array.sizes[dim] - 1}"
-            )
+        if isinstance(value, tuple):
+            array = array.isel({dim: [_position(array, dim, each, where) for each in value]})
         else:
-            array = array.isel({dim: int(value)})
+            array = array.isel({dim: _position(array, dim, value, where)}, drop=True)
     return array
+
+
+def _position(array: Any, dim: str, value: float, where: str) -> int:
+    """Return where along a dimension a value of its coordinate lies, or a position as it is."""
+    if dim in array.coords:
+        known = np.asarray(array[dim].values, dtype=float)
+        at = np.flatnonzero(np.isclose(known, value))
+        if len(at) == 0:
+            raise InputError(f"{where}: select {dim} = {value:g}, found {known.tolist()}")
+        return int(at[0])
+    if not 0 <= value < array.sizes[dim]:
+        raise InputError(
+            f"{where}: select {dim} = {value:g}, expected a position from 0 to "
+            f"{array.sizes[dim] - 1}"
+        )
+    return int(value)
 
 
 def _refuse_other_steps(array: Any, dim: str, spec: LayerSpec, where: str) -> None:

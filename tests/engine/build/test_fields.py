@@ -41,6 +41,24 @@ def test_nodata_then_scale_then_range(tmp_path: Path) -> None:
     assert one.counts(0, rect, values).out_of_range == 2  # 250 * 0.1 + 5 = 30, in both rows
 
 
+def test_daily_rates_become_totals_of_a_mean_year(tmp_path: Path) -> None:
+    rates = np.arange(24.0).reshape(12, 1, 2).repeat(2, axis=1)
+    known = {"time": "monthly", "per_day": True, "scale": 0.5, "valid_max": 345.0}
+    one = field(tmp_path, rates, Affine(1, 0, 10, 0, -1, 5), **known)
+    totals = np.stack([whole(one, month) for month in range(12)])
+    days = np.array([31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    assert days.sum() == 365.25
+    expected = 0.5 * rates * days[:, None, None]
+    np.testing.assert_array_equal(totals, np.where(expected > 345, np.nan, expected))
+    assert np.isnan(totals).sum() == 2  # the range is of the totals: 23 a day in December, halved
+
+
+def test_a_mark_becomes_a_class(tmp_path: Path) -> None:
+    stored = np.array([[-4, 0, 57, 998.9, 999.9, np.nan]] * 2)
+    one = field(tmp_path, stored, Affine(1, 0, 10, 0, -1, 5), kind="class", at_least=999.0)
+    np.testing.assert_array_equal(whole(one)[0], [0, 0, 0, 0, 1, np.nan])
+
+
 def test_windows_leave_a_region_and_go_around_a_globe(tmp_path: Path) -> None:
     values = globe()
     around = field(tmp_path, values)

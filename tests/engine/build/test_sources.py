@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -371,6 +372,50 @@ def test_a_further_dimension_must_be_selected(tmp_path: Path) -> None:
     made.drop_vars("depth").to_netcdf(tmp_path / "bare.nc")
     with pytest.raises(InputError, match="expected a position from 0 to 1"):
         open_source(layer("bare.nc", select=(("depth", 2.0),)), tmp_path)
+
+
+def test_soil_layers_are_averaged_by_weight(tmp_path: Path) -> None:
+    values = np.stack([VALUES, VALUES + 3, VALUES + 100, VALUES + 6])
+    values[1, 4, 5] = np.nan
+    made = dataset(values, dims=("depth", "lat", "lon"), depth=[5.0, 10.0, 100.0, 30.0])
+    made.to_netcdf(tmp_path / "g.nc")
+    known = {"select": (("depth", (5.0, 10.0, 30.0)),), "weights": (5.0, 5.0, 20.0)}
+    mean = whole(opened(tmp_path, layer("g.nc", **known)))
+    expected = VALUES + (3 * 5 + 6 * 20) / 30
+    expected[4, 5] = np.nan  # missing in one of them
+    np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-5)
+    wrong = {**known, "select": (("depth", (5.0, 10.0, 20.0)),)}
+    with pytest.raises(InputError, match=r"select depth = 20, found"):
+        open_source(layer("g.nc", **wrong), tmp_path)
+
+
+def test_months_of_averaged_layers(tmp_path: Path) -> None:
+    values = np.stack([MONTHS, MONTHS + 8], axis=1)
+    made = dataset(MONTHS).isel(time=0, drop=True)
+    made["t"] = (("time", "depth", "lat", "lon"), values)
+    made.to_netcdf(tmp_path / "g.nc")
+    known = {"select": (("depth", (0.0, 1.0)),), "weights": (3.0, 1.0), "time": "monthly"}
+    source = open_source(layer("g.nc", **known), tmp_path)
+    np.testing.assert_allclose(whole(source, 7), MONTHS[7] + 2, rtol=1e-5, atol=1e-5)
+
+
+CROPS = ["geotiff", "geotiff-360", "netcdf-ascending", "netcdf-swapped"]
+
+
+@pytest.mark.parametrize("kind", CROPS)
+def test_a_crop_is_a_part_of_the_whole(tmp_path: Path, kind: str) -> None:
+    full = write(tmp_path, kind)
+    part = opened(tmp_path, replace(full, crop=(-100.0, -45.0, 20.5, 31.0)))
+    assert tuple(part.geobox.affine[:6]) == (10, 0, -100, 0, -10, 30)
+    rows, columns = slice(6, 13), slice(8, 20)  # by centres: -40 to 30 north, -100 to 20 east
+    np.testing.assert_array_equal(whole(part), VALUES[rows, columns])
+    np.testing.assert_array_equal(part.read(0, Rect(2, 4, 1, 6)), VALUES[8:10, 9:14])
+
+
+def test_a_crop_beside_the_grid_is_refused(tmp_path: Path) -> None:
+    write_tif(tmp_path / "g.tif", VALUES)
+    with pytest.raises(InputError, match=r"leaves 1 rows and 36 columns .* from -85 to 85"):
+        open_source(layer("g.tif", crop=(-180.0, 80.0, 180.0, 120.0)), tmp_path)
 
 
 # -- values ---------------------------------------------------------------------------------------
