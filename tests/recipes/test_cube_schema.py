@@ -64,6 +64,14 @@ WRONG = {
     "bounds = [0, 10, 20, 5]": "west < east and south < north",
     'files = { 1 = "a.tif" }': "either file or files",
     'files = { 1 = "a.tif" }\ntime = "monthly"': "either file or files",
+    "crop = [0, 10, 20, 5]": "crop must be west < east and south < north",
+    "select = { depth = [5, 10] }": "with as many weights",
+    "select = { depth = [5, 10] }\nweights = [5]": "with as many weights",
+    "select = { depth = 5 }\nweights = [5]": "with as many weights",
+    "select = { depth = [5, 10] }\nweights = [5, 0]": r"weights\.1",
+    'per_day = true\nunits = "mm"': 'per_day is for kind = "amount", time = "monthly"',
+    'per_day = true\ntime = "monthly"': "state those of the totals",
+    "at_least = 999": 'at_least gives classes 0 and 1: declare kind = "class"',
     "band = 0": r"layer\.0\.band",
     "[soil_mask]\nwater = [1]": "name land, landcover or both",
     '[soil_mask]\nland = "land"\nwater = [1]': "no landcover layer",
@@ -89,9 +97,18 @@ def test_what_is_missing_is_named(tmp_path: Path, missing: str) -> None:
         read(tmp_path, text)
 
 
-def test_a_class_has_no_scale(tmp_path: Path) -> None:
+def test_a_class_has_no_scale_and_no_mean(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes have no scale or offset"):
         read(tmp_path, LAYER.replace("amount", "class") + "scale = 0.1\n")
+    text = LAYER.replace("amount", "class") + "select = { depth = [1, 2] }\nweights = [1, 2]\n"
+    with pytest.raises(InputError, match="classes are not averaged"):
+        read(tmp_path, text)
+
+
+def test_several_values_reach_the_engine(tmp_path: Path) -> None:
+    (layer,) = read(tmp_path, LAYER + "select = { t = 3, z = [5, 10] }\nweights = [5, 5]\n").layers
+    assert layer.select == (("t", 3), ("z", (5, 10)))
+    assert layer.weights == (5, 5)
 
 
 @pytest.mark.parametrize("month", ['13 = "m.tif"', 'jan = "m.tif"'])
@@ -118,7 +135,9 @@ def test_a_missing_or_broken_toml_is_named(tmp_path: Path) -> None:
         read(tmp_path, "[[layer")
 
 
-@pytest.mark.parametrize("name", ["world_cube", "demo_cube"])
+@pytest.mark.parametrize(
+    "name", ["world_cube", "demo_cube", "rothc_world_cube", "rothc_south_america_cube"]
+)
 def test_our_own_cubes_are_readable_and_complete(tmp_path: Path, name: str) -> None:
     spec = read_cube_spec(RECIPES / f"{name}.toml", tmp_path)
     names = {layer.name for layer in spec.layers}
