@@ -62,6 +62,14 @@ _SOIL_BOUNDS = {
 }
 
 
+def bounds(field: str) -> tuple[float, float, str]:
+    """Return the least and the largest value of a field of the site, and what to do otherwise."""
+    if field in _SOIL_BOUNDS:
+        return _SOIL_BOUNDS[field]
+    column = next(c for c in COLUMNS if c.field == field)
+    return column.low, column.high, column.advice
+
+
 @dataclass(frozen=True)
 class Where:
     """Where values came from, to be named in errors: a file and its line numbers, or arrays."""

@@ -188,10 +188,11 @@ def _soil_header(path: Path, lines: list[tuple[int, str]]) -> int:
         names = _names(text)
         if names[:2] == list(_SWITCHES) and i + 1 < len(lines):
             _check_switches(path, *lines[i + 1])
-        if wanted <= set(names):
+        if wanted <= set(names):  # a comment may hold these words, too
             if i + 1 == len(lines):
                 break
-            return i
+            if _is_number(lines[i + 1][1].split()[0]):
+                return i
     near = f", line {lines[3][0]}" if len(lines) > 3 else ""
     if len(lines) > 3 and "," in lines[3][1]:
         raise InputError(f"{path}{near}: separate columns by spaces or tabs, not commas")

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .errors import InputError
 from .products.colours import ACCENT, BAND, GOLD, INK, MUTED, TEAL, VIOLET
 from .products.pictures import Picture, blank, finish, style
+from .rothc_site import SiteResult
 
 #: Bottom to top, as the pools are stacked.
 STACK = {"IOM": MUTED, "HUM": ACCENT, "BIO": VIOLET, "RPM": GOLD, "DPM": TEAL}
@@ -96,6 +98,7 @@ def pool_picture(
         _name_layers(ax, stacked)
         ax.set_xlim(time[0], max(time[-1], time[0] + 1 / 12))
         ax.set_ylim(0, 1.12 * max(total.max(), 0 if measured is None else measured.soc.max(), 1e-6))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("year")
         ax.set_ylabel("soil organic carbon, t C/ha")
         ax.grid(axis="y", color=BAND)
@@ -107,6 +110,16 @@ def pool_picture(
             f"goes from {total[0]:.1f} to {total[-1]:.1f} t C/ha."
         )
         return finish(figure, "pools", title, alt)
+
+
+def result_picture(result: SiteResult, title: str, measured: Measured | None = None) -> Picture:
+    """Draw a site's run; a run of no months shows its equilibrium."""
+    months = result.months()
+    if not len(months):
+        months = result.years().assign(Month=12)
+    site = result.site
+    note = f"clay {site.clay:g} %, {site.depth:g} cm, IOM {site.iom:g} t C/ha"
+    return pool_picture(months, title=title, note=note, measured=measured)
 
 
 def _name_layers(ax: Axes, stacked: list[Floats]) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edaphos.engine.errors import EdaphosError
 from edaphos.engine.progress import Reporter
+
+from .console import errors as _errors
+from .console import print_json as _print_json
+from .rothc_cli import rothc_app
 
 app = typer.Typer(
     name="edaphos",
@@ -32,6 +32,7 @@ app.add_typer(cube_app, name="cube")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(map_app, name="map")
+app.add_typer(rothc_app, name="rothc")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
@@ -50,23 +51,6 @@ Preset = Annotated[
     str | None, typer.Option("--grid", help="A grid preset instead of the recipe's grid.")
 ]
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")]
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn our errors into one clear message and exit 2 (bad input) or 1 (failed run)."""
-    try:
-        yield
-    except EdaphosError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped; what is finished is kept, run the same command to continue", err=True)
-        raise typer.Exit(130) from None
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1))
 
 
 def _version(wanted: bool) -> None:

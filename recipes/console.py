@@ -1,0 +1,30 @@
+"""What the commands share: how errors end a command, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from edaphos.engine.errors import EdaphosError
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn our errors into one clear message and exit 2 (bad input) or 1 (failed run)."""
+    try:
+        yield
+    except EdaphosError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is finished is kept, run the same command to continue", err=True)
+        raise typer.Exit(130) from None
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=1))

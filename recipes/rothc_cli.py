@@ -1,0 +1,122 @@
+"""``edaphos rothc``: the RothC-26.3 soil carbon model for one site."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import errors, print_json
+
+rothc_app = typer.Typer(no_args_is_help=True, help="Run RothC-26.3 for one site.")
+
+
+class SpinUp(StrEnum):
+    """How the soil comes to equilibrium."""
+
+    official = "official"
+    exact = "exact"
+
+
+class Evaporation(StrEnum):
+    """What the column Evap holds."""
+
+    pan = "pan"
+    pet = "pet"
+
+
+@rothc_app.command("site", epilog="Example: edaphos rothc site RothC_input.dat --out results")
+def rothc_site(
+    file: Annotated[Path, typer.Argument(help="Input in the official layout.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the pools as pools.png.")] = False,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns year, soc (t C/ha), drawn as points; implies --plot."),
+    ] = None,
+    drivers: Annotated[
+        bool,
+        typer.Option("--drivers", help="Also write drivers.csv: rate modifiers, moisture, CO2."),
+    ] = False,
+    spin_up: Annotated[
+        SpinUp,
+        typer.Option(
+            help="official: repeat year 1 until its carbon changes by less than 1e-6 t/ha; "
+            "exact: solve for the equilibrium."
+        ),
+    ] = SpinUp.official,
+    evaporation: Annotated[
+        Evaporation,
+        typer.Option(
+            help="What Evap holds: pan, open-pan evaporation (times 0.75); pet, potential "
+            "evapotranspiration."
+        ),
+    ] = Evaporation.pan,
+    mu_max: Annotated[
+        float | None,
+        typer.Option(
+            help="With --km: after the spin-up, rates are multiplied by mu-max BIO / (km + BIO)."
+        ),
+    ] = None,
+    km: Annotated[float | None, typer.Option(help="t C/ha; see --mu-max.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+) -> None:
+    """Spin a site up and run it, as the official program does.
+
+    FILE is a RothC_input.dat: clay, depth, IOM and the number of months, then a line for each
+    month; `edaphos rothc example` prints one to begin from. The twelve months of its first year
+    are repeated until the soil is at equilibrium; the others are run once.
+
+    DIR/month_results.csv and DIR/year_results.csv have the official columns: DPM, RPM, BIO, HUM,
+    IOM and their sum SOC in t C/ha at the end of the month, and deltaC in per mille. The first
+    row of the years is the equilibrium, its Month the months that the spin-up took (0: solved).
+    """
+    with errors():
+        from edaphos.engine.rothc_input import read_site_input
+        from edaphos.engine.rothc_site import SiteOptions, microbial, run_site, write_tables
+
+        options = SiteOptions(spin_up.value, evaporation.value, microbial(mu_max, km))
+        site = read_site_input(file)
+        points = None
+        if measured is not None:
+            from edaphos.engine.rothc_plot import read_measured
+
+            points = read_measured(measured)
+        result = run_site(site, options)
+        written = write_tables(result, out, drivers=drivers)
+        if plot or points is not None:
+            from edaphos.engine.rothc_plot import result_picture
+
+            title = f"RothC-26.3, {file.name}"
+            written.append(result_picture(result, title, points).save(out))
+        found = {**result.summary(), "files": [str(path) for path in written]}
+        print_json(found) if as_json else _tell(found)
+
+
+@rothc_app.command("example", epilog="Example: edaphos rothc example > RothC_input.dat")
+def rothc_example() -> None:
+    """Print an input file to begin from: a field that is manured from its sixth year on."""
+    from .rothc_example import example_text
+
+    typer.echo(example_text(), nl=False)
+
+
+def _tell(found: dict[str, object]) -> None:
+    start = found["start"]
+    assert isinstance(start, dict)
+    notes = found["notes"]
+    assert isinstance(notes, list)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    taken = found["spin_up_months"]
+    how = f"after {taken} months" if taken else "solved"
+    typer.echo(
+        f"equilibrium ({how}): {start['SOC']:.2f} t C/ha; after {found['months']} months: "
+        f"{found['soc_end_t_C_ha']:.2f} t C/ha"
+    )
+    files = found["files"]
+    assert isinstance(files, list)
+    for path in files:
+        typer.echo(path)
