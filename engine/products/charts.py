@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from .colours import ACCENT, BAND, CARBON, GOLD, INK, MUTED, RULE, TEAL, VIOLET
@@ -18,6 +19,9 @@ from .scales import number
 
 WIDTH = 4.6
 _COLOURS = (ACCENT, TEAL, GOLD, VIOLET, MUTED)
+#: Years that are each marked on an axis; of more, round ones are.
+MOST_YEARS = 7
+_DASHES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,50 @@ def depth_chart(
             )
         words = "; ".join(_series_words(one) for one in series)
         return finish(figure, name, title, f"{title}. {words}.")
+
+
+def year_chart(
+    lines: Mapping[str, Mapping[int, float]], *, name: str, title: str, axis: str, labels: Labels
+) -> Picture:
+    """Draw a value by year for each of `lines`; the vertical axis need not begin at zero."""
+    with style():
+        foot = 0.6 + 0.2 * -(-len(lines) // 2)
+        figure, ax = _chart(title, labels, tall=2.7, foot=foot, left=0.78)
+        for i, (label, values) in enumerate(lines.items()):
+            years = sorted(values)
+            ax.plot(
+                years,
+                [values[year] for year in years],
+                color=_COLOURS[i % len(_COLOURS)],
+                ls=_DASHES[i // len(_COLOURS) % len(_DASHES)],
+                lw=1.6,
+                marker="o",
+                ms=3.5,
+                label=label,
+            )
+        shown = sorted({year for values in lines.values() for year in values})
+        few = len(shown) <= MOST_YEARS
+        ax.xaxis.set_major_locator(
+            FixedLocator(shown) if few else MaxNLocator(integer=True, nbins=MOST_YEARS)
+        )
+        ax.yaxis.set_major_formatter(lambda value, _: number(value))
+        ax.grid(axis="y", zorder=0)
+        ax.set_axisbelow(True)
+        ax.margins(y=0.12)
+        ax.set_ylabel(axis)
+        handles, names = ax.get_legend_handles_labels()
+        figure.legend(
+            handles,
+            names,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 0.14 / figure.get_figheight()),
+            ncols=2,
+        )
+        words = "; ".join(
+            f"{label}: {', '.join(f'{year} {number(v)}' for year, v in sorted(values.items()))}"
+            for label, values in lines.items()
+        )
+        return finish(figure, name, title, f"{title}, {axis}. {words}.")
 
 
 def _whiskers(ax: Axes, one: Series, places: NDArray[np.floating[Any]], colour: str) -> None:

@@ -184,6 +184,10 @@ def file_tags(ds: xr.Dataset) -> dict[str, str]:
         "history",
         "nominal_resolution",
         "covariate_resolution",
+        "summary",
+        "method",
+        "support",
+        "scenario",
     ):
         tags[key] = attrs.get(key, "")
     return {key: value for key, value in tags.items() if value}

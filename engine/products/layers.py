@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import InputError
 from ..grid import Grid
+from .words import MAIN, family
 
 Block = tuple[slice, slice]
 
@@ -72,7 +73,7 @@ def depths_of(ds: xr.Dataset) -> list[tuple[float, float]]:
 
 def layers(ds: xr.Dataset) -> list[Layer]:
     """Return the layers of a map: by quantity, mean before quantiles, then depth, then year."""
-    years = [int(year) for year in np.atleast_1d(ds["year"].values)]
+    years = years_of(ds)
     found = []
     for variable, array in ds.data_vars.items():
         if not {"depth", "year", "y", "x"} <= set(array.dims):
@@ -97,6 +98,17 @@ def layers(ds: xr.Dataset) -> list[Layer]:
                     )
                 )
     return sorted(found, key=_order)
+
+
+def mean_layers(ds: xr.Dataset) -> list[Layer]:
+    """Return the layers of means, those of soil carbon before pools, fluxes and the rest."""
+    means = [layer for layer in layers(ds) if layer.statistic == "mean"]
+    return sorted(means, key=lambda layer: family(layer.quantity) not in MAIN)
+
+
+def years_of(ds: xr.Dataset) -> list[int]:
+    """Return the years of a map."""
+    return [int(year) for year in np.atleast_1d(ds["year"].values)]
 
 
 def _order(layer: Layer) -> tuple[str, bool, str, int, int]:

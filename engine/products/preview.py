@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..grid import Grid
-from .layers import Layer, blocks, layers, map_grid, read_block, read_status
+from .layers import Layer, blocks, layers, map_grid, read_block, read_status, years_of
 
 MAX_WIDTH = 1600
 
@@ -42,8 +42,14 @@ class Preview:
     status: NDArray[np.uint8]
     factor: int
 
-    def of(self, quantity: str, statistic: str, depth: tuple[float, float]) -> NDArray[np.float32]:
-        """Return the first year's layer of this quantity, statistic and depth.
+    def of(
+        self,
+        quantity: str,
+        statistic: str,
+        depth: tuple[float, float],
+        year: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Return the layer of this quantity, statistic and depth, of the first year by default.
 
         Raises
         ------
@@ -51,20 +57,25 @@ class Preview:
             If the map holds no such layer.
         """
         for layer in self.layers:
-            if (layer.quantity, layer.statistic, layer.depth) == (quantity, statistic, depth):
+            same = (layer.quantity, layer.statistic, layer.depth) == (quantity, statistic, depth)
+            if same and year in (None, layer.year):
                 return self.values[layer.name]
         raise KeyError(f"{quantity} {statistic} {depth}")
 
-    def has(self, statistic: str) -> bool:
-        """Whether any layer is of this statistic."""
-        return any(layer.statistic == statistic for layer in self.layers)
+    def has(self, statistic: str, quantity: str | None = None) -> bool:
+        """Whether any layer is of this statistic, of a quantity if one is named."""
+        return any(
+            layer.statistic == statistic and quantity in (None, layer.quantity)
+            for layer in self.layers
+        )
 
 
 def make_preview(ds: xr.Dataset, max_width: int = MAX_WIDTH, block: int = 2048) -> Preview:
-    """Coarsen a map to at most `max_width` columns, first year only, without loading it whole."""
+    """Coarsen a map to at most `max_width` columns, its first and last year, block by block."""
     grid = map_grid(ds)
     factor = max(1, math.ceil(grid.shape[1] / max_width))
-    wanted = tuple(layer for layer in layers(ds) if layer.year_index == 0)
+    ends = {0, len(years_of(ds)) - 1}
+    wanted = tuple(layer for layer in layers(ds) if layer.year_index in ends)
     shape = (math.ceil(grid.shape[0] / factor), math.ceil(grid.shape[1] / factor))
     values = {layer.name: np.full(shape, np.nan, np.float32) for layer in wanted}
     status = np.zeros(shape, np.uint8)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -22,24 +21,17 @@ from ..assess.assessment import Assessment
 from ..map_view import open_map
 from ..run import identity_hash
 from ..store import write_atomically
-from .layers import layers, sources_of
+from .layers import layers, mean_layers, sources_of, years_of
+from .report_head import KeyNumber, key_numbers, lede, not_the_map, resolutions, summary
 from .report_pictures import ReportPictures, Truth, draw_all
-from .report_tables import (
-    count,
-    duration,
-    fixed,
-    headline,
-    interval,
-    main_split,
-    metric_tables,
-    qa_tables,
-    split_label,
-    status_table,
-    totals_tables,
-    truth_tables,
-)
+from .report_tables import metric_tables, qa_tables, status_table, totals_tables, truth_tables
 from .scales import pretty_units
+from .series_pictures import is_series
+from .series_tables import series_tables
+from .tables import Table, count, duration
 from .totals import Totals
+from .validation_pictures import assessed_quantity
+from .words import quantity_title
 
 __all__ = ["KeyNumber", "ReportInputs", "Truth", "gather", "render", "write_report"]
 
@@ -96,22 +88,6 @@ class ReportInputs:
     products: Path | None = None
 
 
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number worth a box of its own."""
-
-    label: str
-    value: str
-    about: str
-    range: str = ""
-    strong: bool = False
-
-    @property
-    def words(self) -> bool:
-        """Whether the value is a phrase rather than a number."""
-        return len(self.value) > 14
-
-
 def gather(
     run_folder: Path, *, totals: Totals | None = None, truth: Truth | None = None
 ) -> ReportInputs:
@@ -141,7 +117,9 @@ def write_report(run_folder: Path, inputs: ReportInputs) -> Path:
     Path
         The report. It appears only when whole.
     """
-    pictures = draw_all(inputs.dataset, inputs.assessment, inputs.locations, inputs.truth)
+    pictures = draw_all(
+        inputs.dataset, inputs.assessment, inputs.locations, inputs.truth, inputs.totals
+    )
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)
     path = run_folder / REPORT
@@ -166,25 +144,32 @@ def render(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> str
 def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> dict[str, Any]:
     ds, attrs = inputs.dataset, inputs.dataset.attrs
     found = layers(ds)
-    first = next((la for la in found if la.statistic == "mean"), found[0] if found else None)
+    first = next(iter([*mean_layers(ds), *found]), None)
     units = pretty_units(first.units) if first else ""
     manifest = inputs.manifest or {}
+    provenance, years = manifest.get("provenance", {}), years_of(ds)
     context: dict[str, Any] = {
         "title": attrs.get("title", "Soil map"),
         "banner": attrs.get("banner", ""),
         "version": attrs.get("edaphos_version", ""),
         "license": attrs.get("license", ""),
         "complete": bool(attrs.get("complete", True)),
-        "lede": _lede(ds, units),
-        "resolutions": _resolutions(attrs),
-        "key_numbers": _key_numbers(inputs),
+        "lede": lede(ds, units),
+        "scenario": str(attrs.get("scenario", "")),
+        "method": str(attrs.get("method", "")),
+        "support": str(attrs.get("support", "")),
+        "series": is_series(ds),
+        "years": years,
+        "resolutions": resolutions(attrs),
+        "key_numbers": key_numbers(ds, inputs.assessment, provenance, inputs.totals),
         "pictures": pictures,
-        "assessment": _assessment(inputs.assessment, units),
+        "assessment": _assessment(ds, inputs.assessment),
+        "learns": _learns(manifest),
         "truth": _truth(inputs.truth),
-        "totals": totals_tables(inputs.totals) if inputs.totals else [],
+        "totals": _totals(ds, inputs.totals) if inputs.totals else [],
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
-        "sampling": _sampling(manifest.get("provenance", {})),
-        "status_cells": status_table(manifest.get("provenance", {}).get("cells_by_status", {})),
+        "sampling": _sampling(provenance),
+        "status_cells": status_table(provenance.get("cells_by_status", {})),
         "sources": [_source(s) for s in sources_of(ds)],
         "time": _time(manifest),
         "recipe": inputs.recipe,
@@ -208,17 +193,41 @@ def _sampling(provenance: Mapping[str, Any]) -> list[str]:
             f"Of {counts['rows']:,} checked layers {counts['kept']:,} train the model; "
             f"{counts['off_grid']:,} lie off the grid and {counts['lacking']:,} lack a covariate."
         )
+        if counts.get("lacking_target"):
+            notes.append(
+                f"{counts['lacking_target']:,} have no value of {counts['target']}, which the "
+                "model learns, and are left out."
+            )
     return notes
+
+
+def _learns(manifest: Mapping[str, Any]) -> bool:
+    """Whether the model learns from profiles: not where the run's recipe says that it has none."""
+    recipe = manifest.get("identity", {}).get("recipe")
+    return not isinstance(recipe, Mapping) or recipe.get("profiles", True) is not None
+
+
+def _totals(ds: xr.Dataset, totals: Totals) -> list[Table]:
+    """Return the tables of totals: of a series by scenario and year, then the first one's zones."""
+    if not is_series(ds):
+        return totals_tables(totals)
+    first = mean_layers(ds)[0]
+    zones = totals_tables(totals, first.variable, years_of(ds)[-1])[1:]
+    words = quantity_title(first.quantity)
+    return [
+        *series_tables(totals),
+        *(replace(t, title=f"{words}, {years_of(ds)[-1]}. {t.title}") for t in zones),
+    ]
 
 
 def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("maps", "Maps by depth"),
+        ("maps", "Maps by scenario and year" if context["series"] else "Maps by depth"),
         ("validation", "How far to trust it"),
         *([("truth", "Against the truth")] if context["truth"] else []),
-        ("where", "Values and profiles"),
+        ("where", "Values and profiles" if context["learns"] else "Values"),
         *([("totals", "Means and totals")] if context["totals"] else []),
-        ("profiles", "Profile quality"),
+        *([("profiles", "Profile quality")] if context["learns"] else []),
         ("sources", "Sources"),
         ("time", "Time taken"),
         ("recipe", "Recipe"),
@@ -226,113 +235,15 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _lede(ds: xr.Dataset, units: str) -> str:
-    found = layers(ds)
-    depths = list(dict.fromkeys(la.depth for la in found))
-    statistics = list(dict.fromkeys(la.statistic for la in found))
-    years = [str(y) for y in np.atleast_1d(ds["year"].values)]
-    span = f"{depths[0][0]:g} to {depths[-1][1]:g} cm" if depths else "no depth"
-    kinds = ", ".join(statistics[:-1]) + (" and " if len(statistics) > 1 else "") + statistics[-1]
-    return (
-        f"{len(depths)} depth intervals from {span}, each with {kinds}, in {units}, "
-        f"for {' and '.join(years) if len(years) < 4 else f'{years[0]} to {years[-1]}'}."
-    )
-
-
-def _resolutions(attrs: Mapping[str, Any]) -> str:
-    return (
-        f"Cells of {attrs.get('nominal_resolution') or 'unknown size'}; "
-        f"covariates of {attrs.get('covariate_resolution') or 'unknown resolution'}."
-    )
-
-
-def _key_numbers(inputs: ReportInputs) -> list[KeyNumber]:
-    attrs = inputs.dataset.attrs
-    found = _skill_numbers(inputs.assessment) if inputs.assessment is not None else []
-    provenance = (inputs.manifest or {}).get("provenance", {})
-    production = provenance.get("production", {})
-    whole = inputs.totals.select("all") if inputs.totals else []
-    cells = whole[0].cells if whole else production.get("cells")
-    if cells:
-        area = f"{whole[0].area_km2 / 1e6:.1f} million km²" if whole else "cells with a value"
-        found.append(KeyNumber("Land cells mapped", count(cells), area))
-    stages = provenance.get("stage_seconds", {})
-    if stages:
-        workers = production.get("workers")
-        about = f"whole run, {workers} workers" if workers else "whole run"
-        found.append(KeyNumber("Wall time", duration(sum(stages.values())), about))
-    nominal = str(attrs.get("nominal_resolution") or "unknown")
-    covariates = str(attrs.get("covariate_resolution") or "unknown")
-    found.append(KeyNumber("Cell size", nominal, "nominal; what the eye sees"))
-    found.append(KeyNumber("Covariates", covariates, "their own size; what the map knows"))
-    return found
-
-
-def _skill_numbers(assessment: Assessment) -> list[KeyNumber]:
-    row, split = headline(assessment), split_label(main_split(assessment))
-    return [
-        KeyNumber(
-            f"R², {split}",
-            fixed(row.get("R2")),
-            f"log scale {fixed(row.get('R2_log1p'))} "
-            f"{interval(row.get('R2_log1p_low'), row.get('R2_log1p_high'))}",
-            interval(row.get("R2_low"), row.get("R2_high")),
-            strong=True,
-        ),
-        KeyNumber(
-            "Inside the 90 % interval",
-            f"{fixed(100 * row.get('PICP', float('nan')), 0)} %",
-            f"of {count(row['n'])} layers, {split}",
-            interval(
-                100 * row.get("PICP_low", float("nan")), 100 * row.get("PICP_high", float("nan")), 0
-            ),
-            strong=True,
-        ),
-    ]
-
-
-def _assessment(assessment: Assessment | None, units: str) -> dict[str, Any] | None:
+def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any] | None:
     if assessment is None or assessment.metrics.empty:
         return None
     return {
-        "summary": _summary(assessment),
-        "tables": metric_tables(assessment, units),
+        "summary": f"{not_the_map(ds, assessment)} {summary(assessment)}".strip(),
+        "warning": not_the_map(ds, assessment),
+        "tables": metric_tables(assessment, assessed_quantity(assessment)[1]),
         "notes": list(assessment.notes),
     }
-
-
-def _summary(assessment: Assessment) -> str:
-    settings, row = assessment.settings, headline(assessment)
-    degrees = settings.get("assess", {}).get("block_deg")
-    split = main_split(assessment)
-    how = f"spatial blocks of {degrees:g}°" if split == "block" and degrees else split_label(split)
-    text = [
-        f"Leaving out {how}, predictions of {count(row['n'])} soil layers reach an R² of "
-        f"{fixed(row.get('R2'))} (1 − SSE/SST), and {fixed(row.get('R2_log1p'))} on the "
-        "logarithmic scale."
-    ]
-    gain = _overall(assessment.gain, split)
-    if gain is not None:
-        text.append(
-            f"A model that sees depth alone reaches {fixed(gain['other'])} on the logarithmic "
-            f"scale: the covariates add {fixed(gain['difference'])} "
-            f"{interval(gain['low'], gain['high'])}."
-        )
-    flattery = _overall(assessment.flattery, "random")
-    if flattery is not None:
-        text.append(
-            f"Splitting rows at random would have shown {fixed(flattery['value'])}: "
-            f"{fixed(flattery['difference'])} too good."
-        )
-    return " ".join(text)
-
-
-def _overall(table: pd.DataFrame, split: str) -> Mapping[str, Any] | None:
-    if table.empty:
-        return None
-    chosen = table[(table["split"] == split) & (table["by"] == "all")]
-    chosen = chosen[chosen["metric"] == "R2_log1p"]
-    return None if chosen.empty else dict(chosen.iloc[0])
 
 
 def _truth(truth: Truth | None) -> dict[str, Any] | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,23 +11,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..assess.assessment import Assessment
-from ..assess.crossval import DEPTH_ONLY
-from ..assess.strata import ABOVE, BELOW
-from .charts import Series, depth_chart, observed_predicted, split_names
+from .canvas import Canvas, Depth, depth_words, picture_labels
+from .charts import Series, depth_chart
 from .colours import WIDTH
-from .figures import draw_map, draw_multiples, draw_profiles, draw_status
-from .frame import Frame, frame_of
-from .layers import depth_label
-from .pictures import Labels, Picture
+from .figures import draw_multiples, draw_profiles, draw_status
+from .frame import frame_of
+from .layers import depth_label, mean_layers
+from .pictures import Picture
 from .preview import Preview, block_means, make_preview
 from .scales import ColourScale, carbon_scale, pretty_units, robust_scale, signed_scale
+from .series_pictures import SeriesPictures, draw_series, is_series
+from .totals import Totals
+from .validation_pictures import COVERAGE_BAND, validation_pictures
+from .words import quantity_title
 
-Depth = tuple[float, float]
-
-#: A PICP90 passes within this band (rules of evidence: .87 to .93 around .90).
-COVERAGE_BAND = (0.90, 0.87, 0.93)
-#: A chart by source is drawn up to this many sources; the table holds any number.
-MOST_SOURCES = 12
 #: Blocks along a side of the squares that a map of local coverage averages over.
 COVERAGE_BLOCKS = 4
 
@@ -84,6 +80,7 @@ class ReportPictures:
 
     overview: Picture | None = None
     depths: tuple[DepthPictures, ...] = ()
+    series: SeriesPictures | None = None
     status: Picture | None = None
     profiles: Picture | None = None
     scatter: tuple[Picture, ...] = ()
@@ -94,6 +91,7 @@ class ReportPictures:
     def every(self) -> list[Picture]:
         """Return all pictures, each once."""
         found = [self.overview, self.status, self.profiles, self.truth_coverage]
+        found += self.series.every() if self.series else []
         for one in self.depths:
             found += [one.mean, one.width, one.relative]
         found += [*self.scatter, *self.skill]
@@ -101,45 +99,21 @@ class ReportPictures:
         return [picture for picture in found if picture is not None]
 
 
-@dataclass(frozen=True)
-class _Canvas:
-    preview: Preview
-    frame: Frame
-    labels: Labels
-    quantity: str
-    units: str
-    depths: tuple[Depth, ...] = field(default=())
-
-    def draw(self, values: NDArray[Any], scale: ColourScale, name: str, title: str) -> Picture:
-        return draw_map(
-            self.preview, self.frame, values, scale, name=name, title=title, labels=self.labels
-        )
-
-
-def picture_labels(ds: xr.Dataset) -> Labels:
-    """Return banner and caption of a map's pictures."""
-    nominal = ds.attrs.get("nominal_resolution") or "unknown size"
-    covariates = ds.attrs.get("covariate_resolution") or "unknown"
-    caption = f"cells {nominal} · covariates {covariates}"
-    if not ds.attrs.get("complete", True):
-        caption += " · INCOMPLETE: some tiles are not computed yet"
-    return Labels(str(ds.attrs.get("banner", "")), caption)
-
-
 def draw_all(
     ds: xr.Dataset,
     assessment: Assessment | None = None,
     locations: pd.DataFrame | None = None,
     truth: Truth | None = None,
+    totals: Totals | None = None,
 ) -> ReportPictures:
     """Draw every picture that there is data for."""
     preview = make_preview(ds)
     frame = frame_of(preview.grid, preview.status)
-    means = [layer for layer in preview.layers if layer.statistic == "mean"]
+    means = [layer for layer in mean_layers(ds) if layer.year_index == 0]
     if not means:
         return ReportPictures()
     first = means[0]
-    canvas = _Canvas(
+    canvas = Canvas(
         preview,
         frame,
         picture_labels(ds),
@@ -147,11 +121,13 @@ def draw_all(
         pretty_units(first.units),
         tuple(layer.depth for layer in means if layer.quantity == first.quantity),
     )
-    overview, depths = _depth_pictures(canvas)
-    scatter, skill = _validation_pictures(assessment, canvas) if assessment else ((), ())
+    series = draw_series(ds, canvas, totals) if is_series(ds) else None
+    overview, depths = (series.overview, ()) if series else _depth_pictures(canvas)
+    scatter, skill = validation_pictures(assessment, canvas.labels) if assessment else ((), ())
     return ReportPictures(
         overview=overview,
         depths=depths,
+        series=series,
         status=draw_status(preview, frame, labels=canvas.labels),
         profiles=None if locations is None else _profiles(canvas, locations),
         scatter=scatter,
@@ -161,33 +137,28 @@ def draw_all(
     )
 
 
-def _words(depth: Depth) -> str:
-    return depth_label(depth).replace("-", "–").replace("cm", " cm")
-
-
-def _depth_pictures(canvas: _Canvas) -> tuple[Picture, tuple[DepthPictures, ...]]:
-    name = {"soc": "Soil organic carbon", "stock": "Soil carbon stock"}.get(
-        canvas.quantity, canvas.quantity
-    )
+def _depth_pictures(canvas: Canvas) -> tuple[Picture, tuple[DepthPictures, ...]]:
+    name = quantity_title(canvas.quantity)
     means = {d: canvas.preview.of(canvas.quantity, "mean", d) for d in canvas.depths}
     scale = carbon_scale(list(means.values()), canvas.units)
     overview = draw_multiples(
         canvas.preview,
         canvas.frame,
-        {_words(d): v for d, v in means.items()},
+        {depth_words(d): v for d, v in means.items()},
         scale,
         name="overview",
         title=f"{name}, mean, by depth",
         labels=canvas.labels,
     )
-    widths = _widths(canvas)
+    found_widths = {d: canvas.width(canvas.quantity, d) for d in canvas.depths}
+    widths = {d: w for d, w in found_widths.items() if w is not None}
     relative = {d: _ratio(w, means[d]) for d, w in widths.items()}
     units = canvas.units
     wide = robust_scale(list(widths.values()), "log", WIDTH, f"{units}, logarithmic scale")
     share = robust_scale(list(relative.values()), "linear", WIDTH, "width ÷ mean")
     found = []
     for d in canvas.depths:
-        key, words = depth_label(d), _words(d)
+        key, words = depth_label(d), depth_words(d)
         parts: dict[str, Picture] = {}
         if d in widths:
             parts["width"] = canvas.draw(
@@ -201,22 +172,12 @@ def _depth_pictures(canvas: _Canvas) -> tuple[Picture, tuple[DepthPictures, ...]
     return overview, tuple(found)
 
 
-def _widths(canvas: _Canvas) -> dict[Depth, NDArray[np.float32]]:
-    if not (canvas.preview.has("Q0.05") and canvas.preview.has("Q0.95")):
-        return {}
-    return {
-        d: canvas.preview.of(canvas.quantity, "Q0.95", d)
-        - canvas.preview.of(canvas.quantity, "Q0.05", d)
-        for d in canvas.depths
-    }
-
-
 def _ratio(width: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(mean > 0, width / mean, np.nan).astype(np.float32)
 
 
-def _profiles(canvas: _Canvas, locations: pd.DataFrame) -> Picture:
+def _profiles(canvas: Canvas, locations: pd.DataFrame) -> Picture:
     places = locations[["lon", "lat"]].drop_duplicates()
     return draw_profiles(
         canvas.preview,
@@ -227,85 +188,7 @@ def _profiles(canvas: _Canvas, locations: pd.DataFrame) -> Picture:
     )
 
 
-def _validation_pictures(
-    assessment: Assessment, canvas: _Canvas
-) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
-    names = split_names()
-    splits = list(dict.fromkeys(assessment.metrics["split"]))
-    scatter = []
-    for split in splits:
-        rows, overall = assessment.out_of_fold(split), assessment.table(split).iloc[0]
-        scatter.append(
-            observed_predicted(
-                rows["obs"].to_numpy(float),
-                rows["mean"].to_numpy(float),
-                name=f"observed_predicted_{split}",
-                title=f"Left out: {names.get(split, split)}",
-                note=f"R² {overall['R2']:.2f}\nlog scale {overall['R2_log1p']:.2f}\n"
-                f"n {overall['n']:,.0f}".replace("-", "−"),
-                units=canvas.units,
-                labels=canvas.labels,
-            )
-        )
-    skill = [
-        depth_chart(
-            _by_depth(assessment, "R2_log1p", splits, baseline=True),
-            name="skill_by_depth",
-            title="Skill by depth",
-            axis="R² of log(1 + carbon), with 95 % interval",
-            labels=canvas.labels,
-        ),
-        depth_chart(
-            _by_depth(assessment, "PICP", splits, baseline=False),
-            name="coverage_by_depth",
-            title="Does the 90 % interval hold 90 %?",
-            axis="share of observations inside, with 95 % interval",
-            labels=canvas.labels,
-            target=COVERAGE_BAND,
-        ),
-    ]
-    by_source = assessment.table(splits[0], "source")
-    if 1 < len(by_source) <= MOST_SOURCES:
-        skill.append(_skill_by_source(assessment, splits, list(by_source["group"]), canvas))
-    return tuple(scatter), tuple(skill)
-
-
-def _skill_by_source(
-    assessment: Assessment, splits: list[str], sources: list[str], canvas: _Canvas
-) -> Picture:
-    names = split_names()
-    return depth_chart(
-        [
-            Series.of(
-                names.get(split, split), assessment.table(split, "source"), "R2_log1p", sources
-            )
-            for split in splits[:3]
-        ],
-        name="skill_by_source",
-        title="Skill by source",
-        axis="R² of log(1 + carbon), with 95 % interval",
-        labels=canvas.labels,
-    )
-
-
-def _by_depth(
-    assessment: Assessment, metric: str, splits: list[str], *, baseline: bool
-) -> list[Series]:
-    first = assessment.table(splits[0], "depth")
-    groups = ["all", *(g for g in first["group"] if g not in (ABOVE, BELOW))]
-    found = []
-    for split in splits[:3]:
-        table = pd.concat([assessment.table(split), assessment.table(split, "depth")])
-        found.append(Series.of(split_names().get(split, split), table, metric, groups))
-    alone = pd.concat(
-        [assessment.table(splits[0], by, model=DEPTH_ONLY) for by in ("all", "depth")]
-    )
-    if baseline and len(alone):
-        found.append(Series.of("depth alone", alone, metric, groups))
-    return found
-
-
-def _truth_pictures(canvas: _Canvas, truth: Truth) -> tuple[TruthPictures, ...]:
+def _truth_pictures(canvas: Canvas, truth: Truth) -> tuple[TruthPictures, ...]:
     images = {k: _spread(canvas.preview, v, truth.block) for k, v in truth.images.items()}
     if "covered_fresh" in truth.images:
         shares = _pooled(truth.images["covered_fresh"])
@@ -323,13 +206,13 @@ def _truth_pictures(canvas: _Canvas, truth: Truth) -> tuple[TruthPictures, ...]:
     }
     return tuple(
         TruthPictures(
-            _words(depth),
+            depth_words(depth),
             tuple(
                 canvas.draw(
                     images[key][d],
                     scales[key],
                     f"{key}_{depth_label(depth)}",
-                    f"{titles[key]}, {_words(depth)}",
+                    f"{titles[key]}, {depth_words(depth)}",
                 )
                 for key in titles
                 if key in images
@@ -358,7 +241,7 @@ def _pooled(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return wide[:, : images.shape[1], : images.shape[2]]
 
 
-def _truth_coverage(canvas: _Canvas, table: pd.DataFrame) -> Picture:
+def _truth_coverage(canvas: Canvas, table: pd.DataFrame) -> Picture:
     chosen = table[(table["weighting"] == "area") & (table["scale"] == "g/kg")]
     chosen = chosen[chosen["group"] == "all"].assign(group=chosen["depth"] + " cm")
     groups = list(dict.fromkeys(chosen["group"]))

@@ -1,10 +1,8 @@
-"""The tables and key numbers of a report as text, formatted in one place so that all agree."""
+"""The tables of a report: validation, quality of profiles, totals, status, truth."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,101 +11,11 @@ from ..assess.assessment import Assessment
 from ..assess.crossval import DEPTH_ONLY, FULL
 from ..status import MAPPED, Status
 from .charts import split_names
+from .scales import pretty_units
+from .tables import DASH, Table, count, estimate, fixed, interval, signed
 from .totals import Group, TotalRow, Totals
 
-Value = str
-DASH = "–"
-
 _QA_ORDER = {"dropped": 0, "converted": 1, "set missing": 2, "flagged": 3, "noted": 4}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table to show.
-
-    Parameters
-    ----------
-    title
-        Above it.
-    columns
-        Headings; a column whose heading starts with ``<`` holds text and is left-aligned.
-    rows
-        Cells as text.
-    note
-        Below it.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Value, ...], ...]
-    note: str = ""
-
-    @property
-    def ranged(self) -> list[bool]:
-        """Whether a column's numbers have intervals behind them, so that they can be aligned."""
-        width = range(len(self.columns))
-        return [any(" [" in row[i] for row in self.rows) for i in width]
-
-    @property
-    def heads(self) -> list[tuple[str, bool]]:
-        """Headings, and whether the column is of numbers."""
-        return [(c.removeprefix("<"), not c.startswith("<")) for c in self.columns]
-
-
-def fixed(value: Any, digits: int = 2) -> str:
-    """Return a number with this many decimals, a true minus, or a dash where there is none.
-
-    >>> fixed(-0.126), fixed(float("nan")), fixed(1234.5, 0)
-    ('−0.13', '–', '1,234')
-    """
-    if value in (None, "") or not math.isfinite(float(value)):
-        return DASH
-    text = f"{float(value):,.{digits}f}"
-    if float(text.replace(",", "")) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "−")
-
-
-def signed(value: Any, digits: int = 2) -> str:
-    """Return a number with its sign.
-
-    >>> signed(0.1), signed(-0.1)
-    ('+0.10', '−0.10')
-    """
-    text = fixed(value, digits)
-    plain = text in (DASH, fixed(0.0, digits)) or text.startswith("−")
-    return text if plain else f"+{text}"
-
-
-def interval(low: Any, high: Any, digits: int = 2) -> str:
-    """Return ``[0.39, 0.48]``, or nothing where there is no interval."""
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return ""
-    return f"[{fixed(low, digits)}, {fixed(high, digits)}]"
-
-
-def estimate(row: Mapping[str, Any], metric: str, digits: int = 2) -> str:
-    """Return an estimate and its 95 % interval."""
-    bounds = interval(row.get(f"{metric}_low"), row.get(f"{metric}_high"), digits)
-    return f"{fixed(row.get(metric), digits)} {bounds}".strip()
-
-
-def count(value: Any) -> str:
-    """Return a whole number with thousands separated."""
-    return fixed(value, 0)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it.
-
-    >>> duration(5.25), duration(75), duration(3720)
-    ('5.2 s', '1 min 15 s', '1 h 02 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
 def split_label(name: str) -> str:
@@ -197,7 +105,9 @@ def _grouped(table: pd.DataFrame, title: str, units: str) -> Table:
 
 def _difference_tables(assessment: Assessment) -> list[Table]:
     found = []
-    gain = assessment.gain
+    gain, data = assessment.gain, "soil"
+    if assessment.settings.get("target", {}).get("name", "soc") == "soc":
+        data = "soil carbon"
     if len(gain):
         rows = _differences(gain[gain["by"] == "all"], "split")
         found.append(
@@ -205,7 +115,7 @@ def _difference_tables(assessment: Assessment) -> list[Table]:
                 "What the covariates add to depth alone",
                 ("<split", "<score", "full model", "depth alone", "gain", "95 % interval"),
                 tuple(rows),
-                "Depth alone explains much of any soil carbon data; only the gain is the map's.",
+                f"Depth alone explains much of any {data} data; only the gain is the map's.",
             )
         )
     flattery = assessment.flattery
@@ -284,8 +194,10 @@ def qa_tables(qa: Mapping[str, Any]) -> list[Table]:
     ]  # fmt: skip
 
 
-def totals_tables(totals: Totals) -> list[Table]:
-    """Return area-weighted means and, for stocks, totals."""
+def totals_tables(
+    totals: Totals, variable: str | None = None, year: int | None = None
+) -> list[Table]:
+    """Return area-weighted means and, for stocks, totals, of one variable and year if named."""
     groupings: tuple[tuple[Group, str], ...] = (
         ("all", "Whole map"),
         ("zone", "By climate zone"),
@@ -293,7 +205,7 @@ def totals_tables(totals: Totals) -> list[Table]:
     )
     found: list[Table] = []
     for by, title in groupings:
-        rows = totals.select(by)
+        rows = totals.select(by, variable, year)
         if not rows or (by == "status" and len({r.group for r in rows}) < 2):
             continue
         found.append(_totals_table(rows, title, totals.note if not found else ""))
@@ -305,7 +217,7 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
     depths = list(dict.fromkeys(r.depth for r in rows))
     groups = list(dict.fromkeys(r.group for r in rows))
     years = list(dict.fromkeys(r.year for r in rows))
-    units = "kg/m²" if stocks else "g/kg"
+    units = pretty_units(rows[0].units)
     lines = []
     for year in years:
         for group in groups:

@@ -84,7 +84,8 @@ def pretty_units(units: str) -> str:
     >>> pretty_units("g kg-1"), pretty_units("kg m-2")
     ('g/kg', 'kg/m²')
     """
-    return {"g kg-1": "g/kg", "kg m-2": "kg/m²", "1": ""}.get(units, units)
+    known = {"g kg-1": "g/kg", "kg m-2": "kg/m²", "kg m-2 yr-1": "kg/m²/yr", "1": ""}
+    return known.get(units, units)
 
 
 def nice_ticks(scale: ColourScale) -> list[float]:

@@ -92,6 +92,8 @@ def _collection(
     collection.extra_fields["edaphos:references"] = str(ds.attrs.get("references", ""))
     collection.extra_fields["edaphos:sources"] = sources_of(ds)
     collection.extra_fields["edaphos:virtual"] = virtual
+    if ds.attrs.get("scenario"):
+        collection.extra_fields["edaphos:scenario"] = str(ds.attrs["scenario"])
     collection.extra_fields["edaphos:nominal_resolution"] = str(
         ds.attrs.get("nominal_resolution", "")
     )
@@ -110,6 +112,9 @@ def _description(ds: xr.Dataset) -> str:
         f"{s.get('name', 'source')} ({s.get('licence') or 'licence not stated'})"
         for s in sources_of(ds)
     ]
+    if ds.attrs.get("scenario"):
+        note = "Scenario runs, no hindcast or forecast. "
+        lines.append(note + str(ds.attrs["scenario"]).rstrip(".") + ".")
     if cited:
         lines.append(f"Made from: {'; '.join(cited)}.")
     return " ".join(lines)

@@ -20,13 +20,22 @@ from numpy.typing import NDArray
 
 from ..grid import Grid
 from ..progress import QUIET, Reporter
-from ..status import Status
-from .layers import Block, Layer, blocks, depth_label, layers, map_grid, read_block, read_status
+from ..status import FLAGGED, Status
+from .layers import (
+    Block,
+    Layer,
+    blocks,
+    depth_label,
+    map_grid,
+    mean_layers,
+    read_block,
+    read_status,
+)
 
-Group = Literal["all", "zone", "status"]
+Group = Literal["all", "unflagged", "zone", "status"]
 
 #: Smallest step of values of each unit, where the map's encoding does not say it.
-_QUANTUM = {"g kg-1": 0.01, "kg m-2": 0.002}
+_QUANTUM = {"g kg-1": 0.01, "kg m-2": 1e-6, "kg m-2 yr-1": 1e-6}
 #: Unit of area weights in m² (1 mm²).
 _AREA_UNIT_M2 = 1e-6
 
@@ -40,7 +49,8 @@ class TotalRow:
     variable, units, depth, year
         Which layer; ``depth`` as ``0-5cm``.
     by, group
-        ``all``, ``zone`` (such as Köppen classes) or ``status``, and the group's name.
+        ``all``, ``unflagged`` (all but cells whose status is in ``FLAGGED``, where there are any),
+        ``zone`` (such as Köppen classes) or ``status``, and the group's name.
     cells
         Cells with a value.
     area_km2
@@ -48,7 +58,7 @@ class TotalRow:
     mean
         Area-weighted mean, in `units`.
     total_pg
-        Mass in Pg (10¹⁵ g), for stocks only.
+        Mass in Pg (10¹⁵ g), for stocks and for fluxes (a year) only.
     """
 
     variable: str
@@ -70,9 +80,15 @@ class Totals:
     rows: tuple[TotalRow, ...]
     note: str
 
-    def select(self, by: Group, variable: str | None = None) -> list[TotalRow]:
-        """Return the rows of one grouping, optionally of one variable."""
-        return [r for r in self.rows if r.by == by and variable in (None, r.variable)]
+    def select(
+        self, by: Group, variable: str | None = None, year: int | None = None
+    ) -> list[TotalRow]:
+        """Return the rows of one grouping, optionally of one variable or year."""
+        return [
+            r
+            for r in self.rows
+            if r.by == by and variable in (None, r.variable) and year in (None, r.year)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``json.dumps``."""
@@ -93,6 +109,12 @@ class _Sums:
 
     def __init__(self) -> None:
         self.cells = self.weight = self.weighted = 0
+
+    def take_away(self, other: _Sums) -> None:
+        """Leave out the cells of another group, which must lie in this one."""
+        self.cells -= other.cells
+        self.weight -= other.weight
+        self.weighted -= other.weighted
 
 
 _Groups = dict[tuple[Group, str], _Sums]
@@ -121,7 +143,7 @@ def map_totals(
     """
     grid = map_grid(ds)
     by_year = "year" in ds["status"].dims
-    wanted = [layer for layer in layers(ds) if layer.statistic == "mean"]
+    wanted = mean_layers(ds)
     sums: dict[str, _Groups] = {layer.name: defaultdict(_Sums) for layer in wanted}
     names = zone_names or {}
     parts = list(blocks(grid.shape, block))
@@ -140,6 +162,8 @@ def map_totals(
                     _quantum(ds, layer),
                 )
             progress.advance()
+    for groups in sums.values():
+        _leave_out_flagged(groups)
     rows = [
         row
         for layer in wanted
@@ -148,8 +172,26 @@ def map_totals(
     return Totals(tuple(rows), _note(wanted))
 
 
+def _summable(layer: Layer) -> bool:
+    """Whether a layer's values times areas are a mass, or a mass a year."""
+    return layer.units.startswith("kg m-2")
+
+
+def _leave_out_flagged(groups: _Groups) -> None:
+    """Add the group of all cells that are not flagged, if some are: a difference of integers."""
+    keys: list[tuple[Group, str]] = [("status", Status(s).words) for s in sorted(FLAGGED)]
+    flagged = [groups[key] for key in keys if key in groups]
+    if not flagged:
+        return
+    rest = groups["unflagged", "without flagged cells"]
+    whole = groups["all", "all"]
+    rest.cells, rest.weight, rest.weighted = whole.cells, whole.weight, whole.weighted
+    for part in flagged:
+        rest.take_away(part)
+
+
 def _note(wanted: list[Layer]) -> str:
-    if any(layer.units == "kg m-2" for layer in wanted):
+    if any(_summable(layer) for layer in wanted):
         return "Means are weighted by cell areas; stocks are totalled over cells with a value."
     return (
         "Means are weighted by exact cell areas. A content in g/kg has no total: that takes bulk "
@@ -246,7 +288,6 @@ def _rows(sums: _Groups, layer: Layer, unit: float, quantum: float) -> list[Tota
             continue
         mean = total.weighted / total.weight * quantum
         area_m2 = total.weight * unit
-        stock = layer.units == "kg m-2"
         found.append(
             TotalRow(
                 variable=layer.variable,
@@ -258,7 +299,7 @@ def _rows(sums: _Groups, layer: Layer, unit: float, quantum: float) -> list[Tota
                 cells=total.cells,
                 area_km2=area_m2 / 1e6,
                 mean=mean,
-                total_pg=math.prod((mean, area_m2, 1e-12)) if stock else None,
+                total_pg=math.prod((mean, area_m2, 1e-12)) if _summable(layer) else None,
             )
         )
     return found
@@ -269,7 +310,7 @@ def _order(item: tuple[tuple[Group, str], _Sums]) -> tuple[int, int, str]:
     by, name = item[0]
     statuses = [s.words for s in Status]
     place = statuses.index(name) if by == "status" and name in statuses else 0
-    return ("all", "status", "zone").index(by), place, name
+    return ("all", "unflagged", "status", "zone").index(by), place, name
 
 
 def _group_name(by: Group, code: int, zone_names: Mapping[int, str]) -> str | None:

@@ -101,6 +101,54 @@ def fake_map(
     )
 
 
+def fake_scenarios(
+    grid: Grid | None = None,
+    *,
+    years: tuple[int, ...] = (1960, 2010, 2030),
+    scenarios: tuple[str, ...] = ("bau", "plus10"),
+    paddy: bool = True,
+    seed: int = 7,
+) -> xr.Dataset:
+    """Return stocks of 0-30 cm as a process model maps them: one start, then by scenario.
+
+    Under ``bau`` stocks fall by 0.5 % in ten years, under ``plus10`` they rise by as much; respired
+    carbon is mapped for the first scenario, without interval.
+    """
+    ds = fake_map(grid, depths=((0, 30),), years=years, banner="", seed=seed)
+    status = ds["status"].values
+    if paddy:
+        middle = slice(status.shape[1] // 3, status.shape[1] // 2)
+        status[:, middle][status[:, middle] == Status.SOIL] = Status.PADDY
+    start = ds["soc_mean"].values[:, :1] / 8
+    decades = (np.array(years) - years[0])[None, :, None, None] / 10
+    found = {}
+    for name, rate in zip(scenarios, (-0.005, 0.005, 0.01, 0.02), strict=False):
+        for statistic, suffix, share in (
+            ("mean", "mean", 1),
+            ("Q0.05", "q05", 0.8),
+            ("Q0.95", "q95", 1.3),
+        ):
+            stock = np.rint(start * share * (1 + rate * decades) / 0.002) * 0.002
+            found[f"stock_{name}_{suffix}"] = _stock(stock, "kg m-2", statistic)
+    found[f"co2_{scenarios[0]}_mean"] = _stock(start / 20 + 0 * decades, "kg m-2 yr-1", "mean")
+    made = ds.drop_vars(["soc_mean", "soc_q05", "soc_q95"]).assign(found)
+    made.attrs |= {
+        "title": "Stocks of a made-up world",
+        "scenario": "Carbon input held, or raised by 10 % from 2010 on.",
+        "method": "Stocks by a made-up process.",
+        "support": "A value is the mean of a cell.",
+    }
+    return made
+
+
+def _stock(values: np.ndarray, units: str, statistic: str) -> xr.Variable:
+    attrs = {"units": units, "long_name": f"stock, {statistic}", "statistic": statistic}
+    made = xr.Variable(("depth", "year", "y", "x"), values.astype(np.float32), attrs)
+    packed = {"dtype": "uint16", "scale_factor": 0.002, "_FillValue": 65535}
+    made.encoding = packed if units == "kg m-2" else {"dtype": "float32"}
+    return made
+
+
 def fake_status(grid: Grid, seed: int = 7) -> np.ndarray:
     """Return status codes: wavy continents with ice, water, organic soil and rarer kinds."""
     rng = np.random.default_rng(seed)

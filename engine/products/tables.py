@@ -1,0 +1,100 @@
+"""Tables as text, and numbers as people read them, formatted in one place so that all agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Value = str
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to show.
+
+    Parameters
+    ----------
+    title
+        Above it.
+    columns
+        Headings; a column whose heading starts with ``<`` holds text and is left-aligned.
+    rows
+        Cells as text.
+    note
+        Below it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    note: str = ""
+
+    @property
+    def ranged(self) -> list[bool]:
+        """Whether a column's numbers have intervals behind them, so that they can be aligned."""
+        width = range(len(self.columns))
+        return [any(" [" in row[i] for row in self.rows) for i in width]
+
+    @property
+    def heads(self) -> list[tuple[str, bool]]:
+        """Headings, and whether the column is of numbers."""
+        return [(c.removeprefix("<"), not c.startswith("<")) for c in self.columns]
+
+
+def fixed(value: Any, digits: int = 2) -> str:
+    """Return a number with this many decimals, a true minus, or a dash where there is none.
+
+    >>> fixed(-0.126), fixed(float("nan")), fixed(1234.5, 0)
+    ('−0.13', '–', '1,234')
+    """
+    if value in (None, "") or not math.isfinite(float(value)):
+        return DASH
+    text = f"{float(value):,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def signed(value: Any, digits: int = 2) -> str:
+    """Return a number with its sign.
+
+    >>> signed(0.1), signed(-0.1)
+    ('+0.10', '−0.10')
+    """
+    text = fixed(value, digits)
+    plain = text in (DASH, fixed(0.0, digits)) or text.startswith("−")
+    return text if plain else f"+{text}"
+
+
+def interval(low: Any, high: Any, digits: int = 2) -> str:
+    """Return ``[0.39, 0.48]``, or nothing where there is no interval."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{fixed(low, digits)}, {fixed(high, digits)}]"
+
+
+def estimate(row: Mapping[str, Any], metric: str, digits: int = 2) -> str:
+    """Return an estimate and its 95 % interval."""
+    bounds = interval(row.get(f"{metric}_low"), row.get(f"{metric}_high"), digits)
+    return f"{fixed(row.get(metric), digits)} {bounds}".strip()
+
+
+def count(value: Any) -> str:
+    """Return a whole number with thousands separated."""
+    return fixed(value, 0)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    >>> duration(5.25), duration(75), duration(3720)
+    ('5.2 s', '1 min 15 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
