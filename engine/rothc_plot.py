@@ -106,7 +106,8 @@ def pool_picture(
         figure.text(0.015, 0.955, title, fontsize=10, fontweight="bold", va="center")
         figure.text(0.015, 0.03, note, fontsize=6.5, color=MUTED, va="center")
         alt = (
-            f"{title}: pools stacked from {time[0]:.0f} to {time[-1]:.0f}; soil organic carbon "
+            f"{title}: pools stacked, {months['Year'].iloc[0]} to {months['Year'].iloc[-1]}; "
+            f"soil organic carbon "
             f"goes from {total[0]:.1f} to {total[-1]:.1f} t C/ha."
         )
         return finish(figure, "pools", title, alt)

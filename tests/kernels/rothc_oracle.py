@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 RATES = (10.0, 0.3, 0.66, 0.02)  # DPM, RPM, BIO, HUM, 1/yr
 DECAY = math.log(2.0) / 5568.0  # radiocarbon, 1/yr
@@ -28,6 +28,12 @@ class Month:
     manure: float
     dpm_rpm: float
     modern: float = 100.0
+
+
+def months_of(columns: object) -> list[Month]:
+    """Return the months of an object with an array for each field of :class:`Month`."""
+    rows = [getattr(columns, field.name).tolist() for field in fields(Month)]
+    return [Month(*row) for row in zip(*rows, strict=True)]
 
 
 @dataclass(frozen=True)
