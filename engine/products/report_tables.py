@@ -12,7 +12,7 @@ from ..assess.crossval import DEPTH_ONLY, FULL
 from ..status import MAPPED, Status
 from .charts import split_names
 from .scales import pretty_units
-from .tables import DASH, Table, count, estimate, fixed, interval, signed
+from .tables import DASH, Table, count, digits_for, estimate, fixed, interval, signed
 from .totals import Group, TotalRow, Totals
 
 _QA_ORDER = {"dropped": 0, "converted": 1, "set missing": 2, "flagged": 3, "noted": 4}
@@ -218,6 +218,8 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
     groups = list(dict.fromkeys(r.group for r in rows))
     years = list(dict.fromkeys(r.year for r in rows))
     units = pretty_units(rows[0].units)
+    digits = digits_for([r.mean for r in rows]) if stocks else 1
+    total_digits = digits_for([r.total_pg for r in rows])
     lines = []
     for year in years:
         for group in groups:
@@ -226,8 +228,8 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
                 continue
             any_row = next(iter(mine.values()))
             label = group if len(years) == 1 else f"{group}, {year}"
-            cells = [fixed(mine[d].mean, 1) if d in mine else DASH for d in depths]
-            totals = [fixed(mine[d].total_pg, 1) if d in mine else DASH for d in depths]
+            cells = [fixed(mine[d].mean, digits) if d in mine else DASH for d in depths]
+            totals = [fixed(mine[d].total_pg, total_digits) if d in mine else DASH for d in depths]
             lines.append(
                 (
                     label,

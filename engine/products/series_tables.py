@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .scales import pretty_units
-from .tables import DASH, Table, fixed, signed
+from .tables import DASH, Table, digits_for, fixed, signed
 from .totals import TotalRow, Totals
 from .words import family, family_title, quantity_title, scenario_words
 
@@ -58,16 +58,6 @@ class Change:
 def quantity_of(row: TotalRow) -> str:
     """Return the quantity of a row of means."""
     return row.variable.removesuffix("_mean")
-
-
-def digits_for(values: Sequence[float | None]) -> int:
-    """Return the decimals with which the largest value has about four digits.
-
-    >>> digits_for([1510.2, 33.0]), digits_for([0.0213])
-    (1, 5)
-    """
-    largest = max((abs(v) for v in values if v), default=0.0)
-    return min(6, max(1, 3 - math.floor(math.log10(largest)))) if largest else 1
 
 
 def total_lines(totals: Totals) -> list[TotalLines]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,16 @@ def estimate(row: Mapping[str, Any], metric: str, digits: int = 2) -> str:
     """Return an estimate and its 95 % interval."""
     bounds = interval(row.get(f"{metric}_low"), row.get(f"{metric}_high"), digits)
     return f"{fixed(row.get(metric), digits)} {bounds}".strip()
+
+
+def digits_for(values: Sequence[float | None]) -> int:
+    """Return the decimals with which the largest value has about four digits.
+
+    >>> digits_for([1510.2, 33.0]), digits_for([0.0213])
+    (1, 5)
+    """
+    largest = max((abs(v) for v in values if v), default=0.0)
+    return min(6, max(1, 3 - math.floor(math.log10(largest)))) if largest else 1
 
 
 def count(value: Any) -> str:
