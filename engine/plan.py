@@ -104,12 +104,12 @@ def plan(
         What a worker needs does not fit this machine's memory (local clusters), with the numbers.
     """
     counts = soil_counts(cube, grid)
-    emits = model.emits
+    emits, read = model.emits, years_read(model, years)
     peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once, training_rows)
     if cluster.kind == "local":
         check_memory(peak, cluster.processes)
     cells, stored = int(counts.sum()), _stored_cells(grid, counts)
-    per_cell = sum(_bytes_per_cell(cube, name, len(years)) for name in model.reads.variables)
+    per_cell = sum(_bytes_per_cell(cube, name, len(read)) for name in model.reads.variables)
     packed = sum(np.dtype(ENCODINGS[o.encoding].dtype).itemsize for o in emits.outputs)
     rate = _sample_rate(cube, model, _fullest(grid, counts), years) if cells else None
     return Plan(
@@ -138,24 +138,32 @@ def peak_memory(
 
     The libraries, and the larger of cross-validation (as many fits at once as tiles) and mapping:
     the model, and for each tile at once source windows and inputs while reading, the outputs in
-    float32 and as packed shards while writing.
+    float32 and as packed shards while writing. Years that are mapped count in the outputs, years
+    that are read in the inputs.
     """
     window = grid.window(
         0, 0, min(grid.tile_size, grid.shape[0]), min(grid.tile_size, grid.shape[1])
     )
     reads, emits = model.reads, model.emits
     size = grid.tile_size**2
-    reading = cube.nbytes_for(window, reads.variables, years, reads.halo) + 24 * size
+    read = years_read(model, years)
+    reading = cube.nbytes_for(window, reads.variables, read, reads.halo) + 24 * size
     outputs = len(emits.outputs) * len(emits.depths) * len(years) * size
     own = getattr(model, "memory_bytes", None)
     predicting = own(size, len(years)) if own else 4 * outputs + 16 * size
-    # one variable at a time is packed, cut into chunks and assembled into a shard
-    writing = 3 * 4 * len(emits.depths) * size
+    # one variable at a time is packed, each of its years cut into chunks, assembled into a shard
+    writing = 4 * (len(years) + 2) * len(emits.depths) * size
     resident = getattr(model, "resident_bytes", lambda: 0)()
     mapping = resident + tiles_at_once * (reading + predicting + writing)
     fit = getattr(model, "fit_bytes", None)
     validating = tiles_at_once * fit(training_rows) if fit and training_rows else 0
     return int(WORKER_BASE_BYTES + max(mapping, validating) * (1 + SLACK))
+
+
+def years_read(model: Model, years: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the years in which a model reads yearly variables: its own, or those of the map."""
+    own: tuple[int, ...] | None = getattr(model.reads, "years", None)
+    return years if own is None else own
 
 
 def check_memory(peak: int, workers: int) -> None:
@@ -189,7 +197,8 @@ def _sample_rate(cube: Cube, model: Model, tile: Tile, years: tuple[int, ...]) -
     """Cells a second of reading and predicting one tile here, on one thread."""
     halo = model.reads.halo
     started = time.perf_counter()
-    values = cube.read(tile.window, model.reads.variables, years, halo, year_policy="nearest")
+    read = years_read(model, years)
+    values = cube.read(tile.window, model.reads.variables, read, halo, year_policy="nearest")
     wanted = cube.status(tile.window) == Status.SOIL
     model.predict(TileInputs(tile.window, values, wanted, years, halo))
     return float(wanted.sum()) / (time.perf_counter() - started)

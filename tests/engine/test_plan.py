@@ -53,6 +53,20 @@ def test_memory_grows_with_the_tile_not_the_map(cube: Cube, model: ForestModel) 
     assert peak(0.1, 256, 3) > peak(0.1, 256, 1)
 
 
+def test_years_of_the_map_count_in_what_is_written(cube: Cube, model: ForestModel) -> None:
+    grid, years = world_grid(64), (1990, 2000, 2010)
+    one = plan(cube, grid, model, (2000,), ClusterSpec(workers=1))
+    three = plan(cube, grid, model, years, ClusterSpec(workers=1))
+    assert three.bytes_read == one.bytes_read  # no covariate is yearly
+    stored = one.bytes_read // (4 * 13)
+    outputs = len(model.emits.outputs) * len(DEPTHS)
+    assert three.bytes_written - one.bytes_written == stored * 2 * outputs * 2
+    # by the year, float32 outputs, and one packed variable, for each of two tiles at once
+    more = 2 * 64**2 * 4 * 2 * (outputs + len(DEPTHS))
+    peaks = [peak_memory(cube, grid, model, y, 2) for y in ((2000,), years)]
+    assert peaks[1] - peaks[0] == pytest.approx(1.25 * more, abs=2)
+
+
 def test_what_does_not_fit_is_refused_with_the_numbers() -> None:
     total = psutil.virtual_memory().total
     check_memory(total // 10, 4)
