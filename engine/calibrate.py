@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,8 +23,9 @@ from .likelihood import Likelihood
 from .profile_likelihood import ON_BOUND, Profile, trace
 from .progress import QUIET, Reporter
 
-#: Two parameters whose logarithms correlate more than this are warned of.
-CORRELATED = 0.95
+#: Two parameters whose logarithms correlate more than this are warned of; above the second, they
+#: count as one even where their intervals are closed.
+CORRELATED, INSEPARABLE = 0.95, 0.99
 #: Curvatures further apart than this ratio leave a direction undetermined.
 ILL_CONDITIONED = 1e8
 
@@ -157,6 +159,8 @@ def _result(
     least = curvature[-1] / max(curvature[0], np.finfo(float).tiny)
     condition = float(least**-2) if least > 1e-12 else float("inf")
     estimates = tuple(_estimate(misfit, i, best, profile) for i, profile in enumerate(profiles))
+    obstacles = _obstacles(best, estimates, jacobian, condition)
+    obstacles += _together(estimates, correlation, INSEPARABLE, np.inf)
     return Calibration(
         estimates=estimates,
         n=misfit.observed.size,
@@ -168,7 +172,8 @@ def _result(
         condition=condition,
         starts=tuple(_start(misfit, search) for search in searches),
         simulated=simulated,
-        warnings=tuple(_warnings(best, estimates, jacobian, correlation, condition)),
+        identifiable=not obstacles,
+        warnings=(*obstacles, *_together(estimates, correlation, CORRELATED, INSEPARABLE)),
     )
 
 
@@ -214,49 +219,53 @@ def _correlation(jacobian: Floats) -> Floats:
     return np.asarray(np.clip(spread @ spread.T, -1, 1))
 
 
-def _warnings(
-    best: Floats,
-    estimates: tuple[Estimate, ...],
-    jacobian: Floats,
-    correlation: Floats,
-    condition: float,
+def _obstacles(
+    best: Floats, estimates: tuple[Estimate, ...], jacobian: Floats, condition: float
 ) -> list[str]:
-    """Say, in words, what keeps the parameters from being read one by one."""
-    names = [estimate.name for estimate in estimates]
+    """Say, in words, what keeps parameters from being determined, but for their correlation."""
     found = []
     strength = np.linalg.norm(jacobian, axis=0)
     for i, estimate in enumerate(estimates):
+        name = estimate.name
         if strength[i] <= 1e-9 * max(strength.max(), np.finfo(float).tiny):
-            found.append(f"{names[i]} has no effect on what was observed")
+            found.append(f"{name} has no effect on what was observed")
             continue
         if min(best[i], 1 - best[i]) < ON_BOUND:
             bound = "lower" if best[i] < 0.5 else "upper"
             found.append(
-                f"the best {names[i]} lies on its {bound} bound, {estimate.value:.4g}: widen the "
+                f"the best {name} lies on its {bound} bound, {estimate.value:.4g}: widen the "
                 "bounds, or doubt the model"
             )
         if estimate.open_low or estimate.open_high:
-            side = {(True, True): "either way", (True, False): "downwards"}.get(
-                (estimate.open_low, estimate.open_high), "upwards"
-            )
+            down = "either way" if estimate.open_high else "downwards"
             found.append(
-                f"the likelihood of {names[i]} is flat {side}: its interval reaches the bounds of "
-                "the search"
+                f"the likelihood of {name} is flat {down if estimate.open_low else 'upwards'}: its "
+                "interval reaches the bounds of the search"
             )
         elif estimate.leaning:
             found.append(
-                f"the interval of {names[i]} ends only where another parameter meets its bound"
+                f"the interval of {name} ends only where another parameter meets its bound"
             )
-    for i in range(len(names)):
-        for j in range(i + 1, len(names)):
-            if abs(correlation[i, j]) > CORRELATED:
-                what = "their product" if correlation[i, j] < 0 else "their ratio"
-                found.append(
-                    f"{names[i]} and {names[j]} cannot be told apart (correlation of logarithms "
-                    f"{correlation[i, j]:+.3f}); the data fix little but {what}"
-                )
     if condition > ILL_CONDITIONED:
         found.append("the likelihood has a flat direction: fewer parameters, or other data, needed")
+    return found
+
+
+def _together(
+    estimates: tuple[Estimate, ...], correlation: Floats, above: float, up_to: float
+) -> list[str]:
+    """Name pairs whose logarithms correlate by more than `above`, at most `up_to`."""
+    found = []
+    for i, j in combinations(range(len(estimates)), 2):
+        size, pair = correlation[i, j], f"{estimates[i].name} and {estimates[j].name}"
+        if above < abs(size) <= up_to:
+            what = "product" if size < 0 else "ratio"
+            how = (
+                f"cannot be told apart: the data fix little but their {what}"
+                if above == INSEPARABLE
+                else f"go together: the data fix their {what} better than either"
+            )
+            found.append(f"{pair} {how} (correlation of logarithms {size:+.3f})")
     return found
 
 

@@ -90,8 +90,10 @@ class Calibration:
         Every search, the best first.
     simulated
         At the best values, in the order of the observations.
+    identifiable
+        Whether the observations determine every parameter by itself.
     warnings
-        Why the values cannot be trusted one by one; empty where they can.
+        Why they do not, or what else to know before reading the values one by one.
     """
 
     estimates: tuple[Estimate, ...]
@@ -104,12 +106,8 @@ class Calibration:
     condition: float
     starts: tuple[Start, ...]
     simulated: Floats
+    identifiable: bool
     warnings: tuple[str, ...]
-
-    @property
-    def identifiable(self) -> bool:
-        """Whether the observations determine every parameter."""
-        return not self.warnings
 
     @property
     def values(self) -> dict[str, float]:
@@ -154,7 +152,8 @@ class Calibration:
         lines += _correlation_lines(self.estimates, self.correlation)
         lines += ["", _starts_line(self.starts)]
         if self.warnings:
-            lines += ["", "NOT IDENTIFIABLE: do not read these values one by one."]
+            unknown = "NOT IDENTIFIABLE: do not read these values one by one."
+            lines += ["", "Note:" if self.identifiable else unknown]
             lines += [f"- {warning}" for warning in self.warnings]
         return "\n".join(lines)
 

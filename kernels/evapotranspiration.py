@@ -16,6 +16,7 @@ from typing import Any, NewType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .rothc import PAN_FACTOR as PAN_FACTOR
 from .sun import MONTH_DAYS, Floats, Over, day_length_by_month, radiation_by_month
 
 #: Potential (or reference) evapotranspiration, mm.
@@ -23,8 +24,6 @@ Pet = NewType("Pet", np.ndarray[Any, np.dtype[np.floating[Any]]])
 #: Open-pan evaporation, mm.
 OpenPan = NewType("OpenPan", np.ndarray[Any, np.dtype[np.floating[Any]]])
 
-#: Evapotranspiration as a share of open-pan evaporation in RothC-26.3 (Coleman & Jenkinson 1996).
-PAN_FACTOR = 0.75
 #: Millimetres of water that one MJ m⁻² evaporates, 1 / 2.45 (FAO-56 eq. 20).
 MM_PER_MJ = 0.408
 #: Above this monthly mean, °C, Thornthwaite's exponential gives way to a table.

@@ -122,6 +122,18 @@ def test_a_ratio_is_warned_of() -> None:
     assert "ratio" in "\n".join(fit.warnings)
 
 
+def test_a_strong_but_resolved_correlation_is_only_noted() -> None:
+    """Far from the axis, the height and slope of a line correlate, and both are known."""
+    x = np.linspace(3, 7, 40)
+    y = 30 + 10 * x + np.random.default_rng(1).normal(0, 0.02, x.size)
+    bounds = [Parameter("height", 1, 1000), Parameter("slope", 0.1, 100)]
+    fit = calibrate(lambda p: p["height"] + p["slope"] * x, y, bounds, starts=3)
+    assert -0.99 < fit.correlation[0, 1] < -0.95
+    assert fit.identifiable
+    assert any("height and slope go together" in warning for warning in fit.warnings)
+    assert "Note:" in fit.to_text()
+
+
 def test_no_effect_and_optimum_on_a_bound_are_warned_of() -> None:
     idle = calibrate(decay, noisy(4), [A, K, Parameter("idle", 1, 2)], starts=2)
     assert "idle has no effect on what was observed" in idle.warnings
