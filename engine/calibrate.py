@@ -15,6 +15,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
 from .calibration import Calibration, Estimate, Floats, Parameter, Start
 from .errors import InputError
@@ -85,9 +86,11 @@ def calibrate(
         )
     misfit = Misfit(simulate, obs, sd, parameters)
     likelihood = Likelihood(obs, sd, len(parameters))
-    searches = _search_all(misfit, starts, seed, reporter)
-    best, profiles = _profiles(misfit, likelihood, searches[0].end, profile_points, reporter)
-    return _result(misfit, likelihood, searches, best, profiles)
+    # Matrices here are tiny: threads would cost several times what they save, and the last bits.
+    with threadpool_limits(1, user_api="blas"):
+        searches = _search_all(misfit, starts, seed, reporter)
+        best, profiles = _profiles(misfit, likelihood, searches[0].end, profile_points, reporter)
+        return _result(misfit, likelihood, searches, best, profiles)
 
 
 @dataclass(frozen=True)
