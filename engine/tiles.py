@@ -141,9 +141,11 @@ def read_inputs(context: RunContext, window: Window) -> tuple[TileInputs, NDArra
     """
     cube, reads = context.cube, context.model.reads
     status = cube.status(window)
-    values = cube.read(
-        window, reads.variables, context.run.years, reads.halo, year_policy="nearest"
-    )
+    years = context.run.years if reads.years is None else reads.years
+    values = cube.read(window, reads.variables, years, reads.halo, year_policy="nearest")
+    if reads.judges_missing:
+        wanted = status == Status.SOIL
+        return TileInputs(window, values, wanted, context.run.years, reads.halo), status
     core = (
         slice(reads.halo, reads.halo + window.height),
         slice(reads.halo, reads.halo + window.width),

@@ -12,6 +12,7 @@ None of this holds once rates depend on the pools (the microbial variant).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,8 +193,10 @@ def inverse_input(
     return hold_stock(year, stock, iom)
 
 
-def project(year: YearMap, state: State, factors: Array) -> tuple[Array, Array]:
-    """Return the pools after each of a number of years, and the CO2 given off in each.
+def project(
+    year: YearMap, state: State, factors: Array, keep: Sequence[int] | None = None
+) -> tuple[Array, Array, State]:
+    """Advance a number of years; return pools and CO2 of those to keep, and the last state.
 
     Equal to months of :func:`~edaphos.kernels.rothc_run.simulate` to rounding, where the state's
     deficit is the year's own.
@@ -206,20 +209,28 @@ def project(year: YearMap, state: State, factors: Array) -> tuple[Array, Array]:
         At the end of a December.
     factors
         Multiplies each year's input, ``(years, pixel)`` or ``(years, 1)``.
+    keep
+        Positions of the years to return, ascending; all by default.
 
     Returns
     -------
     pools, co2
-        ``(years, 4, pixel)`` and ``(years, pixel)``, t C/ha. CO2 is what is missing from the
-        carbon balance, so it closes by construction here.
+        At the end of, and during, each year kept: ``(kept, 4, pixel)`` and ``(kept, pixel)``,
+        t C/ha. CO2 is what is missing from the carbon balance, so it closes by construction here.
+    state
+        At the end of the last year.
     """
-    dtype, pixels = year.table.dtype, year.table.shape[1]
-    scale = np.ascontiguousarray(np.broadcast_to(factors, (len(factors), pixels)), dtype)
-    pools = np.empty((len(scale), 4, pixels), dtype)
-    co2 = np.empty((len(scale), pixels), dtype)
-    start = np.ascontiguousarray(state.pools, dtype)
-    _project(year.table, year.inputs, start, scale, pools, co2)
-    return pools, co2
+    dtype, pixels, years = year.table.dtype, year.table.shape[1], len(factors)
+    kept = np.full(years, -1, np.int64)
+    positions = range(years) if keep is None else keep
+    for place, position in enumerate(positions):
+        kept[position] = place
+    pools = np.empty((len(positions), 4, pixels), dtype)
+    co2 = np.empty((len(positions), pixels), dtype)
+    held = np.array(state.pools, dtype)
+    scale = np.asarray(factors, dtype)
+    _project(year.table, year.inputs, scale, kept, held, pools, co2)
+    return pools, co2, State(held, state.deficit)
 
 
 def spin_up(
@@ -444,19 +455,24 @@ def _fixed_point(table: Array, pools: Array) -> None:
 
 @kernel(fastmath=CONTRACT)
 def _project(
-    table: Array, inputs: Array, start: Array, scale: Array, pools: Array, co2: Array
+    table: Array, inputs: Array, scale: Array, kept: Array, held: Array, pools: Array, co2: Array
 ) -> None:
+    """Advance `held` in place, and copy the years whose place in `kept` is not negative."""
+    every = scale.shape[1] > 1
     for year in range(scale.shape[0]):
-        before = start if year == 0 else pools[year - 1]
-        after, f = pools[year], scale[year]
-        for w in range(start.shape[1]):
-            d, r, b, h = before[0, w], before[1, w], before[2, w], before[3, w]
-            up_d = table[DPM, w] * d + f[w] * table[IN_DPM, w]
-            up_r = table[RPM, w] * r + f[w] * table[IN_RPM, w]
+        place = kept[year]
+        for w in range(held.shape[1]):
+            f = scale[year, w] if every else scale[year, 0]
+            d, r, b, h = held[0, w], held[1, w], held[2, w], held[3, w]
+            up_d = table[DPM, w] * d + f * table[IN_DPM, w]
+            up_r = table[RPM, w] * r + f * table[IN_RPM, w]
             up_b = table[BIO_DPM, w] * d + table[BIO_RPM, w] * r + table[BIO_BIO, w] * b
-            up_b += table[BIO_HUM, w] * h + f[w] * table[IN_BIO, w]
+            up_b += table[BIO_HUM, w] * h + f * table[IN_BIO, w]
             up_h = table[HUM_DPM, w] * d + table[HUM_RPM, w] * r + table[HUM_BIO, w] * b
-            up_h += table[HUM_HUM, w] * h + f[w] * table[IN_HUM, w]
-            after[0, w], after[1, w] = d + up_d, r + up_r
-            after[2, w], after[3, w] = b + up_b, h + up_h
-            co2[year, w] = f[w] * inputs[w] - (up_d + up_r + up_b + up_h)
+            up_h += table[HUM_HUM, w] * h + f * table[IN_HUM, w]
+            held[0, w], held[1, w] = d + up_d, r + up_r
+            held[2, w], held[3, w] = b + up_b, h + up_h
+            if place >= 0:
+                pools[place, 0, w], pools[place, 1, w] = held[0, w], held[1, w]
+                pools[place, 2, w], pools[place, 3, w] = held[2, w], held[3, w]
+                co2[place, w] = f * inputs[w] - (up_d + up_r + up_b + up_h)

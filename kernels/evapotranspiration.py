@@ -97,7 +97,14 @@ def thornthwaite(
     """
     t = monthly("temperature", temperature)
     hours = day_length_by_month(np.asarray(latitude, t.dtype), over)
-    length = _days(days)
+    return thornthwaite_of_days(t, hours, days=days)
+
+
+def thornthwaite_of_days(
+    temperature: Floats, hours: Floats, *, days: ArrayLike = MONTH_DAYS
+) -> Pet:
+    """Return :func:`thornthwaite` where the length of days, ``(12, ...)`` hours, is known."""
+    t, length = temperature, _days(days)
     heat = _heat_index(t)
     slope = ((6.75e-7 * heat - 7.71e-5) * heat + 1.792e-2) * heat + 0.49239
     with np.errstate(divide="ignore", invalid="ignore"):

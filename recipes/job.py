@@ -18,6 +18,7 @@ from edaphos.engine.samples import SOC_TARGET, Target
 from edaphos.engine.years import YearPolicy
 
 from .config import load_toml, parse
+from .rothc_schema import RothCTable
 from .schema import ForestTable, ProfilesTable, Recipe
 
 
@@ -127,6 +128,10 @@ def build_grid(recipe: Recipe, path: Path) -> Grid:
 def model_spec(recipe: Recipe) -> ModelSpec:
     """Return the kind and settings of the model that makes the map."""
     table = recipe.model
+    if isinstance(table, RothCTable):
+        told = table.model_dump(exclude={"kind"})
+        told |= {"years": recipe.years, "depth_cm": recipe.map.depths[0][1]}
+        return ModelSpec("rothc", {"settings": told, "seed": recipe.seed})
     if not isinstance(table, ForestTable):
         return ModelSpec(table.kind, table.settings)
     settings = {
@@ -145,14 +150,31 @@ def model_spec(recipe: Recipe) -> ModelSpec:
 def assessed_model(recipe: Recipe) -> ModelSpec:
     """Return the model as cross-validation fits it.
 
-    A forest may get fewer trees there, and always gives the bounds of the 90 % interval.
+    A forest may get fewer trees there, and always gives the bounds of the 90 % interval. Of RothC
+    it is the clay forest that profiles can judge.
     """
     spec = model_spec(recipe)
+    if isinstance(recipe.model, RothCTable) and recipe.profiles is not None:
+        spec = clay_forest(recipe, recipe.model)
     if spec.kind != "forest":
         return spec
     trees = recipe.assess.trees or spec.settings["trees"]
     quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))
     return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
+
+
+def clay_forest(recipe: Recipe, table: RothCTable) -> ModelSpec:
+    """Return the forest that a RothC map takes clay from."""
+    return ModelSpec(
+        "forest",
+        {
+            **table.clay.model_dump(exclude={"variable"}),
+            "transform": "none",
+            "quantiles": (0.05, 0.95),
+            "depths": recipe.map.depths,
+            "seed": recipe.seed,
+        },
+    )
 
 
 def covariates_of(job: Job) -> tuple[str, ...]:

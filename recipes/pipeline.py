@@ -24,8 +24,14 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError
 from edaphos.engine.map_store import create_map
-from edaphos.engine.models.protocol import ModelSpec, RowModel, needs_samples, target_of
-from edaphos.engine.plan import Plan, plan
+from edaphos.engine.models.protocol import (
+    ModelSpec,
+    RowModel,
+    learns_from,
+    needs_samples,
+    target_of,
+)
+from edaphos.engine.plan import Plan, plan, years_read
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Reporter
@@ -74,7 +80,7 @@ def preflight(job: Job, out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         Run.open(out)
     if (job.cube_path / CUBE_MANIFEST).exists():
-        check_covariates(Cube.open(job.cube_path), job.grid, covariates_of(job))
+        check_contents(job, Cube.open(job.cube_path))
     elif job.cube_spec is None:
         raise InputError(
             f"{job.cube_path}: no such cube; build it with `edaphos cube build`, or name a cube "
@@ -82,6 +88,14 @@ def preflight(job: Job, out: Path) -> None:
         )
     else:
         read_cube_spec(job.cube_spec, job.cube_data)
+
+
+def check_contents(job: Job, cube: Cube) -> None:
+    """Refuse a cube that lacks what the model reads, or holds something else by those names."""
+    check_covariates(cube, job.grid, covariates_of(job))
+    check = getattr(job.model.build(), "check_cube", None)
+    if check is not None:
+        check(cube, job.grid)
 
 
 def check_learning(job: Job) -> None:
@@ -121,7 +135,7 @@ def run_stages(
     stages = stages or Stages(reporter)
     with stages.stage("cube", "Cube"):
         cube = open_cube(job, client, reporter)
-    check_covariates(cube, job.grid, covariates_of(job))
+    check_contents(job, cube)
     say_years(job, cube, reporter)
     profiles: Profiles | None = None
     if job.recipe.profiles is not None:
@@ -168,16 +182,28 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
 
 def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
     """Tell of yearly covariates that lack a year of the map, whose nearest year is taken."""
+    wanted = years_read(job.model.build(), job.recipe.years)
     for name in covariates_of(job):
         held = cube.variable(name).years
-        nearest = {
-            year: min(held, key=lambda one, year=year: abs(one - year))  # type: ignore[misc]
-            for year in job.recipe.years
-            if held and year not in held
-        }
-        if nearest:
-            lacking, taken = (", ".join(map(str, y)) for y in (nearest, nearest.values()))
-            reporter.say(f'"{name}" lacks {lacking}; the map takes its {taken}')
+        lacking = [year for year in wanted if held and year not in held]
+        if lacking:
+            nearest = sorted({min(held, key=lambda one: abs(one - year)) for year in lacking})
+            reporter.say(f'"{name}" lacks {spans(lacking)}; the map takes its {spans(nearest)}')
+
+
+def spans(years: Sequence[int]) -> str:
+    """Return ascending years in words, those in a row as a span.
+
+    >>> spans([1990, 2001, 2002, 2003])
+    '1990, 2001-2003'
+    """
+    runs: list[list[int]] = []
+    for year in years:
+        if runs and year == runs[-1][-1] + 1:
+            runs[-1].append(year)
+        else:
+            runs.append([year])
+    return ", ".join(f"{run[0]}-{run[-1]}" if run[1:] else str(run[0]) for run in runs)
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
@@ -246,15 +272,15 @@ def draw(
     job: Job, cube: Cube, profiles: Profiles, also: tuple[str, ...] = ()
 ) -> tuple[Samples, SamplingReport]:
     """Return the model's samples, and what became of the rows."""
-    table = job.recipe.profiles
+    table, model = job.recipe.profiles, job.model.build()
     assert table is not None  # there are profiles
     deg = table.decluster_deg
     return draw_samples(
         profiles.table,
         cube,
         job.grid,
-        covariates_of(job),
-        target=target_of(job.model.build()),
+        learns_from(model),
+        target=target_of(model),
         weight=None if deg is None else profiles.weights(deg),
         also=also,
         years=year_policy(table),
@@ -300,7 +326,7 @@ def fit(job: Job, run: Run, samples: Samples | None) -> None:
     if run.model_folder.exists():
         return
     settings: Mapping[str, Any] = job.model.settings
-    if job.model.kind == "forest":
+    if job.model.kind in ("forest", "rothc"):
         settings = {**settings, "threads": job.cluster.processes}
     model = ModelSpec(job.model.kind, settings).build()
     if samples is not None:
@@ -329,7 +355,7 @@ def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
     """Work out what a recipe will take, timing a tile with the model fitted for the purpose."""
     check_learning(job)
     cube = open_cube(job, None, reporter)
-    check_covariates(cube, job.grid, covariates_of(job))
+    check_contents(job, cube)
     model, rows = job.model.build(), 0
     if job.recipe.profiles is not None:
         samples, _ = draw(job, cube, load(job, job.recipe.profiles, cube, reporter))

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from edaphos.engine.grid import PRESETS
 
 from .config import Table
+from .rothc_schema import RothCTable
 
 GLOBALSOILMAP = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100), (100, 200))
 DepthPair = tuple[Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(gt=0, le=1000)]]
@@ -124,11 +125,15 @@ class CustomModelTable(Table):
 
 def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
-    return "<custom>" if ":" in str(kind) else "<forest>"
+    if ":" in str(kind):
+        return "<custom>"
+    return "<rothc>" if kind == "rothc" else "<forest>"
 
 
 ModelTable = Annotated[
-    Annotated[ForestTable, Tag("<forest>")] | Annotated[CustomModelTable, Tag("<custom>")],
+    Annotated[ForestTable, Tag("<forest>")]
+    | Annotated[RothCTable, Tag("<rothc>")]
+    | Annotated[CustomModelTable, Tag("<custom>")],
     Discriminator(_model_tag),
 ]
 
@@ -226,6 +231,16 @@ class Recipe(Table):
     assess: AssessTable = Field(AssessTable(), description="how it is judged")
     cluster: ClusterTable = Field(ClusterTable(), description="where it computes")
     products: ProductsTable = Field(ProductsTable(), description="what is made from it")
+
+    @model_validator(mode="after")
+    def _one_layer(self) -> Recipe:
+        depths = self.map.depths
+        if isinstance(self.model, RothCTable) and (len(depths) != 1 or depths[0][0] != 0):
+            raise ValueError(
+                "rothc maps the one layer that the initial stock is for: give map.depths such as "
+                "[[0, 30]]"
+            )
+        return self
 
     @property
     def years(self) -> tuple[int, ...]:

@@ -22,6 +22,10 @@ It may offer more, all of it optional:
     What it learns: quantity, profile column, units; ``("soc", "soc_g_kg", "g kg-1")`` by default.
 ``predict_rows(samples)``
     What cross-validation needs (:class:`RowModel`).
+``learns_from: tuple[str, ...]``
+    Cube variables that its samples are joined with; all it reads by default.
+``check_cube(cube, grid)``
+    Refuse, before anything runs, a cube that does not hold what the model takes it for.
 ``describe() -> Mapping[str, str]``
     What its map's metadata say: ``summary``, ``method``, ``references``, ``support``, and for
     scenario runs ``scenario``, a note that every product and the report carry.
@@ -57,10 +61,17 @@ class Reads:
         Names of cube variables; a monthly one arrives with its twelve months.
     halo
         Cells needed beyond each side of the tile.
+    years
+        Years wanted of yearly variables; those of the map by default.
+    judges_missing
+        Whether the model takes soil cells that lack a variable, and says itself (by ``"status"``)
+        why they have no value; by default the engine leaves them out.
     """
 
     variables: tuple[str, ...] = ()
     halo: int = 0
+    years: tuple[int, ...] | None = None
+    judges_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,11 @@ def target_of(model: Any) -> Target:
     return quantity, column, units
 
 
+def learns_from(model: Any) -> tuple[str, ...]:
+    """Return the cube variables that samples are joined with: ``learns_from``, or all it reads."""
+    return tuple(getattr(model, "learns_from", model.reads.variables))
+
+
 #: What a model may say of its map with ``describe()``.
 DESCRIPTIONS = ("summary", "method", "references", "support", "scenario")
 
@@ -199,7 +215,10 @@ def description_of(model: Any) -> dict[str, str]:
 
 
 _REGISTRY: dict[str, type[Any]] = {}
-_BUILT_IN = {"forest": "edaphos.engine.models.forest:ForestModel"}
+_BUILT_IN = {
+    "forest": "edaphos.engine.models.forest:ForestModel",
+    "rothc": "edaphos.engine.models.rothc:RothCModel",
+}
 
 
 def register(model: type[Any]) -> type[Any]:
