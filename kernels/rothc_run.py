@@ -30,7 +30,7 @@ from .rothc import (
 from .rothc_arrays import Array, Forcing, Microbial, Soil, State, forcing_arrays, over_blocks
 
 #: Pixels whose state is worked on at once: small enough for the first cache.
-STRIP = 1024
+STRIP = 2048
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,58 @@ def simulate(
     ValueError
         Shapes do not fit.
     """
+    pixels, dtype, records = forcing.pixels, state.pools.dtype, months // every
+    found = np.empty((records, 4, pixels), dtype)
+    co2, deficit = np.empty((records, pixels), dtype), np.empty((records, pixels), dtype)
+    rules = _Rules(evaporation_factor, input_factor, microbial, rates)
+    end = _run(forcing, soil, state, months, every, rules, (found, co2, deficit), threads)
+    return Trajectory(found, co2, deficit, end)
+
+
+def simulate_stocks(
+    forcing: Forcing,
+    soil: Soil,
+    state: State,
+    months: int,
+    *,
+    every: int = 12,
+    evaporation_factor: float = PAN_FACTOR,
+    input_factor: Array | None = None,
+    threads: int = 1,
+) -> tuple[Array, State]:
+    """Return the sum of the four pools at the end of each record, ``(n, pixel)``, and the state.
+
+    As :func:`simulate`, for those who want the stock alone (IOM is to be added) of many pixels:
+    less is written.
+    """
+    pixels, dtype = forcing.pixels, state.pools.dtype
+    total, none = np.empty((months // every, 1, pixels), dtype), np.empty((0, pixels), dtype)
+    rules = _Rules(evaporation_factor, input_factor, None, RATES)
+    end = _run(forcing, soil, state, months, every, rules, (total, none, none), threads)
+    return total[:, 0], end
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How months are run, apart from forcing."""
+
+    evaporation_factor: float
+    input_factor: Array | None
+    microbial: Microbial | None
+    rates: tuple[float, float, float, float]
+
+
+def _run(
+    forcing: Forcing,
+    soil: Soil,
+    state: State,
+    months: int,
+    every: int,
+    rules: _Rules,
+    out: tuple[Array, Array, Array],
+    threads: int,
+) -> State:
+    """Check, run the kernel over blocks of pixels, and return the state at the end."""
     if months % every:
         raise ValueError(f"months must be a multiple of every, found {months} and {every}")
     pixels, dtype = forcing.pixels, state.pools.dtype
@@ -122,40 +174,22 @@ def simulate(
             f"state must be (4, {pixels}) pools and ({pixels},) deficit, found "
             f"{state.pools.shape} and {state.deficit.shape}"
         )
-    records = months // every
-    pools, deficit = state.pools.copy(), state.deficit.astype(dtype)
-    out_pools = np.empty((records, 4, pixels), dtype)
-    out_co2, out_deficit = np.empty((records, pixels), dtype), np.empty((records, pixels), dtype)
-    standard = rates == RATES
-    options = np.array(
-        [evaporation_factor, *((microbial.mu_max, microbial.km) if microbial else (1.0, 0.0))],
-        dtype,
-    )
+    mu = rules.microbial or Microbial(1.0, 0.0)
+    options = np.array([rules.evaporation_factor, mu.mu_max, mu.km, *rules.rates], dtype)
+    general = rules.microbial is not None or rules.rates != RATES
     arrays = forcing_arrays(forcing, soil, dtype)
-    factor = np.ones((1, 1)) if input_factor is None else np.atleast_2d(input_factor)
+    factor = np.ones((1, 1)) if rules.input_factor is None else np.atleast_2d(rules.input_factor)
     factor = np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype)
+    pools, deficit = state.pools.copy(), state.deficit.astype(dtype)
+    flags = (general, forcing.manure is not None)
 
     def run(first: int, last: int) -> None:
         _simulate(
-            *arrays,
-            factor,
-            options,
-            np.array(rates, dtype),
-            microbial is not None or not standard,
-            forcing.manure is not None,
-            months,
-            every,
-            first,
-            last,
-            pools,
-            deficit,
-            out_pools,
-            out_co2,
-            out_deficit,
+            *arrays, factor, options, *flags, months, every, first, last, pools, deficit, *out
         )
 
     over_blocks(run, pixels, threads)
-    return Trajectory(out_pools, out_co2, out_deficit, State(pools, deficit))
+    return State(pools, deficit)
 
 
 def rate_modifiers(
@@ -192,7 +226,6 @@ def _simulate(
     depth: Array,
     factor: Array,
     options: Array,
-    rates: Array,
     general: bool,
     manured: bool,
     months: int,
@@ -215,7 +248,8 @@ def _simulate(
     to_bio, to_hum = t(0.46), t(0.54)
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     m_dpm, m_rpm, m_hum = t(MANURE[0]), t(MANURE[1]), t(MANURE[2])
-    pan, mu_max, km = options[0], options[1], options[2]
+    pan, mu_max, km, rates = options[0], options[1], options[2], options[3:]
+    detailed = out_co2.shape[0] > 0
     for lo in range(first, last, STRIP):
         n = min(STRIP, last - lo)
         for w in range(n):
@@ -278,12 +312,17 @@ def _simulate(
                     rpm[w] += m_rpm * f
                     hum[w] += m_hum * f
             if (month + 1) % every == 0:
-                record = (month + 1) // every - 1
-                for w in range(n):
-                    out_pools[record, 0, lo + w], out_pools[record, 1, lo + w] = dpm[w], rpm[w]
-                    out_pools[record, 2, lo + w], out_pools[record, 3, lo + w] = bio[w], hum[w]
-                    out_co2[record, lo + w], out_deficit[record, lo + w] = gas[w], smd[w]
-                    gas[w] = t(0.0)
+                found = out_pools[(month + 1) // every - 1]
+                if detailed:
+                    record = (month + 1) // every - 1
+                    for w in range(n):
+                        found[0, lo + w], found[1, lo + w] = dpm[w], rpm[w]
+                        found[2, lo + w], found[3, lo + w] = bio[w], hum[w]
+                        out_co2[record, lo + w], out_deficit[record, lo + w] = gas[w], smd[w]
+                        gas[w] = t(0.0)
+                else:
+                    for w in range(n):
+                        found[0, lo + w] = (dpm[w] + rpm[w]) + (bio[w] + hum[w])
         for w in range(n):
             pools[0, lo + w], pools[1, lo + w] = dpm[w], rpm[w]
             pools[2, lo + w], pools[3, lo + w] = bio[w], hum[w]
