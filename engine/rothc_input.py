@@ -11,6 +11,7 @@ as long as they ask for the standard functions.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +23,13 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .rothc_checks import COLUMNS, SOIL, SPIN_UP_MONTHS, Where, check_monthly, check_soil
 from .store import write_atomically
+from .text_files import numbered_lines
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+#: The exponent of a double of Fortran.
+_FORTRAN = re.compile(r"^([+-]?[\d.]+)[dD]([+-]?\d+)$")
 _SWITCHES = ("opt_rmmoist", "opt_smdbare")
 _LAYOUT = (
     "the official layout is three lines of comment, a line with the names clay depth iom nsteps, "
@@ -91,12 +95,17 @@ class SiteInput:
         where = where or Where()
         soil = check_soil({name: getattr(self, name) for name in SOIL}, where)
         columns = {c.field: np.asarray(getattr(self, c.field)) for c in COLUMNS}
-        notes = (*self.notes, *check_monthly(columns, where))
+        notes = (*self.notes, *self._new(check_monthly(columns, where)))
         whole = ("year", "month")
         typed: dict[str, Any] = {
             n: v.astype(np.int64 if n in whole else np.float64) for n, v in columns.items()
         }
         return replace(self, **soil, **typed, notes=notes)
+
+    def _new(self, found: Sequence[str]) -> list[str]:
+        """Return notes not made before; a site checked twice would name its rows otherwise."""
+        made = {note.partition(" (")[0] for note in self.notes}
+        return [note for note in found if note.partition(" (")[0] not in made]
 
 
 def read_site_input(path: Path) -> SiteInput:
@@ -107,7 +116,7 @@ def read_site_input(path: Path) -> SiteInput:
     InputError
         With the file, the line, the column, what was found and what to do.
     """
-    lines = _numbered_lines(path)
+    lines = numbered_lines(path, wanted="a RothC_input.dat", layout=_LAYOUT)
     at = _soil_header(path, lines)
     soil, steps = _soil_values(path, lines, at)
     first = _first_month(path, lines, at + 2)
@@ -160,23 +169,6 @@ def _shortest(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def _numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """Return the lines that are not blank, with their numbers."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give the path of a RothC_input.dat") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file") from None
-    if b"\0" in data:
-        raise InputError(f"{path}: this is no plain text; {_LAYOUT}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")  # degree signs of older editors stand in comments only
-    return [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
-
-
 def _names(line: str) -> list[str]:
     return [word.strip(",;").lower().replace("/", "_") for word in line.split()]
 
@@ -191,7 +183,7 @@ def _soil_header(path: Path, lines: list[tuple[int, str]]) -> int:
         if wanted <= set(names):  # a comment may hold these words, too
             if i + 1 == len(lines):
                 break
-            if _is_number(lines[i + 1][1].split()[0]):
+            if _value(lines[i + 1][1].split()[0]) is not None:
                 return i
     near = f", line {lines[3][0]}" if len(lines) > 3 else ""
     if len(lines) > 3 and "," in lines[3][1]:
@@ -242,7 +234,7 @@ def _first_month(path: Path, lines: list[tuple[int, str]], after: int) -> int:
             f"{path}, line {number}: the columns are {' '.join(names)}; the official program "
             f"takes them by position: put them in the order {' '.join(c.official for c in COLUMNS)}"
         )
-    if not heads and all(_is_number(word) for word in text.split()):
+    if not heads and all(_value(word) is not None for word in text.split()):
         raise InputError(f"{path}, line {number}: expected the names of the columns; {_LAYOUT}")
     return head + 1
 
@@ -258,19 +250,21 @@ def _row(path: Path, number: int, text: str) -> list[float]:
     return [_number(path, number, c.official, word) for c, word in zip(COLUMNS, words, strict=True)]
 
 
-def _is_number(word: str) -> bool:
+def _value(word: str) -> float | None:
+    """Return a number as Python or Fortran writes it (1.5, 1., .5, 1.5D0), or None."""
+    if "_" in word:
+        return None
     try:
-        float(word)
+        return float(_FORTRAN.sub(r"\1e\2", word))
     except ValueError:
-        return False
-    return "_" not in word
+        return None
 
 
 def _number(path: Path, number: int, column: str, word: str) -> float:
-    if not _is_number(word):
-        hint = "; write decimals with a point" if "," in word else ""
+    value = _value(word)
+    if value is None:
+        hint = "write decimals with a point" if "," in word else "correct it"
         raise InputError(
-            f'{path}, line {number}, column {column}: found "{word}", expected a number{hint}'
-            + ("" if hint else "; correct it")
+            f'{path}, line {number}, column {column}: found "{word}", expected a number; {hint}'
         )
-    return float(word)
+    return value

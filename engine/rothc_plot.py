@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from .errors import InputError
 from .products.colours import ACCENT, BAND, GOLD, INK, MUTED, TEAL, VIOLET
 from .products.pictures import Picture, blank, finish, style
+from .rothc_measured import Measured
 from .rothc_site import SiteResult
 
 #: Bottom to top, as the pools are stacked.
@@ -23,45 +20,6 @@ YEARS_BY_MONTH = 40
 SIZE = (7.2, 4.2)
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """Stocks measured at a site: decimal years, and t C/ha."""
-
-    year: Floats
-    soc: Floats
-
-
-def read_measured(path: Path) -> Measured:
-    """Read measured stocks from a CSV with the columns ``year`` and ``soc`` (t C/ha).
-
-    Raises
-    ------
-    InputError
-        A column is missing, or a value is no number, or below 0.
-    """
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
-    table.columns = [str(name).strip().lower() for name in table.columns]
-    for name in ("year", "soc"):
-        if name not in table:
-            raise InputError(
-                f"{path}: no column {name}, found {', '.join(table.columns)}; give year and soc "
-                "(t C/ha)"
-            )
-        values = pd.to_numeric(table[name], errors="coerce")
-        bad = np.flatnonzero(~(values >= 0))
-        if bad.size:
-            found = table[name].iloc[bad[0]]
-            raise InputError(
-                f"{path}, line {bad[0] + 2}, column {name}: found {found}, expected a number, "
-                "0 or more"
-            )
-        table[name] = values.astype(np.float64)
-    return Measured(table["year"].to_numpy(), table["soc"].to_numpy())
 
 
 def pool_picture(

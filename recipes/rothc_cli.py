@@ -81,7 +81,7 @@ def rothc_site(
         site = read_site_input(file)
         points = None
         if measured is not None:
-            from edaphos.engine.rothc_plot import read_measured
+            from edaphos.engine.rothc_measured import read_measured
 
             points = read_measured(measured)
         result = run_site(site, options)

@@ -96,6 +96,30 @@ def test_as_tolerant_as_the_official_reader(tmp_path: Path, lines: Lines) -> Non
     assert equal(read(tmp_path, whole), site)
 
 
+def test_files_of_other_systems_and_numbers_of_fortran(tmp_path: Path, lines: Lines) -> None:
+    site = read(tmp_path, lines)
+    text = "\n".join(lines)
+    path = tmp_path / "other.dat"
+    for data in (
+        text.replace("\n", "\r\n").encode() + b"\r\n \t\r\n\x1a",
+        text.replace("\n", "\r").encode(),
+        text.encode("utf-16"),
+    ):
+        path.write_bytes(data)
+        assert equal(read_site_input(path), site)
+    soil = [*lines[:4], "2.34D1 +23. .27d+01 252", *lines[5:]]
+    rows = [line.replace("1.44", "0.144D+01").replace("\t0\t", "\t.0\t") for line in soil[HEAD:]]
+    assert equal(read(tmp_path, [*soil[:HEAD], *rows]), site)
+    assert 'found "1D", expected a number' in refusal(tmp_path, put(lines, 30, "Tmp", "1D"))
+
+
+def test_what_is_unusual_is_noted_once(tmp_path: Path, lines: Lines) -> None:
+    site = read(tmp_path, put(lines, 30, "Evap", "-1"))
+    assert len(site.notes) == 1
+    assert "line 30, column Evap" in site.notes[0]
+    assert site.checked().notes == site.notes
+
+
 def test_a_run_may_begin_in_the_year_that_the_spin_up_is_labelled_with(
     tmp_path: Path, lines: Lines
 ) -> None:

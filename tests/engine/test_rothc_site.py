@@ -11,7 +11,7 @@ import pytest
 
 from edaphos.engine.errors import InputError
 from edaphos.engine.rothc_input import SiteInput
-from edaphos.engine.rothc_plot import pool_picture, read_measured
+from edaphos.engine.rothc_plot import pool_picture
 from edaphos.engine.rothc_site import (
     RESULT_COLUMNS,
     SiteOptions,
@@ -178,17 +178,3 @@ def test_long_runs_are_drawn_by_years_and_say_where_they_go() -> None:
     first, last = case.monthly["SOC"].iloc[11], case.monthly["SOC"].iloc[-1]
     assert "2001 to 2149; soil organic carbon goes" in picture.alt
     assert f"from {first:.1f} to {last:.1f} t C/ha" in picture.alt
-
-
-def test_measured_stocks_are_checked(tmp_path: Path) -> None:
-    path = tmp_path / "measured.csv"
-    path.write_text("Year, SOC\n1990.5, 31\n2000, 33.5\n")
-    assert read_measured(path).soc.tolist() == [31.0, 33.5]
-    path.write_text("year,carbon\n1990,31\n")
-    with pytest.raises(InputError, match="no column soc, found year, carbon"):
-        read_measured(path)
-    path.write_text("year,soc\n1990,31\n2000,much\n")
-    with pytest.raises(InputError, match=r"line 3, column soc: found much"):
-        read_measured(path)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_measured(tmp_path / "absent.csv")
