@@ -28,6 +28,10 @@ OpenPan = NewType("OpenPan", np.ndarray[Any, np.dtype[np.floating[Any]]])
 MM_PER_MJ = 0.408
 #: Above this monthly mean, °C, Thornthwaite's exponential gives way to a table.
 HOT = 26.5
+#: A heat index below which Thornthwaite's curve is not to be trusted: the least to reckon with.
+#: With it, PET of tundra is in the median 0.3-1.6 times Hargreaves' (a daily range of 8-12 °C
+#: assumed); without, up to 7 times, and in single months 600 mm.
+LEAST_HEAT = 5.0
 # Where the parabola through that table is highest; beyond it, it would fall.
 _HOTTEST = 32.24 / (2 * 0.43)
 
@@ -93,7 +97,7 @@ def thornthwaite(
     of the terrestrial seasonal water cycle*, J. Climatol. 5, 589-606, fitted to its table (within
     2 %). Beyond its top, 37.5 °C, PET is held there. The curve was made for I from 25 to 140; where
     all months lie near freezing (I below about 5) it gives far too much, hundreds of mm for a
-    single month just above 0 °C.
+    single month just above 0 °C; :data:`LEAST_HEAT` is there to bound it.
     """
     t = monthly("temperature", temperature)
     hours = day_length_by_month(np.asarray(latitude, t.dtype), over)
@@ -101,11 +105,19 @@ def thornthwaite(
 
 
 def thornthwaite_of_days(
-    temperature: Floats, hours: Floats, *, days: ArrayLike = MONTH_DAYS
+    temperature: Floats,
+    hours: Floats,
+    *,
+    days: ArrayLike = MONTH_DAYS,
+    least_heat: float = 0.0,
 ) -> Pet:
-    """Return :func:`thornthwaite` where the length of days, ``(12, ...)`` hours, is known."""
+    """Return :func:`thornthwaite` where the length of days, ``(12, ...)`` hours, is known.
+
+    A heat index below `least_heat` (:data:`LEAST_HEAT`, say; 0 leaves the formula as it is) is
+    taken as that, so that PET also falls to nothing as all months come down to freezing.
+    """
     t, length = temperature, _days(days)
-    heat = _heat_index(t)
+    heat = np.maximum(_heat_index(t), t.dtype.type(least_heat))  # a NaN is handed on
     slope = ((6.75e-7 * heat - 7.71e-5) * heat + 1.792e-2) * heat + 0.49239
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scale = np.log(10 / heat)  # inf where no month is warm, and never used there

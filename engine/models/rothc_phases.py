@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaphos.kernels.equilibrium import YearMap, hold_stock, project, year_map
-from edaphos.kernels.evapotranspiration import thornthwaite_of_days
+from edaphos.kernels.evapotranspiration import LEAST_HEAT, thornthwaite_of_days
 from edaphos.kernels.productivity import miami_npp
 from edaphos.kernels.rothc import PAN_FACTOR, inert
 from edaphos.kernels.rothc_arrays import Forcing, Soil, State
@@ -201,7 +201,9 @@ def forcing_of(cells: Cells, settings: RothCSettings, years_on: int = 0) -> Forc
     temperature, rain = _climate(cells, settings, years_on)
     evapotranspiration = cells.evapotranspiration
     if evapotranspiration is None:
-        evapotranspiration = thornthwaite_of_days(temperature, cells.day_length)
+        evapotranspiration = thornthwaite_of_days(
+            temperature, cells.day_length, least_heat=LEAST_HEAT
+        )
     return Forcing(
         temperature=temperature,
         rain=rain,

@@ -12,12 +12,14 @@ from hypothesis.extra.numpy import arrays
 
 from edaphos.kernels import evapotranspiration, penman
 from edaphos.kernels.evapotranspiration import (
+    LEAST_HEAT,
     OpenPan,
     Pet,
     hargreaves,
     pan_from_pet,
     pet_from_pan,
     thornthwaite,
+    thornthwaite_of_days,
 )
 from edaphos.kernels.sun import MONTH_DAYS, day_length_by_month
 
@@ -187,3 +189,35 @@ def test_refuses_other_shapes() -> None:
         thornthwaite(np.ones(12), 0.0, days=[30])
     assert np.isnan(hargreaves(np.full(12, 9.0), np.full(12, 5.0), 0.0)).all()
     assert evapotranspiration.PAN_FACTOR == 0.75
+
+
+# -- where all months are near freezing ----------------------------------------------------------
+
+#: A tundra north of 70° N whose July reaches 0.3, 1, 3 or 5 °C, the months around it less.
+SUMMERS = np.array([0.3, 1.0, 3.0, 5.0])
+TUNDRA = np.array([-25, -26, -24, -18, -9, -2, 0, -1, -5, -13, -19, -23.0])[:, None] + SUMMERS
+
+
+def test_a_least_heat_index_bounds_the_thaw_of_the_arctic() -> None:
+    """Hargreaves, with a daily range of 10 °C, is the witness: energy there sets the bound."""
+    hours = day_length_by_month(np.full(len(SUMMERS), 72.0))
+    july = hargreaves(TUNDRA - 5, TUNDRA + 5, 72.0)[6]
+    plain = thornthwaite_of_days(TUNDRA, hours)[6]
+    bounded = thornthwaite_of_days(TUNDRA, hours, least_heat=LEAST_HEAT)[6]
+    assert (plain[:2] > 4 * july[:2]).all()
+    assert ((0.2 * july < bounded) & (bounded < 2 * july)).all()
+    assert (np.diff(bounded) > 0).all()  # the warmer, the more; the plain formula falls
+    assert np.diff(plain)[0] < 0
+    frost = thornthwaite_of_days(TUNDRA[:, :1] - 0.299, hours[:, :1], least_heat=LEAST_HEAT)
+    assert frost.max() < 2  # nothing leaps at 0 °C
+
+
+def test_a_least_heat_index_leaves_warmer_climates_alone() -> None:
+    for latitude, celsius, _ in CLIMATE_INDICES.values():
+        hours = day_length_by_month(np.array([latitude]))
+        t = np.array(celsius)[:, None]
+        np.testing.assert_array_equal(
+            thornthwaite_of_days(t, hours, least_heat=LEAST_HEAT), thornthwaite_of_days(t, hours)
+        )
+    gap = np.full((12, 1), np.nan)
+    assert np.isnan(thornthwaite_of_days(gap, hours, least_heat=LEAST_HEAT)).all()
