@@ -23,6 +23,7 @@ from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
 from ..samples import Samples, Target
+from ..status import Status
 from .forest import ForestModel, quantile_name
 from .protocol import Emits, Output, Reads, TileInputs
 from .rothc_cells import Gathered, check_cube, gather
@@ -199,7 +200,10 @@ class RothCModel:
                 runs[name].append(outcome)
         for name, members in runs.items():
             stocks = np.stack([m.stock for m in members]) / T_HA
-            _place(out, f"stock_{name}_mean", stocks.mean(axis=0), found.at)
+            mean = stocks.mean(axis=0)
+            _place(out, f"stock_{name}_mean", mean, found.at)
+            lost = np.isnan(mean[0])  # no input holds the stock, or that of any of the members
+            out["status"].reshape(-1)[found.at[lost]] = Status.NO_EQUILIBRIUM
             if self.told.ensemble.members:
                 for q, level in zip(INTERVAL, np.quantile(stocks, INTERVAL, axis=0), strict=True):
                     _place(out, quantile_name(f"stock_{name}", q), level, found.at)

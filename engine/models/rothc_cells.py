@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from edaphos.kernels.equilibrium import hold_stock, year_map
 from edaphos.kernels.evapotranspiration import hargreaves
-from edaphos.kernels.rothc import inert
-from edaphos.kernels.rothc_arrays import Soil
 from edaphos.kernels.sun import day_length_by_month
 
 from ..cube.cube import Cube
@@ -22,7 +19,7 @@ from ..grid import Grid, Window
 from ..status import Status
 from .protocol import TileInputs
 from .rothc_cover import vegetation
-from .rothc_phases import Cells, evaporation_factor, forcing_of
+from .rothc_phases import Cells
 from .rothc_settings import RothCSettings
 
 #: Plausible monthly means, °C, and monthly totals, mm.
@@ -51,8 +48,8 @@ def gather(
     """Take the cells `chunk` (flat positions) out of a tile; leave out those RothC cannot run.
 
     The first reason that holds is the one told: missing or impossible climate, stock, clay; then
-    soils outside RothC's domain: organic, mangrove, wetland, frozen; classes that carry no soil;
-    last those without an equilibrium.
+    soils outside RothC's domain: organic, mangrove, wetland, frozen; classes that carry no soil, or
+    no usable driver. Whether an input holds the stock is seen when it runs.
     """
 
     def take(values: NDArray[Any]) -> NDArray[Any]:
@@ -94,23 +91,8 @@ def gather(
         stock=stock[runs],
         driver=None if driver is None else driver[:, runs],
     )
-    holds = _has_equilibrium(told, cells)
-    status[runs[~holds]] = Status.NO_EQUILIBRIUM
     mark(_in_classes(told.domain.paddy, values, chunk), Status.PADDY)
-    if not holds.all():
-        cells = _subset(cells, holds)
-    return Gathered(cells, chunk[runs[holds]], status)
-
-
-def _has_equilibrium(told: RothCSettings, cells: Cells) -> NDArray[np.bool_]:
-    soil = Soil(cells.clay, np.full(cells.clay.shape, told.depth_cm))
-    factor = evaporation_factor(told)
-    year = year_map(forcing_of(cells, told), soil, evaporation_factor=factor)
-    return np.isfinite(hold_stock(year, cells.stock, inert(cells.stock)).factor)
-
-
-def _subset(cells: Cells, keep: NDArray[np.bool_]) -> Cells:
-    return replace(cells, **{k: a[..., keep] for k, a in vars(cells).items() if a is not None})
+    return Gathered(cells, chunk[runs], status)
 
 
 def _bad_climate(
