@@ -26,8 +26,9 @@ from ..samples import Samples, Target
 from ..status import Status
 from .forest import ForestModel, quantile_name
 from .protocol import Emits, Output, Reads, TileInputs
-from .rothc_cells import Gathered, check_cube, gather
+from .rothc_cells import Gathered, gather
 from .rothc_cover import legend_of
+from .rothc_cube import check_cube
 from .rothc_phases import T_HA, Outcome, disturbances, disturbed, outcomes
 from .rothc_settings import RothCSettings, from_plain
 
@@ -298,6 +299,11 @@ def _check(told: RothCSettings) -> None:
     if told.last_warm_up < told.stock.start:
         raise InputError(
             f"model.warm_up {told.last_warm_up} lies before model.stock.start {told.stock.start}"
+        )
+    if told.warm_up is not None and told.warm_up > told.years[-1]:
+        raise InputError(
+            f"model.warm_up {told.warm_up} lies after the last of map.years, {told.years[-1]}: the "
+            "scenarios would never begin; map a later year, or let the warm-up end sooner"
         )
     if told.ensemble.members % 2:
         raise InputError(

@@ -13,9 +13,7 @@ from pyproj import Transformer
 from edaphos.kernels.evapotranspiration import hargreaves
 from edaphos.kernels.sun import day_length_by_month
 
-from ..cube.cube import Cube
-from ..errors import InputError
-from ..grid import Grid, Window
+from ..grid import Window
 from ..status import Status
 from .protocol import TileInputs
 from .rothc_cover import vegetation
@@ -25,8 +23,6 @@ from .rothc_settings import RothCSettings
 #: Plausible monthly means, °C, and monthly totals, mm.
 TEMPERATURES = (-75.0, 50.0)
 MOST_RAIN = 4000.0
-#: Points at which a cube's values are looked at before a run.
-PROBES = 2000
 
 
 @dataclass(frozen=True)
@@ -136,14 +132,14 @@ def _driver(
 ) -> NDArray[np.float64] | None:
     """Return a yearly driver over its value in the start year, ``(run years, n)``.
 
-    NaN where it is missing or not positive in the start year.
+    NaN where it is missing or negative, or not positive in the start year.
     """
     if told.driver.kind != "variable":
         return None
     values = inputs.values[told.driver.variable]
     values = values.reshape(len(values), -1)[:, chunk].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values[0] > 0, values[1:] / values[0], np.nan)
+        return np.where((values[0] > 0) & (values[1:] >= 0), values[1:] / values[0], np.nan)
 
 
 def latitudes(window: Window) -> NDArray[np.float64]:
@@ -162,89 +158,3 @@ def _day_lengths(window: Window, cells: NDArray[np.intp]) -> NDArray[np.float32]
         return np.ascontiguousarray(by_row[:, cells // window.width])
     latitude = latitudes(window).reshape(-1)[cells]
     return np.asarray(day_length_by_month(latitude.astype(np.float32)))
-
-
-# -- before a run ----------------------------------------------------------------------------------
-
-
-def check_cube(told: RothCSettings, cube: Cube, grid: Grid) -> None:
-    """Refuse variables in other units than the model takes: as declared, and by their range.
-
-    Raises
-    ------
-    InputError
-        Names the variable, its file, what it seems to be, and what to do.
-    """
-    _check_units(cube, told.temperature, ("degC", "celsius", "°C"))
-    _check_units(cube, told.rain, ("mm", "mm month-1", "mm/month"))
-    _check_units(cube, told.stock.variable, ("t ha-1", "Mg ha-1", "t/ha", "kg m-2", "kg/m2"))
-    declared = cube.variable(told.stock.variable).units
-    if (declared in ("kg m-2", "kg/m2")) != (told.stock.units == "kg m-2"):
-        raise InputError(
-            f'{cube.path}: "{told.stock.variable}" is in {declared}, and model.stock.units says '
-            f"{told.stock.units}; make them agree"
-        )
-    for name in (told.temperature, told.rain, *told.evaporation.variables):
-        if cube.variable(name).time != "monthly":
-            raise InputError(
-                f'{cube.path}: "{name}" is {cube.variable(name).time}, and RothC needs twelve '
-                'months of it; build it with time = "monthly"'
-            )
-    if told.driver.kind == "variable" and cube.variable(told.driver.variable).time != "yearly":
-        raise InputError(
-            f'{cube.path}: the driver "{told.driver.variable}" must be yearly, and is '
-            f"{cube.variable(told.driver.variable).time}"
-        )
-    _check_ranges(told, cube, grid)
-
-
-def _check_units(cube: Cube, name: str, known: tuple[str, ...]) -> None:
-    variable = cube.variable(name)
-    if variable.units not in known:
-        raise InputError(
-            f'{cube.path}: "{name}" ({variable.source or "no source stated"}) is declared in '
-            f'"{variable.units}", RothC takes {known[0]}; convert it by scale and offset in the '
-            "cube's TOML"
-        )
-
-
-def _check_ranges(told: RothCSettings, cube: Cube, grid: Grid) -> None:
-    """Look at the values of some cells: kelvin, tenths of degrees and fractions have given away."""
-    rng = np.random.default_rng(0)
-    rows = rng.integers(0, grid.shape[0], PROBES)
-    cols = rng.integers(0, grid.shape[1], PROBES)
-    x, y = grid.x_of(cols), grid.y_of(rows)
-    if not grid.is_geographic:
-        to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
-        x, y = to_degrees.transform(x, y)
-    names = [told.temperature, told.rain, *([told.clay.variable] if told.clay.variable else [])]
-    values = cube.at(x, y, grid, names)
-    found = {name: v[np.isfinite(v)] for name, v in values.items()}
-    temperature, rain = found[told.temperature], found[told.rain]
-    where = f'{cube.path}: "{told.temperature}"'
-    if temperature.size and np.median(temperature) > 150:
-        raise InputError(
-            f"{where} has a median of {np.median(temperature):.0f}, so it is in kelvin; give it "
-            "offset = -273.15 in the cube's TOML"
-        )
-    if temperature.size and np.abs(temperature).max() > TEMPERATURES[1] * 1.5:
-        raise InputError(
-            f"{where} reaches {np.abs(temperature).max():.0f}, so it is in tenths of a degree; "
-            "give it scale = 0.1 in the cube's TOML"
-        )
-    if rain.size and (rain < 0).mean() > 0.01:
-        raise InputError(
-            f'{cube.path}: "{told.rain}" is negative in {100 * (rain < 0).mean():.0f} % of the '
-            "cells looked at; declare its nodata value, or valid_min = 0"
-        )
-    if told.clay.variable and (clay := found[told.clay.variable]).size:
-        if clay.max() <= 1:
-            raise InputError(
-                f'{cube.path}: "{told.clay.variable}" never exceeds 1, so it is a fraction; give '
-                "it scale = 100 in the cube's TOML"
-            )
-        if np.median(clay) > 100:
-            raise InputError(
-                f'{cube.path}: "{told.clay.variable}" has a median of {np.median(clay):.0f}, so it '
-                "is in g/kg; give it scale = 0.1 in the cube's TOML"
-            )

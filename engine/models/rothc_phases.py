@@ -27,6 +27,8 @@ Array = NDArray[Any]
 
 #: Plant carbon of a month, as a share of the year's: the same in all twelve.
 EVEN = 1 / 12
+#: Share by which a stock is disturbed at most: the same both ways, or its mean would move.
+MOST = 0.99
 #: t/ha for each kg/m².
 T_HA = 10.0
 
@@ -111,7 +113,7 @@ def disturbed(cells: Cells, ensemble: Ensemble, scores: NDArray[np.float64]) -> 
         temperature=cells.temperature + np.float32(warmer * ensemble.temperature),
         rain=np.maximum(cells.rain * np.float32(1 + wetter * ensemble.rain / 100), 0),
         clay=np.clip(cells.clay + finer * cells.clay_sd, 0, 100),
-        stock=cells.stock * max(1 + richer * ensemble.stock / 100, 0.01),
+        stock=cells.stock * (1 + float(np.clip(richer * ensemble.stock / 100, -MOST, MOST))),
     )
 
 
