@@ -30,7 +30,7 @@ from .rothc import (
 from .rothc_arrays import Array, Forcing, Microbial, Soil, State, forcing_arrays, over_blocks
 
 #: Pixels whose state is worked on at once: small enough for the first cache.
-STRIP = 2048
+STRIP = 1024
 
 
 @dataclass(frozen=True)
