@@ -43,9 +43,10 @@ DPM_RPM = {"crop": 1.44, "improved grass": 1.44, "grass": 0.67, "scrub": 0.67, "
 
 @kernel(fastmath=CONTRACT, inline=True)
 def expm1_series(z: float) -> float:
-    """Return ``exp(z) - 1`` for ``|z|`` up to 0.2, by its Taylor series (relative error 1e-13).
+    """Return ``exp(z) - 1`` for ``|z|`` up to 0.2, by its Taylor series.
 
-    Terms are paired (Estrin), so that the processor can work on several at once.
+    Relative error: 1e-14 up to 0.08, 2e-13 up to 0.125, 8e-12 at 0.2 (in float64). Terms
+    are paired (Estrin), so that the processor can work on several at once.
     """
     t = type(z)
     z2 = z * z
@@ -62,31 +63,31 @@ def losses(exposure: float) -> tuple[float, float, float, float]:
     Parameters
     ----------
     exposure
-        :math:`x = a b c / 12`: rate modifiers times the length of a month in years; up to 10.
+        :math:`x = a b c / 12`: rate modifiers times the length of a month in years; below 4
+        (a is at most 47.91), and accurate to 1e-11 up to 10.
 
     Notes
     -----
     One series, of HUM's small exponent, and powers of it: the rate constants are 1, 15, 33 and
     500 times 0.02. With :math:`g(z) = e^z - 1`, :math:`g(2z) = g^2 + 2g` and
-    :math:`g(y+z) = g(y) + g(z) + g(y) g(z)` keep every digit of a small loss.
+    :math:`g(y+z) = g(y) + g(z) + g(y) g(z)` keep every digit of a small loss. Powers of
+    :math:`e^z` itself would not: in float32 they miss DPM's loss in a dry month at -5 °C by 0.5 %.
     """
     t = type(exposure)
-    one, two = t(1.0), t(2.0)
+    two = t(2.0)
     g1 = expm1_series(t(-0.02) * exposure)
     g2 = g1 * (g1 + two)
     g3 = g1 + g2 + g1 * g2
-    u5 = (one + g2) * (one + g3)
-    u10 = u5 * u5
-    u25 = u10 * u10 * u5
-    u50 = u25 * u25
-    u125 = u50 * u50 * u25
-    u250 = u125 * u125
-    g6 = g3 * (g3 + two)
-    g12 = g6 * (g6 + two)
-    g15 = g12 + g3 + g12 * g3
+    g5 = g2 + g3 + g2 * g3
+    g10 = g5 * (g5 + two)
+    g15 = g5 + g10 + g5 * g10
     g30 = g15 * (g15 + two)
-    g33 = g30 + g3 + g30 * g3
-    return one - u250 * u250, -g15, -g33, -g1
+    g33 = g3 + g30 + g3 * g30
+    g60 = g30 * (g30 + two)
+    g120 = g60 * (g60 + two)
+    g125 = g5 + g120 + g5 * g120
+    g250 = g125 * (g125 + two)
+    return -(g250 * (g250 + two)), -g15, -g33, -g1
 
 
 # -- rate modifiers ------------------------------------------------------------------------------
