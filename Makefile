@@ -25,7 +25,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 ## bench: every benchmark, beside its peer
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 $(VENV)/.venv:
@@ -42,6 +42,10 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.venv pyproject.toml constraints.txt
 	@echo "Installing edaphos and what its tests need ..."
 	$(PIP) -e ".[test]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.venv pyproject.toml constraints.txt
+	$(PIP) -e ".[bench]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt

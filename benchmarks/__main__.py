@@ -13,7 +13,7 @@ import importlib
 import sys
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "result", "worlds"}
+HELPERS = {"__init__", "__main__", "result", "soils", "worlds"}
 
 
 def names() -> list[str]:

@@ -36,7 +36,7 @@ from .rothc_arrays import Array, Forcing, Microbial, Soil, State, forcing_arrays
 from .rothc_run import simulate
 
 #: Pixels worked on at once; the year's columns of each fill the first cache.
-STRIP = 128
+STRIP = 256
 #: Years after which a soil moisture deficit that still drifts is taken as it is.
 DRIFT_YEARS = 5000
 #: Rows of the year's map: what a unit of each pool, and a year's input, become of.
@@ -314,12 +314,12 @@ def _year_map(
     inputs: Array,
 ) -> None:
     t = table.dtype.type
-    x = np.empty((12, STRIP), table.dtype)
+    x, part = np.empty((12, STRIP), table.dtype), np.empty((15, STRIP), table.dtype)
     most, slope = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
     kept, smd = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
+    covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     for lo in range(first, last, STRIP):
         n = min(STRIP, last - lo)
-        part = table[:, lo : lo + n]
         for w in range(n):
             most[w] = largest_deficit(clay[lo + w], depth[lo + w])
             slope[w] = moisture_slope(most[w])
@@ -337,22 +337,25 @@ def _year_map(
                 s = next_deficit(smd[w], t(rn[w]) - pan * t(ev[w]), most[w], green)
                 b = moisture_factor(s, most[w], slope[w])
                 smd[w] = s
-                row[w] = temperature_factor(t(tm[w])) * (b * t(COVERED / 12 if green else 1 / 12))
-        part[:DEFICIT] = t(0.0)
-        part[DEFICIT] = smd[:n]
-        inputs[lo : lo + n] = t(0.0)
+                row[w] = temperature_factor(t(tm[w])) * (b * (covered if green else bare))
+        part[:] = t(0.0)
+        entered = inputs[lo : lo + n]
+        entered[:] = t(0.0)
         for month in range(12):
             pl = plant[month % plant.shape[0], lo : lo + n]
             sh = share[month % share.shape[0], lo : lo + n]
             _compose(x[month], kept, n, part)
-            _enter(pl, sh, n, part, inputs[lo : lo + n])
+            _enter(pl, sh, n, part, entered)
             if manured:
                 ma = manure[month % manure.shape[0], lo : lo + n]
                 for w in range(n):
                     part[IN_DPM, w] += t(MANURE[0]) * t(ma[w])
                     part[IN_RPM, w] += t(MANURE[1]) * t(ma[w])
                     part[IN_HUM, w] += t(MANURE[2]) * t(ma[w])
-                    inputs[lo + w] += t(ma[w])
+                    entered[w] += t(ma[w])
+        part[DEFICIT] = smd
+        for k in range(15):
+            table[k, lo : lo + n] = part[k, :n]
 
 
 @kernel(fastmath=CONTRACT)
