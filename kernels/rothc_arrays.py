@@ -100,11 +100,15 @@ def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> Kernel
     """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`.
 
     Temperature, rain, evaporation, cover, plant input, share of it that is DPM, manure, clay,
-    depth, each contiguous.
+    depth, each contiguous. Clay is missing where cover is missing in any month, as kernels would
+    take a missing cover for bare soil.
     """
     ratio = np.asarray(forcing.dpm_rpm, dtype)
     manure = np.zeros((1, forcing.pixels), dtype) if forcing.manure is None else forcing.manure
     pixels = (forcing.pixels,)
+    clay = np.ascontiguousarray(np.broadcast_to(soil.clay, pixels), dtype)
+    if forcing.cover.dtype.kind == "f":
+        clay = np.where(np.isnan(forcing.cover).any(axis=0), dtype.type(np.nan), clay)
     return (
         np.ascontiguousarray(forcing.temperature),
         np.ascontiguousarray(forcing.rain),
@@ -113,9 +117,18 @@ def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> Kernel
         np.ascontiguousarray(forcing.plant_input),
         np.ascontiguousarray(ratio / (1 + ratio)),
         np.ascontiguousarray(manure),
-        np.ascontiguousarray(np.broadcast_to(soil.clay, pixels), dtype),
+        clay,
         np.ascontiguousarray(np.broadcast_to(soil.depth, pixels), dtype),
     )
+
+
+def missing(arrays: KernelArrays) -> Array:
+    """Return NaN for pixels of missing soil and 0 for others, ``(pixel,)``.
+
+    Without its soil a deficit has no bound; adding this at the beginning makes it missing.
+    """
+    clay, depth = arrays[7:]
+    return np.asarray((clay + depth) * 0)
 
 
 def over_blocks(run: Callable[[int, int], None], pixels: int, threads: int) -> None:

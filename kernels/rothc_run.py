@@ -27,7 +27,16 @@ from .rothc import (
     retained,
     temperature_factor,
 )
-from .rothc_arrays import Array, Forcing, Microbial, Soil, State, forcing_arrays, over_blocks
+from .rothc_arrays import (
+    Array,
+    Forcing,
+    Microbial,
+    Soil,
+    State,
+    forcing_arrays,
+    missing,
+    over_blocks,
+)
 
 #: Pixels whose state is worked on at once: small enough for the first cache.
 STRIP = 1024
@@ -169,6 +178,10 @@ def _run(
     if months % every:
         raise ValueError(f"months must be a multiple of every, found {months} and {every}")
     pixels, dtype = forcing.pixels, state.pools.dtype
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(
+            f"pools must be float32 or float64, which sets the result's, found {dtype}"
+        )
     if state.pools.shape != (4, pixels) or state.deficit.shape != (pixels,):
         raise ValueError(
             f"state must be (4, {pixels}) pools and ({pixels},) deficit, found "
@@ -180,7 +193,7 @@ def _run(
     arrays = forcing_arrays(forcing, soil, dtype)
     factor = np.ones((1, 1)) if rules.input_factor is None else np.atleast_2d(rules.input_factor)
     factor = np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype)
-    pools, deficit = state.pools.copy(), state.deficit.astype(dtype)
+    pools, deficit = state.pools.copy(), state.deficit.astype(dtype) + missing(arrays)
     flags = (general, forcing.manure is not None)
 
     def run(first: int, last: int) -> None:
@@ -204,12 +217,21 @@ def rate_modifiers(
 
     `deficit` ``(pixel,)`` is the soil moisture deficit at the beginning; its dtype is that of the
     result.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit.
     """
     dtype, pixels = deficit.dtype, forcing.pixels
+    if deficit.shape != (pixels,) or dtype not in (np.float32, np.float64):
+        raise ValueError(
+            f"deficit must be ({pixels},) of float32 or float64, found {deficit.shape} of {dtype}"
+        )
     found = [np.empty((months, pixels), dtype) for _ in range(4)]
     arrays = forcing_arrays(forcing, soil, dtype)
     factor = deficit.dtype.type(evaporation_factor)
-    _modifiers(*arrays[:4], *arrays[7:], factor, deficit.copy(), *found)
+    _modifiers(*arrays[:4], *arrays[7:], factor, deficit + missing(arrays), *found)
     return RateModifiers(*found)
 
 
