@@ -22,7 +22,7 @@ from edaphos.kernels.rothc import POOLS
 from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
-from ..samples import Samples, Target
+from ..samples import Samples, Target, feature_names
 from ..status import Status
 from .forest import ForestModel, quantile_name
 from .protocol import Emits, Output, Reads, TileInputs
@@ -66,6 +66,7 @@ class RothCModel:
         _check(self.told)
         clay = self.told.clay
         self._forest: ForestModel | None = None
+        self._gaps: tuple[str, ...] = ()
         if not clay.variable:
             self._forest = ForestModel(
                 clay.covariates,
@@ -147,9 +148,15 @@ class RothCModel:
     # -- learning -------------------------------------------------------------------------------
 
     def fit(self, samples: Samples) -> Self:
-        """Grow the clay forest."""
+        """Grow the clay forest.
+
+        Covariates with gaps among the samples (seasonal ones, such as polar night: the engine
+        leaves out samples with any other) may lack in the map, too; those cells are flagged.
+        """
         if self._forest is not None:
             self._forest.fit(samples)
+            gappy = {f for f in samples.features if samples.table[f].isna().any()}
+            self._gaps = tuple(n for n in self.told.clay.covariates if gappy & _columns(n))
         return self
 
     def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.float64]]:
@@ -162,7 +169,7 @@ class RothCModel:
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[Any]]:
         """Return each output as ``(1, year, y, x)`` float32, and ``status`` as uint8 ``(y, x)``."""
-        clay, spread = self._clay(inputs)
+        clay, spread, imputed = self._clay(inputs)
         out: dict[str, NDArray[Any]] = {
             o.name: np.full(inputs.out_shape(1), np.nan, np.float32) for o in self.emits.outputs
         }
@@ -175,20 +182,29 @@ class RothCModel:
             out["status"].reshape(-1)[chunk] = found.status
             if found.at.size:
                 self._run(found, scores, out)
+        out["status"][imputed & (out["status"] == 0)] = Status.IMPUTED_INPUT
         return out
 
-    def _clay(self, inputs: TileInputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return clay and its standard deviation, %, over the tile."""
+    def _clay(
+        self, inputs: TileInputs
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Return clay and its standard deviation, %, over the tile, and where gaps were bridged."""
+        imputed = np.zeros(inputs.window.shape, bool)
         if self._forest is None:
             clay = inputs.values[self.told.clay.variable]
-            return clay, clay * np.float32(self.told.ensemble.clay / 100)
+            return clay, clay * np.float32(self.told.ensemble.clay / 100), imputed
         known = inputs.wanted.copy()
         for name in self.told.clay.covariates:
-            known &= ~np.isnan(inputs.values[name]).reshape(-1, *known.shape).any(axis=0)
+            lacking = np.isnan(inputs.values[name]).reshape(-1, *known.shape).any(axis=0)
+            if name in self._gaps:
+                imputed |= lacking
+            else:
+                known &= ~lacking
         one = TileInputs(inputs.window, inputs.values, known, inputs.years[:1])
         made = self._forest.predict(one)
         low, high = (made[quantile_name("clay", q)][0, 0] for q in INTERVAL)
-        return made["clay_mean"][0, 0], (high - low) / np.float32(2 * 1.6449)
+        spread = (high - low) / np.float32(2 * 1.6449)
+        return made["clay_mean"][0, 0], spread, imputed & known
 
     def _run(
         self, found: Gathered, scores: NDArray[np.float64], out: dict[str, NDArray[Any]]
@@ -253,7 +269,7 @@ class RothCModel:
         """Write the settings as JSON, and the clay forest beside them."""
         folder.mkdir(parents=True, exist_ok=True)
         described = {"schema": 1, "kind": self.kind, "seed": self.seed}
-        described["settings"] = asdict(self.told)
+        described |= {"gaps": self._gaps, "settings": asdict(self.told)}
         if self._forest is not None:
             self._forest.save(folder / "clay")
         (folder / "model.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -268,7 +284,13 @@ class RothCModel:
         model = cls(described["settings"], seed=described["seed"])
         if model._forest is not None:
             model._forest = ForestModel.load(folder / "clay")
+            model._gaps = tuple(described["gaps"])
         return model
+
+
+def _columns(variable: str) -> set[str]:
+    """Return the feature columns that a covariate may have, static or monthly."""
+    return {variable, *feature_names(variable, "monthly")}
 
 
 def _place(

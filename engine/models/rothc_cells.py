@@ -81,7 +81,7 @@ def gather(
         evapotranspiration=None if given is None else given[:, runs],
         day_length=_day_lengths(inputs.window, chunk[runs]),
         cover=covered[:, runs],
-        dpm_rpm=ratio[runs].astype(float),
+        dpm_rpm=ratio[runs],
         clay=soil_clay[runs],
         clay_sd=take(clay_sd)[runs].astype(float),
         stock=stock[runs],

@@ -86,7 +86,7 @@ def legend_of(cover: Cover) -> Legend:
 
 def vegetation(
     cover: Cover, classes: NDArray[np.float32], temperature: NDArray[np.float32]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Return plant cover of each month and the DPM/RPM ratio.
 
     Parameters
@@ -104,7 +104,7 @@ def vegetation(
         ``(12, n)``, 1 or 0; and ``(n,)``, NaN for classes that carry no soil.
     """
     legend = legend_of(cover)
-    ratio = np.full(classes.shape, np.nan, np.float32)
+    ratio = np.full(classes.shape, np.nan)
     for code, value in legend.dpm_rpm.items():
         ratio[classes == code] = value
     covered = np.ones(temperature.shape, np.uint8)
