@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,10 +113,8 @@ def year_map(
         Forcing of another length.
     """
     kind: np.dtype[Any] = np.dtype(dtype)
+    _check_year(forcing)
     arrays = forcing_arrays(forcing, soil, kind)
-    if any(len(a) not in (1, 12) for a in arrays[:7]):
-        found = sorted({len(a) for a in arrays[:7]})
-        raise ValueError(f"a repeating year has 12 rows (or 1), found {found}")
     pixels = forcing.pixels
     table, inputs = np.empty((15, pixels), kind), np.empty(pixels, kind)
     pan = kind.type(evaporation_factor)
@@ -219,10 +218,23 @@ def project(
         t C/ha. CO2 is what is missing from the carbon balance, so it closes by construction here.
     state
         At the end of the last year.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, or positions to keep do not ascend.
     """
     dtype, pixels, years = year.table.dtype, year.table.shape[1], len(factors)
+    if np.ndim(factors) != 2 or np.shape(factors)[1] not in (1, pixels):
+        raise ValueError(
+            f"factors must be (years, {pixels}) or (years, 1), found {np.shape(factors)}"
+        )
+    if np.shape(state.pools) != (4, pixels):
+        raise ValueError(f"pools must be (4, {pixels}), found {np.shape(state.pools)}")
     kept = np.full(years, -1, np.int64)
     positions = range(years) if keep is None else keep
+    if any(not a < b < years for a, b in pairwise([-1, *positions])):
+        raise ValueError(f"keep must be ascending positions below {years}, found {positions}")
     for place, position in enumerate(positions):
         kept[position] = place
     pools = np.empty((len(positions), 4, pixels), dtype)
@@ -260,7 +272,13 @@ def spin_up(
         Needs some microbial carbon to begin with, 0.01 t C/ha in each pool.
     most_years
         Years after which a pixel that has not settled is given back as it is.
+
+    Raises
+    ------
+    ValueError
+        Forcing of another length.
     """
+    _check_year(forcing)
     pixels = forcing.pixels
     pools = np.full((4, pixels), 0.01 if microbial else 0.0)
     deficit, months = np.zeros(pixels), np.zeros(pixels, np.int64)
@@ -285,7 +303,14 @@ def spin_up(
         active = active[moving]
         if active.size == 0:
             break
+    pools[:, np.isnan(total)] = np.nan  # a missing IOM ended its spin-up at once
     return SpinUp(State(pools, deficit), months)
+
+
+def _check_year(forcing: Forcing) -> None:
+    found = {len(a) for a in vars(forcing).values() if a is not None}
+    if not found <= {1, 12}:
+        raise ValueError(f"a repeating year has 12 rows (or 1), found {sorted(found)}")
 
 
 def _take(forcing: Forcing, pixels: NDArray[np.intp]) -> Forcing:
@@ -372,6 +397,8 @@ def _settle(
     """Repeat the year from field capacity until the deficit repeats; NaN counts as settled."""
     t = smd.dtype.type
     before = np.empty_like(smd)
+    for w in range(n):
+        smd[w] += most[w] - most[w]  # without a bound it is missing, and would never settle
     for _ in range(DRIFT_YEARS):
         before[:n] = smd[:n]
         for month in range(12):
