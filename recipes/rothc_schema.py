@@ -144,6 +144,9 @@ class RothCTable(Table):
         min_length=1,
         description="factor on the carbon input after the warm-up, by name",
     )
+    steps: Literal["years", "months"] = Field(
+        "years", description="of a repeating climate: a year at once (exact), or month by month"
+    )
     emit: tuple[Literal["pools", "co2", "input"], ...] = Field(
         (), description="mapped beside the stock"
     )

@@ -103,12 +103,25 @@ def vegetation(
     covered, ratio
         ``(12, n)``, 1 or 0; and ``(n,)``, NaN for classes that carry no soil.
     """
+    ratios, kinds = _tables(cover)
+    codes = np.nan_to_num(classes, nan=-1.0).astype(np.int64)
+    codes[(codes < 0) | (codes >= len(ratios) - 1)] = len(ratios) - 1
+    kind = kinds[codes]
+    growing = temperature > cover.growing_degc
+    covered = (kind == _COVERED) | ((kind == _SEASONAL) & growing)
+    return covered.astype(np.uint8), ratios[codes]
+
+
+_BARE, _SEASONAL, _COVERED = range(3)
+
+
+def _tables(cover: Cover) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return ratio and kind of cover by class code; the last entry is for unknown classes."""
     legend = legend_of(cover)
-    ratio = np.full(classes.shape, np.nan)
+    size = 2 + max((*legend.dpm_rpm, *legend.bare, *legend.seasonal))
+    ratios, kinds = np.full(size, np.nan), np.full(size, _COVERED, np.uint8)
     for code, value in legend.dpm_rpm.items():
-        ratio[classes == code] = value
-    covered = np.ones(temperature.shape, np.uint8)
-    covered[:, np.isin(classes, legend.bare)] = 0
-    crops = np.isin(classes, legend.seasonal)
-    covered[:, crops] = temperature[:, crops] > cover.growing_degc
-    return covered, ratio
+        ratios[code] = value
+    kinds[list(legend.seasonal)] = _SEASONAL
+    kinds[list(legend.bare)] = _BARE
+    return ratios, kinds

@@ -126,13 +126,14 @@ def outcomes(cells: Cells, settings: RothCSettings) -> Iterator[tuple[str, Outco
     start = hold_stock(year, cells.stock, iom)
     scale = _driver(cells, settings) * start.factor
     early = sum(y <= settings.last_warm_up for y in settings.run_years)
-    warm, state = _advance(cells, settings, soil, year, start.state, scale[:early], 0, {})
-    late: dict[int, Forcing] = {}  # the same for all scenarios
+    # reckoned once for all scenarios
+    known = dict.fromkeys(settings.run_years, base) if settings.change.none else {}
+    warm, state = _advance(cells, settings, soil, year, start.state, scale[:early], 0, known)
     entering = (year.inputs * start.factor)[None]
     opening = (start.state.pools[None], entering, entering)  # at equilibrium CO2 equals the input
     for name, factor in settings.scenarios.items():
         scaled = scale[early:] * factor
-        rest, _ = _advance(cells, settings, soil, year, state, scaled, early, late)
+        rest, _ = _advance(cells, settings, soil, year, state, scaled, early, known)
         pools, co2, entered = (np.concatenate(p) for p in zip(opening, warm, rest, strict=True))
         yield name, Outcome(pools.sum(axis=1) + iom, pools, co2, entered)
 
@@ -158,29 +159,32 @@ def _advance(
     years = settings.run_years[before : before + len(scale)]
     keep = [i for i, calendar in enumerate(years) if calendar in settings.years]
     entering = scale[keep] * year.inputs
-    if settings.change.none:
+    if settings.change.none and settings.steps == "years":
         pools, co2, state = project(year, state, scale, keep)
         return (pools, co2, entering), state
     n = len(cells.stock)
     pools, co2 = np.empty((len(keep), 4, n)), np.empty((len(keep), n))
-    for i, calendar in enumerate(years):
-        forcing = forcings.get(calendar)
+    # years that share a forcing run in one call
+    spans = [(0, len(years))] if settings.change.none else [(i, i + 1) for i in range(len(years))]
+    for first, last in spans if years else []:
+        forcing = forcings.get(years[first])
         if forcing is None:
-            forcing = forcing_of(cells, settings, calendar - settings.stock.start)
+            forcing = forcing_of(cells, settings, years[first] - settings.stock.start)
         if before:
-            forcings[calendar] = forcing
+            forcings[years[first]] = forcing
         made = simulate(
             forcing,
             soil,
             state,
-            12,
+            12 * (last - first),
             every=12,
             evaporation_factor=evaporation_factor(settings),
-            input_factor=scale[i : i + 1],
+            input_factor=scale[first:last],
         )
         state = made.state
-        if i in keep:
-            pools[keep.index(i)], co2[keep.index(i)] = made.pools[0], made.co2[0]
+        for place, position in enumerate(keep):
+            if first <= position < last:
+                pools[place], co2[place] = made.pools[position - first], made.co2[position - first]
     return (pools, co2, entering), state
 
 

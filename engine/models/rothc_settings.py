@@ -213,6 +213,9 @@ class RothCSettings:
         Monthly cube variables, °C and mm.
     depth_cm
         Of the layer that the stock is for, and of the moisture deficit.
+    steps
+        Under a climate that repeats, a year can be taken at once, exactly (``years``), or month by
+        month, which gives the same to rounding (``months``).
     emit
         What is mapped beside the stock: ``pools``, ``co2``, ``input``.
     """
@@ -223,6 +226,7 @@ class RothCSettings:
     temperature: str = "temperature"
     rain: str = "rain"
     depth_cm: float = 30.0
+    steps: Literal["years", "months"] = "years"
     emit: tuple[str, ...] = ()
     evaporation: Evaporation = Evaporation()
     clay: Clay = Clay()
