@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.cube.layout import MANIFEST, read_manifest
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.protocol import TileInputs
 from edaphos.engine.models.rothc import RothCModel
+
+from ..cubes import Layer, write_cube
 
 SHAPE = (12, 10)
 GRID = Grid.from_bounds("EPSG:4326", (0, -36, 80, 60), 8.0, 512, "land")
@@ -75,3 +80,35 @@ def predicted(model: RothCModel, land: Land, **how: Any) -> dict[str, np.ndarray
     """Predict the land; outputs lose their one depth, ``(year, y, x)``."""
     made = model.predict(land.inputs(model.told.years, **how))
     return {k: v if k == "status" else v[0] for k, v in made.items()}
+
+
+UNITS = {"temperature": "degC", "rain": "mm", "clay": "%", "stock": "t ha-1"}
+
+
+def write_land(
+    path: Path,
+    values: Mapping[str, np.ndarray] | None = None,
+    units: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Cube:
+    """Write the land as a cube; `values`, `units` and `kinds` replace its own.
+
+    Arrays of twelve layers are monthly, of any other number yearly, from 2000 on. A variable
+    ``soil_mask`` is taken as that.
+    """
+    held = {**make_land().values, **(values or {})}
+    given = {"landcover": "class", "soil_mask": "class", **(kinds or {})}
+    layers = []
+    for name, array in held.items():
+        time, years = "static", ()
+        if array.ndim == 3:
+            time = "monthly" if len(array) == 12 else "yearly"
+            years = () if time == "monthly" else tuple(range(2000, 2000 + len(array)))
+        kind = given.get(name, "amount")
+        layers.append(Layer({name: array}, (0, 60), (8, 8), kind=kind, time=time, years=years))
+    write_cube(path, layers, soil_mask="soil_mask" if "soil_mask" in held else "")
+    manifest = read_manifest(path)
+    declared = {**UNITS, **(units or {})}
+    variables = {k: replace(v, units=declared.get(k, "1")) for k, v in manifest.variables.items()}
+    (path / MANIFEST).write_text(replace(manifest, variables=variables).to_json())
+    return Cube.open(path)

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edaphos.engine.cube.cube import Cube
-from edaphos.engine.cube.layout import MANIFEST, read_manifest
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.rothc import RothCModel
 
-from ..cubes import Layer, write_cube
-from .rothc_land import GRID, make_land, make_model
-
-UNITS = {"temperature": "degC", "rain": "mm", "clay": "%", "stock": "t ha-1"}
-
-
-def write(
-    path: Path,
-    values: dict[str, np.ndarray] | None = None,
-    units: dict[str, str] | None = None,
-    kinds: dict[str, str] | None = None,
-) -> Cube:
-    """Write the land as a cube: `values`, `units` and `kinds` replace its own."""
-    held = {**make_land().values, **(values or {})}
-    layers = []
-    for name, array in held.items():
-        time = {2: "static", 12: "monthly"}.get(array.ndim if array.ndim == 2 else len(array))
-        kind = (kinds or {}).get(name, "class" if name == "landcover" else "amount")
-        years = () if time else tuple(range(2000, 2000 + len(array)))
-        layers.append(Layer({name: array}, (0, 60), (8, 8), kind=kind, time=time or "yearly"))
-        layers[-1] = replace(layers[-1], years=years)
-    write_cube(path, layers)
-    manifest = read_manifest(path)
-    declared = {**UNITS, **(units or {})}
-    variables = {k: replace(v, units=declared.get(k, "1")) for k, v in manifest.variables.items()}
-    (path / MANIFEST).write_text(replace(manifest, variables=variables).to_json())
-    return Cube.open(path)
+from .rothc_land import GRID, make_land, make_model, write_land
 
 
 def refused(model: RothCModel, cube: Cube, *words: str) -> None:
@@ -53,8 +25,8 @@ def refused(model: RothCModel, cube: Cube, *words: str) -> None:
 
 
 def test_a_sound_cube_is_taken(tmp_path: Path) -> None:
-    make_model().check_cube(write(tmp_path / "c"), GRID)
-    kg = write(tmp_path / "kg", units={"stock": "kg m-2"})
+    make_model().check_cube(write_land(tmp_path / "c"), GRID)
+    kg = write_land(tmp_path / "kg", units={"stock": "kg m-2"})
     make_model({"stock": {"units": "kg m-2"}}).check_cube(kg, GRID)
 
 
@@ -114,40 +86,42 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_variables_that_are_something_else(name: str, tmp_path: Path) -> None:
     values, units, words = BAD[name]
-    refused(make_model(), write(tmp_path / "c", values, units), *words)
+    refused(make_model(), write_land(tmp_path / "c", values, units), *words)
 
 
 def test_kelvin_is_told_in_every_climate(tmp_path: Path) -> None:
     for name, celsius in (("hot", T * 0 + 26), ("cold", T - 20)):
-        cube = write(tmp_path / name, {"temperature": celsius + 273.15})
+        cube = write_land(tmp_path / name, {"temperature": celsius + 273.15})
         refused(make_model(), cube, "kelvin")
 
 
 def test_stock_units_of_the_recipe_and_the_cube_disagree(tmp_path: Path) -> None:
-    refused(make_model({"stock": {"units": "kg m-2"}}), write(tmp_path / "c"), "t ha-1", "kg m-2")
+    refused(
+        make_model({"stock": {"units": "kg m-2"}}), write_land(tmp_path / "c"), "t ha-1", "kg m-2"
+    )
 
 
 def test_a_driver_is_yearly(tmp_path: Path) -> None:
     model = make_model({"driver": {"kind": "variable", "variable": "npp"}})
-    refused(model, write(tmp_path / "s", {"npp": CLAY}), '"npp" is static', "each year")
-    model.check_cube(write(tmp_path / "y", {"npp": np.stack([CLAY] * 3)}), GRID)
+    refused(model, write_land(tmp_path / "s", {"npp": CLAY}), '"npp" is static', "each year")
+    model.check_cube(write_land(tmp_path / "y", {"npp": np.stack([CLAY] * 3)}), GRID)
 
 
 def test_classes_are_classes(tmp_path: Path) -> None:
-    cover = write(tmp_path / "c", kinds={"landcover": "amount"})
+    cover = write_land(tmp_path / "c", kinds={"landcover": "amount"})
     refused(make_model(), cover, '"landcover" is an amount', 'kind = "class"')
     wet = make_model({"domain": {"wetland": {"clay": (1,)}}})
-    refused(wet, write(tmp_path / "w"), '"clay" is an amount')
+    refused(wet, write_land(tmp_path / "w"), '"clay" is an amount')
 
 
 def test_evaporation_is_monthly_and_in_its_units(tmp_path: Path) -> None:
     given = make_model({"evaporation": {"method": "given", "variable": "pet"}})
-    refused(given, write(tmp_path / "s", {"pet": CLAY}), '"pet" is static')
-    refused(given, write(tmp_path / "d", {"pet": RAIN}, {"pet": "mm/day"}), "per_day = true")
-    given.check_cube(write(tmp_path / "g", {"pet": RAIN}, {"pet": "mm"}), GRID)
+    refused(given, write_land(tmp_path / "s", {"pet": CLAY}), '"pet" is static')
+    refused(given, write_land(tmp_path / "d", {"pet": RAIN}, {"pet": "mm/day"}), "per_day = true")
+    given.check_cube(write_land(tmp_path / "g", {"pet": RAIN}, {"pet": "mm"}), GRID)
     how = {"method": "hargreaves", "minimum": "low", "maximum": "high"}
     both = {"low": T - 5, "high": T + 5}
-    kelvin = write(tmp_path / "k", both, {"low": "degC", "high": "K"})
+    kelvin = write_land(tmp_path / "k", both, {"low": "degC", "high": "K"})
     refused(make_model({"evaporation": how}), kelvin, '"high"', "takes degC")
 
 
@@ -155,7 +129,7 @@ def test_clay_of_a_forest_is_not_looked_for(tmp_path: Path) -> None:
     values = make_land().values
     del values["clay"]
     model = make_model({"clay": {"covariates": ("rain",)}})
-    cube = write(tmp_path / "c", {"clay": CLAY / 100})
+    cube = write_land(tmp_path / "c", {"clay": CLAY / 100})
     model.check_cube(cube, GRID)
 
 
