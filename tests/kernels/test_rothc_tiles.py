@@ -1,0 +1,124 @@
+"""RothC's pixels do not feel how they are cut into threads, blocks, strips and vectors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edaphos.kernels import equilibrium as equilibrium_module
+from edaphos.kernels import rothc_arrays, rothc_run
+from edaphos.kernels.equilibrium import equilibrium_of, project, year_map
+from edaphos.kernels.rothc_arrays import Microbial
+from edaphos.kernels.rothc_run import rate_modifiers, simulate
+
+from ..strategies import World, world
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+def months(at: World, threads: int = 1) -> list[np.ndarray]:
+    run = simulate(at.forcing, at.soil, at.state, 24, threads=threads)
+    return [run.pools, run.co2, run.deficit, run.state.pools]
+
+
+def microbial_months(at: World, threads: int = 1) -> list[np.ndarray]:
+    mu = Microbial(2.0, 0.5)
+    run = simulate(at.forcing, at.soil, at.state, 24, microbial=mu, threads=threads)
+    return [run.pools, run.co2]
+
+
+def years(at: World, threads: int = 1) -> list[np.ndarray]:
+    year = year_map(at.forcing, at.soil, dtype=at.state.pools.dtype, threads=threads)
+    pools, co2, _ = project(year, at.state, np.array([[1.0], [2.0]]))
+    return [year.table, year.inputs, equilibrium_of(year).pools, pools, co2]
+
+
+def modifiers(at: World, threads: int = 1) -> list[np.ndarray]:
+    found = rate_modifiers(at.forcing, at.soil, at.state.deficit, 24)
+    return [found.temperature, found.moisture, found.cover, found.deficit]
+
+
+EVERY = pytest.mark.parametrize("compute", [months, microbial_months, years, modifiers])
+Compute = Callable[..., list[np.ndarray]]
+
+
+@DTYPES
+@EVERY
+@pytest.mark.parametrize("size", [1, 7, 16, 63])
+def test_alone_and_among_others_a_pixel_is_the_same(compute: Compute, dtype, size: int) -> None:
+    """Bit for bit: vectors, and what is left over at their end, round alike."""
+    at = world(1, 150).of(dtype)
+    whole = compute(at)
+    for first in range(0, at.pixels, size):
+        pixels = slice(first, first + size)
+        for one, other in zip(compute(at.part(pixels)), whole, strict=True):
+            np.testing.assert_array_equal(one, other[..., pixels])
+
+
+@DTYPES
+@pytest.mark.parametrize("compute", [months, years])
+def test_threads_and_blocks(compute: Compute, dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pixels than a strip; blocks that end inside of one; more blocks than threads."""
+    at = world(2, 2100).of(dtype)
+    whole = compute(at)
+    for block in (64, 1500):
+        monkeypatch.setattr(rothc_arrays, "BLOCK", block)
+        for threads in (1, 2, 7):
+            for one, other in zip(compute(at, threads), whole, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("compute", [months, microbial_months, years])
+def test_strips_of_plain_python(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels as Python runs them, in strips of three pixels and in one, and as compiled."""
+    at = world(3, 8)
+    compiled = compute(at)
+    monkeypatch.setattr(rothc_run, "_simulate", rothc_run._simulate.py_func)
+    for name in ("_year_map", "_settle", "_compose", "_enter", "_fixed_point", "_project"):
+        function = getattr(equilibrium_module, name)
+        monkeypatch.setattr(equilibrium_module, name, function.py_func)
+    found = {}
+    for strip in (3, 8):
+        monkeypatch.setattr(rothc_run, "STRIP", strip)
+        monkeypatch.setattr(equilibrium_module, "STRIP", strip)
+        found[strip] = compute(at)
+    for three, eight, fast in zip(found[3], found[8], compiled, strict=True):
+        np.testing.assert_array_equal(three, eight)
+        np.testing.assert_allclose(three, fast, rtol=1e-11, atol=1e-11)
+
+
+WITHOUT_JIT = """
+import sys
+import numpy as np
+from edaphos.kernels.equilibrium import equilibrium
+from edaphos.kernels.rothc_arrays import Forcing, Soil, State
+from edaphos.kernels.rothc_run import simulate
+given = np.load(sys.argv[1])
+names = ("temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure")
+forcing = Forcing(**{name: given[name] for name in names})
+soil, state = Soil(given["clay"], given["depth"]), State(given["pools"], given["deficit"])
+run = simulate(forcing, soil, state, 24)
+np.savez(sys.argv[2], pools=run.pools, co2=run.co2, steady=equilibrium(forcing, soil).pools)
+"""
+
+
+def test_with_the_compiler_off(tmp_path: Path) -> None:
+    at = world(4, 6, warm=True)
+    source, target = tmp_path / "in.npz", tmp_path / "out.npz"
+    np.savez(source, **vars(at.forcing), **vars(at.soil), **vars(at.state))
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_JIT, str(source), str(target)],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        check=True,
+    )
+    run = simulate(at.forcing, at.soil, at.state, 24)
+    steady = equilibrium_of(year_map(at.forcing, at.soil)).pools
+    with np.load(target) as plain:
+        for name, fast in (("pools", run.pools), ("co2", run.co2), ("steady", steady)):
+            np.testing.assert_allclose(plain[name], fast, rtol=1e-11, atol=1e-11)
