@@ -3,17 +3,19 @@
 ``python -m benchmarks``            run all of them
 ``python -m benchmarks --list``     name them
 ``python -m benchmarks produce``    run one; ``--json`` for one JSON object a line,
-                                    ``--small`` for a quick look
+                                    ``--small`` for a quick look;
+                                    ``--fraction 0.1`` for that share of a benchmark that can
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "result", "soils", "worlds"}
+HELPERS = {"__init__", "__main__", "result", "rothc_phases_timed", "soils", "worlds"}
 
 
 def names() -> list[str]:
@@ -28,6 +30,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(names())}")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--small", action="store_true", help="a quick look, not a figure to quote")
+    parser.add_argument("--fraction", type=float, help="share of a benchmark that can, 0 to 1")
     parser.add_argument("--list", action="store_true", help="name the benchmarks")
     options = parser.parse_args()
     for name in options.names:
@@ -38,7 +41,10 @@ def main() -> int:
         if options.list:
             print(f"{name:12} {(module.__doc__ or '').splitlines()[0]}")
             continue
-        for result in module.measure(small=options.small):
+        extra = {} if options.fraction is None else {"fraction": options.fraction}
+        if extra and "fraction" not in inspect.signature(module.measure).parameters:
+            parser.error(f"{name} takes no --fraction")
+        for result in module.measure(small=options.small, **extra):
             print(result.to_json() if options.json else result.to_text(), flush=True)
     return 0
 
