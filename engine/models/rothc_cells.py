@@ -153,15 +153,15 @@ def latitudes(window: Window) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _hours_by_row(first: float, last: float, rows: int) -> NDArray[np.float32]:
-    """Return hours of daylight, ``(12, rows)``, of evenly spaced latitudes: once for each tile."""
-    return np.asarray(day_length_by_month(np.linspace(first, last, rows, dtype=np.float32)))
+def _hours_of(rows: bytes) -> NDArray[np.float32]:
+    """Return hours of daylight, ``(12, rows)``, of float32 latitudes: once for each tile."""
+    return np.asarray(day_length_by_month(np.frombuffer(rows, np.float32)))
 
 
 def _day_lengths(window: Window, cells: NDArray[np.intp]) -> NDArray[np.float32]:
     """Return hours of daylight in each month, ``(12, n)``, at flat positions of a window."""
     if window.grid.is_geographic:
-        by_row = _hours_by_row(float(window.y[0]), float(window.y[-1]), window.height)
+        by_row = _hours_of(window.y.astype(np.float32).tobytes())
         return np.ascontiguousarray(by_row[:, cells // window.width])
     latitude = latitudes(window).reshape(-1)[cells]
     return np.asarray(day_length_by_month(latitude.astype(np.float32)))

@@ -128,12 +128,12 @@ def outcomes(cells: Cells, settings: RothCSettings) -> Iterator[tuple[str, Outco
     early = sum(y <= settings.last_warm_up for y in settings.run_years)
     # reckoned once for all scenarios
     known = dict.fromkeys(settings.run_years, base) if settings.change.none else {}
-    warm, state = _advance(cells, settings, soil, year, start.state, scale[:early], 0, known)
+    warm, state = _advance(cells, settings, soil, year, start.state, scale[:early], 0, known, False)
     entering = (year.inputs * start.factor)[None]
     opening = (start.state.pools[None], entering, entering)  # at equilibrium CO2 equals the input
     for name, factor in settings.scenarios.items():
         scaled = scale[early:] * factor
-        rest, _ = _advance(cells, settings, soil, year, state, scaled, early, known)
+        rest, _ = _advance(cells, settings, soil, year, state, scaled, early, known, True)
         pools, co2, entered = (np.concatenate(p) for p in zip(opening, warm, rest, strict=True))
         yield name, Outcome(pools.sum(axis=1) + iom, pools, co2, entered)
 
@@ -151,10 +151,12 @@ def _advance(
     scale: Array,
     before: int,
     forcings: dict[int, Forcing],
+    again: bool,
 ) -> tuple[Parts, State]:
     """Run years, each with its factor on the input, `before` of the run's years being over.
 
-    `forcings` are those of calendar years reckoned already, to which late ones are added.
+    `forcings` are those of calendar years reckoned already, to which these are added if they will
+    be run `again`.
     """
     years = settings.run_years[before : before + len(scale)]
     keep = [i for i, calendar in enumerate(years) if calendar in settings.years]
@@ -170,7 +172,7 @@ def _advance(
         forcing = forcings.get(years[first])
         if forcing is None:
             forcing = forcing_of(cells, settings, years[first] - settings.stock.start)
-        if before:
+        if again:
             forcings[years[first]] = forcing
         made = simulate(
             forcing,

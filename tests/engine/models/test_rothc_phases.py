@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
+from edaphos.engine.models import rothc_phases
 from edaphos.engine.models.rothc import RothCModel
 from edaphos.engine.models.rothc_cells import gather
 from edaphos.engine.models.rothc_phases import Cells, Outcome, disturbances, disturbed, outcomes
@@ -155,11 +157,14 @@ def test_the_whole_chain_equals_plain_python(name: str) -> None:
                     np.testing.assert_allclose(found, value, rtol=0, atol=1e-8, err_msg=words)
 
 
-def test_years_at_once_equal_months_one_by_one() -> None:
-    """A change that is next to nothing goes the long way, and comes to the same."""
-    short = make_model({"driver": {"kind": "none"}})
+@pytest.mark.parametrize(
+    "how", [{"change": {"temperature_per_decade": 1e-12}}, {"steps": "months"}]
+)
+def test_years_at_once_equal_months_one_by_one(how: dict) -> None:
+    """So does a change that is next to nothing, which takes a year's months at a time."""
+    short = make_model()
     cells = cells_of(short)
-    long_way = make_model({"change": {"temperature_per_decade": 1e-12}})
+    long_way = make_model(how)
     for scenario, outcome in ran(short, cells).items():
         other = ran(long_way, cells)[scenario]
         for name in RESULTS:
@@ -221,6 +226,21 @@ def test_warmer_loses_and_drier_keeps_carbon_at_equal_input() -> None:
     assert (drier > still + 1e-6).mean() > 0.5
 
 
+@pytest.mark.parametrize("warm_up", [2000, 2020])
+def test_a_years_forcing_is_reckoned_once_for_all_scenarios(warm_up: int, monkeypatch) -> None:
+    reckoned = []
+    plain = rothc_phases.forcing_of
+
+    def counted(cells: Cells, told: object, years_on: int = 0) -> object:
+        reckoned.append(years_on)
+        return plain(cells, told, years_on)
+
+    monkeypatch.setattr(rothc_phases, "forcing_of", counted)
+    model = make_model({"change": CHANGE, "warm_up": warm_up})
+    ran(model, cells_of(model))
+    assert sorted(reckoned) == list(range(41))
+
+
 def test_rain_never_falls_below_nothing() -> None:
     model = make_model({"change": {"rain_percent_per_decade": -50.0}, "driver": {"kind": "miami"}})
     outcome = ran(model, cells_of(model))["bau"]
@@ -253,8 +273,8 @@ def test_disturbances_are_mirrored_normal_and_those_of_the_seed(half: int, seed:
     np.testing.assert_array_equal(scores, disturbances(ensemble, seed))
     assert np.isfinite(scores).all()
     assert not np.array_equal(scores, disturbances(ensemble, seed + 1))
-    if half >= 15:
-        assert np.abs(scores.std(axis=0) - 1).max() < 0.2
+    strata = np.floor((2 * norm.cdf(np.abs(scores[:half])) - 1) * half + 1e-9)
+    np.testing.assert_array_equal(np.sort(strata, axis=0), np.arange(half)[:, None].repeat(4, 1))
 
 
 def test_no_ensemble_runs_once_undisturbed() -> None:
