@@ -46,16 +46,17 @@ class Likelihood:
             return cost - best
         return float(self.n * np.log(max(cost, self._least) / max(best, self._least)))
 
-    def threshold(self, level: float = 0.95) -> float:
-        """Return the deviance that bounds an interval of one parameter.
+    def threshold(self, level: float = 0.95, together: int = 1) -> float:
+        """Return the deviance that bounds an interval of one parameter, or a region of several.
 
         The chi-squared quantile where the error is known. Where it is estimated, the quantile of F
         in its place makes the interval of a linear model exact (Student's t) at any number of
         observations (Seber & Wild 1989, *Nonlinear Regression*, section 5.2).
         """
         if self.error_given:
-            return float(chi2.ppf(level, 1))
-        return float(self.n * np.log1p(f.ppf(level, 1, self._freedom) / self._freedom))
+            return float(chi2.ppf(level, together))
+        share = together * f.ppf(level, together, self._freedom) / self._freedom
+        return float(self.n * np.log1p(share))
 
     def spread(self, cost: float) -> float:
         """Return the standard deviation that residuals are to be taken by: 1 if it was given."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .products.colours import ACCENT, BAND, GOLD, INK, MUTED, TEAL, VIOLET
 from .products.pictures import Picture, blank, finish, style
+from .rothc_checks import SPIN_UP_MONTHS
 from .rothc_measured import Measured
 from .rothc_site import SiteResult
 
@@ -79,6 +80,16 @@ def result_picture(result: SiteResult, title: str, measured: Measured | None = N
     site = result.site
     note = f"clay {site.clay:g} %, {site.depth:g} cm, IOM {site.iom:g} t C/ha"
     return pool_picture(months, title=title, note=note, measured=measured)
+
+
+def outside(result: SiteResult, measured: Measured) -> list[str]:
+    """Return a note where stocks were measured when the site was not run; they are not drawn."""
+    first, last = result.site.year[[min(SPIN_UP_MONTHS, result.site.months - 1), -1]].tolist()
+    years = measured.year[(measured.year < first) | (measured.year > last + 1)]
+    if not years.size:
+        return []
+    named = ", ".join(f"{year:g}" for year in years)
+    return [f"{measured.source}: {named} outside the run, {first} to {last}; not drawn"]
 
 
 def _name_layers(ax: Axes, stacked: list[Floats]) -> None:
