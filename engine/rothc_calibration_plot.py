@@ -22,7 +22,7 @@ WIDTH, ROW = 8.4, 2.35
 #: Panels in a row, and most sites that are drawn.
 ACROSS, MOST_SITES = 3, 12
 #: Ranges wider than this ratio are drawn on a log scale.
-LOG_RATIO = 4.0
+LOG_RATIO = 8.0
 _HEAD, _FOOT = 0.4, 0.22  # inches
 _NOTE = (
     "Curves: loss of likelihood (twice its logarithm) where a parameter is held and the others are "
@@ -101,7 +101,7 @@ def _note(found: CalibratedSites, shown: int) -> str:
     bars = _BARS if found.calibration.error_given else ""
     hidden = len(found.sites) - shown
     few = f" {shown} of {len(found.sites)} sites are drawn, those met worst." if hidden else ""
-    return f"{_NOTE}\n{joint}{bars}{few}".strip()
+    return f"{_NOTE}\n{f'{joint}{bars}{few}'.strip()}"
 
 
 def _worst(found: CalibratedSites) -> list[int]:
@@ -212,7 +212,7 @@ def _draw_site(ax: Axes, site: CalibrationSite, series: Floats, *, legend: bool)
     ax.set_axisbelow(True)
     ax.set_title(site.name, fontsize=8.5, loc="left")
     if legend:
-        ax.legend(loc="lower left", fontsize=7)
+        ax.legend(loc="best", fontsize=7)
 
 
 def _open(low: float, high: float) -> tuple[float, float]:

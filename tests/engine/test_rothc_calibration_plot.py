@@ -119,7 +119,8 @@ def test_too_few_stocks_are_refused() -> None:
 
 def test_errors_that_the_model_exceeds_are_told() -> None:
     site = official("g02_hoosfield_fym", [2001, 2002, 2010, 2050, 2100])
-    off = replace(site, fitted=replace(site.fitted, stock=np.add(site.fitted.stock, [9, -9, 9, -9, 9])))
+    moved = np.add(site.fitted.stock, [9, -9, 9, -9, 9])
+    off = replace(site, fitted=replace(site.fitted, stock=moved))
     knob = [Parameter("input_factor", 0.2, 5)]
 
     def notes(error: float | None) -> list[str]:
