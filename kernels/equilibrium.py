@@ -120,7 +120,7 @@ def year_map(
     pan = kind.type(evaporation_factor)
 
     def run(first: int, last: int) -> None:
-        _year_map(*arrays, pan, forcing.manure is not None, first, last, table, inputs)
+        _year_map(*arrays, pan, first, last, table, inputs)
 
     over_blocks(run, pixels, threads)
     return YearMap(table, inputs)
@@ -329,10 +329,10 @@ def _year_map(
     plant: Array,
     share: Array,
     manure: Array,
+    rate_factor: Array,
     clay: Array,
     depth: Array,
     pan: float,
-    manured: bool,
     first: int,
     last: int,
     table: Array,
@@ -342,6 +342,7 @@ def _year_map(
     x, part = np.empty((12, STRIP), table.dtype), np.empty((15, STRIP), table.dtype)
     most, slope = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
     kept, smd = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
+    manured, scaled = manure.shape[1] > 0, rate_factor.shape[1] > 0
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     for lo in range(first, last, STRIP):
         n = min(STRIP, last - lo)
@@ -363,6 +364,10 @@ def _year_map(
                 b = moisture_factor(s, most[w], slope[w])
                 smd[w] = s
                 row[w] = temperature_factor(t(tm[w])) * (b * (covered if green else bare))
+            if scaled:
+                rf = rate_factor[month % rate_factor.shape[0], lo : lo + n]
+                for w in range(n):
+                    row[w] *= t(rf[w])
         part[:] = t(0.0)
         entered = inputs[lo : lo + n]
         entered[:] = t(0.0)

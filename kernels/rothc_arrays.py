@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-KernelArrays = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
+KernelArrays = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array, Array]
 
 #: Pixels that a thread takes at once.
 BLOCK = 16_384
@@ -41,6 +41,8 @@ class Forcing:
         Ratio of decomposable to resistant material in it (1.44 crops, 0.67 grass, 0.25 forest).
     manure
         Carbon from farmyard manure, t C/ha in the month; none by default.
+    rate_factor
+        Multiplies all rate constants in the month, such as 1.1 under tillage; 1 by default.
     """
 
     temperature: Array
@@ -50,6 +52,7 @@ class Forcing:
     plant_input: Array
     dpm_rpm: Array
     manure: Array | None = None
+    rate_factor: Array | None = None
 
     def __post_init__(self) -> None:
         pixels = {f.name: a.shape for f in fields(self) if (a := getattr(self, f.name)) is not None}
@@ -99,12 +102,13 @@ class Microbial:
 def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> KernelArrays:
     """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`.
 
-    Temperature, rain, evaporation, cover, plant input, share of it that is DPM, manure, clay,
-    depth, each contiguous. Clay is missing where cover is missing in any month, as kernels would
-    take a missing cover for bare soil.
+    Temperature, rain, evaporation, cover, plant input, share of it that is DPM, manure, rate
+    factor, clay, depth, each contiguous; manure and rate factor are ``(1, 0)`` where there is none.
+    Clay is missing where cover is missing in any month, as kernels would take a missing cover for
+    bare soil.
     """
     ratio = np.asarray(forcing.dpm_rpm, dtype)
-    manure = np.zeros((1, forcing.pixels), dtype) if forcing.manure is None else forcing.manure
+    none = np.empty((1, 0), dtype)
     pixels = (forcing.pixels,)
     clay = np.ascontiguousarray(np.broadcast_to(soil.clay, pixels), dtype)
     if forcing.cover.dtype.kind == "f":
@@ -116,7 +120,8 @@ def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> Kernel
         np.ascontiguousarray(forcing.cover),
         np.ascontiguousarray(forcing.plant_input),
         np.ascontiguousarray(ratio / (1 + ratio)),
-        np.ascontiguousarray(manure),
+        none if forcing.manure is None else np.ascontiguousarray(forcing.manure),
+        none if forcing.rate_factor is None else np.ascontiguousarray(forcing.rate_factor),
         clay,
         np.ascontiguousarray(np.broadcast_to(soil.depth, pixels), dtype),
     )
@@ -127,7 +132,7 @@ def missing(arrays: KernelArrays) -> Array:
 
     Without its soil a deficit has no bound; adding this at the beginning makes it missing.
     """
-    clay, depth = arrays[7:]
+    clay, depth = arrays[8:]
     return np.asarray((clay + depth) * 0)
 
 

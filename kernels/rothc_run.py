@@ -194,11 +194,10 @@ def _run(
     factor = np.ones((1, 1)) if rules.input_factor is None else np.atleast_2d(rules.input_factor)
     factor = np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype)
     pools, deficit = state.pools.copy(), state.deficit.astype(dtype) + missing(arrays)
-    flags = (general, forcing.manure is not None)
 
     def run(first: int, last: int) -> None:
         _simulate(
-            *arrays, factor, options, *flags, months, every, first, last, pools, deficit, *out
+            *arrays, factor, options, general, months, every, first, last, pools, deficit, *out
         )
 
     over_blocks(run, pixels, threads)
@@ -231,7 +230,7 @@ def rate_modifiers(
     found = [np.empty((months, pixels), dtype) for _ in range(4)]
     arrays = forcing_arrays(forcing, soil, dtype)
     factor = deficit.dtype.type(evaporation_factor)
-    _modifiers(*arrays[:4], *arrays[7:], factor, deficit + missing(arrays), *found)
+    _modifiers(*arrays[:4], *arrays[8:], factor, deficit + missing(arrays), *found)
     return RateModifiers(*found)
 
 
@@ -244,12 +243,12 @@ def _simulate(
     plant: Array,
     share: Array,
     manure: Array,
+    rate_factor: Array,
     clay: Array,
     depth: Array,
     factor: Array,
     options: Array,
     general: bool,
-    manured: bool,
     months: int,
     every: int,
     first: int,
@@ -271,7 +270,8 @@ def _simulate(
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     m_dpm, m_rpm, m_hum = t(MANURE[0]), t(MANURE[1]), t(MANURE[2])
     pan, mu_max, km, rates = options[0], options[1], options[2], options[3:]
-    detailed = out_co2.shape[0] > 0
+    detailed, manured = out_co2.shape[0] > 0, manure.shape[1] > 0
+    scaled = rate_factor.shape[1] > 0
     for lo in range(first, last, STRIP):
         n = min(STRIP, last - lo)
         for w in range(n):
@@ -295,6 +295,10 @@ def _simulate(
                 b = moisture_factor(s, most[w], slope[w])
                 smd[w] = s
                 x[w] = temperature_factor(t(tm[w])) * (b * (covered if green else bare))
+            if scaled:
+                rf = rate_factor[month % rate_factor.shape[0], lo : lo + n]
+                for w in range(n):
+                    x[w] *= t(rf[w])
             if general:
                 for w in range(n):
                     y = x[w]

@@ -107,6 +107,20 @@ def test_edges(microbial, clay: float, depth: float, celsius: float) -> None:
     assert found.deficit.min() == pytest.approx(largest_deficit(clay, depth), rel=1e-12)
 
 
+def test_a_rate_factor_scales_every_rate_constant() -> None:
+    at = world(4)
+    pixels = at.forcing.pixels
+    tilled = replace(at.forcing, rate_factor=np.full((1, pixels), 1.2))
+    faster = simulate(at.forcing, at.soil, at.state, 24, rates=(12.0, 0.36, 0.792, 0.024))
+    found = simulate(tilled, at.soil, at.state, 24)
+    np.testing.assert_allclose(found.pools, faster.pools, rtol=1e-12, atol=1e-12)
+    months = np.where(np.arange(24)[:, None] < 12, 1.0, 1.2) * np.ones((1, pixels))
+    later = simulate(replace(at.forcing, rate_factor=months), at.soil, at.state, 24)
+    plain = simulate(at.forcing, at.soil, at.state, 24)
+    np.testing.assert_array_equal(later.pools[:12], plain.pools[:12])
+    assert (later.pools[12:] != plain.pools[12:]).any()
+
+
 @VARIANTS
 def test_frozen_ground_keeps_what_it_has(microbial) -> None:
     at = world(3, manure=False)
