@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -233,7 +232,8 @@ def project(
         raise ValueError(f"pools must be (4, {pixels}), found {np.shape(state.pools)}")
     kept = np.full(years, -1, np.int64)
     positions = range(years) if keep is None else keep
-    if any(not a < b < years for a, b in pairwise([-1, *positions])):
+    places = np.array([-1, *positions, years])
+    if np.any(np.diff(places) <= 0):
         raise ValueError(f"keep must be ascending positions below {years}, found {positions}")
     for place, position in enumerate(positions):
         kept[position] = place
@@ -339,9 +339,10 @@ def _year_map(
     inputs: Array,
 ) -> None:
     t = table.dtype.type
-    x, part = np.empty((12, STRIP), table.dtype), np.empty((15, STRIP), table.dtype)
+    # scratch of whole strips: see _compose
+    x, part = np.zeros((12, STRIP), table.dtype), np.empty((15, STRIP), table.dtype)
     most, slope = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
-    kept, smd = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
+    kept, smd = np.zeros(STRIP, table.dtype), np.empty(STRIP, table.dtype)
     manured, scaled = manure.shape[1] > 0, rate_factor.shape[1] > 0
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     for lo in range(first, last, STRIP):
@@ -374,15 +375,11 @@ def _year_map(
         for month in range(12):
             pl = plant[month % plant.shape[0], lo : lo + n]
             sh = share[month % share.shape[0], lo : lo + n]
-            _compose(x[month], kept, n, part)
+            _compose(x[month], kept, part)
             _enter(pl, sh, n, part, entered)
             if manured:
                 ma = manure[month % manure.shape[0], lo : lo + n]
-                for w in range(n):
-                    part[IN_DPM, w] += t(MANURE[0]) * t(ma[w])
-                    part[IN_RPM, w] += t(MANURE[1]) * t(ma[w])
-                    part[IN_HUM, w] += t(MANURE[2]) * t(ma[w])
-                    entered[w] += t(ma[w])
+                _enter_manure(ma, n, part, entered)
         part[DEFICIT] = smd
         for k in range(15):
             table[k, lo : lo + n] = part[k, :n]
@@ -420,10 +417,13 @@ def _settle(
 
 
 @kernel(fastmath=CONTRACT)
-def _compose(x: Array, kept: Array, n: int, part: Array) -> None:
+def _compose(x: Array, kept: Array, part: Array) -> None:
     """Let a month act on the year's map so far.
 
     Diagonal entries hold the change (the entry minus 1), so that small losses keep their digits.
+    Sums of two products can be fused in two ways, and compilers choose another one for what is left
+    over at the end of a vector loop. So whole strips are worked on, whatever their pixels: nothing
+    is left over, and a pixel's bits do not depend on its place.
     """
     t = part.dtype.type
     to_bio, to_hum, one = t(0.46), t(0.54), t(1.0)
@@ -431,7 +431,7 @@ def _compose(x: Array, kept: Array, n: int, part: Array) -> None:
     b_d, b_r, b_b, b_h = part[BIO_DPM], part[BIO_RPM], part[BIO_BIO], part[BIO_HUM]
     h_d, h_r, h_b, h_h = part[HUM_DPM], part[HUM_RPM], part[HUM_BIO], part[HUM_HUM]
     i_d, i_r, i_b, i_h = part[IN_DPM], part[IN_RPM], part[IN_BIO], part[IN_HUM]
-    for w in range(n):
+    for w in range(kept.shape[0]):
         d, r, b, h = losses(x[w])
         bio, hum = to_bio * kept[w], to_hum * kept[w]
         lost = b * b_d[w] + h * h_d[w] + d * (one + d_d[w])
@@ -455,7 +455,7 @@ def _compose(x: Array, kept: Array, n: int, part: Array) -> None:
         r_r[w] -= r * (one + r_r[w])
 
 
-@kernel(fastmath=CONTRACT)
+@kernel()  # nothing fused: see _compose
 def _enter(plant: Array, share: Array, n: int, part: Array, inputs: Array) -> None:
     """Add a month's plant carbon to the response to the year's input."""
     t = part.dtype.type
@@ -468,7 +468,20 @@ def _enter(plant: Array, share: Array, n: int, part: Array, inputs: Array) -> No
         inputs[w] += p
 
 
-@kernel(fastmath=CONTRACT)
+@kernel()  # nothing fused: see _compose
+def _enter_manure(manure: Array, n: int, part: Array, inputs: Array) -> None:
+    """Add a month's manure to the response to the year's input."""
+    t = part.dtype.type
+    i_d, i_r, i_h = part[IN_DPM], part[IN_RPM], part[IN_HUM]
+    for w in range(n):
+        m = t(manure[w])
+        i_d[w] += t(MANURE[0]) * m
+        i_r[w] += t(MANURE[1]) * m
+        i_h[w] += t(MANURE[2]) * m
+        inputs[w] += m
+
+
+@kernel()  # nothing fused: see _compose
 def _fixed_point(table: Array, pools: Array) -> None:
     t = pools.dtype.type
     for w in range(pools.shape[1]):
@@ -488,7 +501,7 @@ def _fixed_point(table: Array, pools: Array) -> None:
         pools[3, w] = t(np.nan) if lost else hum
 
 
-@kernel(fastmath=CONTRACT)
+@kernel()  # nothing fused: see _compose
 def _project(
     table: Array, inputs: Array, scale: Array, kept: Array, held: Array, pools: Array, co2: Array
 ) -> None:
