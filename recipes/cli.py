@@ -252,8 +252,10 @@ def recipe_list() -> None:
     """List the built-in recipes, and the cube TOMLs that go with them."""
     from .templates import builtin_titles
 
-    for name, title in builtin_titles().items():
-        typer.echo(f"{name:12} {title}")
+    titles = builtin_titles()
+    width = max(len(name) for name in titles)
+    for name, title in titles.items():
+        typer.echo(f"{name:{width}} {title}")
 
 
 @recipe_app.command("new", epilog="Example: edaphos recipe new world > my.toml")

@@ -85,7 +85,7 @@ def rothc_calibrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
 ) -> None:
-    r"""Fit parameters of RothC to measured stocks, and say whether the data determine them.
+    """Fit parameters of RothC to measured stocks, and say whether the data determine them.
 
     What can be fitted or held (standard values in brackets):
 
@@ -114,7 +114,7 @@ def rothc_calibrate(
 
     DIR gets calibration.json, stocks.csv (every year, simulated and measured)
     and calibration.png (likelihood and stocks).
-    """
+    """  # noqa: D301 - click wants the backspace itself
     with errors():
         from edaphos.engine.progress import Reporter
         from edaphos.engine.rothc_calibration_report import calibrate_sites
