@@ -14,7 +14,7 @@ FORCING = tuple(field.name for field in fields(Forcing))
 COLD_EDGES = (-5.0, -5.001, -18.27, -18.2700001, -40.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class World:
     """Pixels side by side: what drives them, their soil, and where they stand."""
 
