@@ -48,7 +48,7 @@ def delta14c(pools: NDArray[Any], activity: NDArray[Any], iom: ArrayLike) -> NDA
     total = pools.sum(axis=-2) + inert
     active = activity.sum(axis=-2) + inert * np.exp(-DECAY * IOM_AGE)
     with np.errstate(divide="ignore", invalid="ignore"):
-        age = np.where(total > 0, np.log(total / active) / DECAY, 0.0)
+        age = np.where(total == 0, 0.0, np.log(total / active) / DECAY)
     return np.asarray(1000.0 * (np.exp(-age / 8035.0) - 1.0))
 
 
