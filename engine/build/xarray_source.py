@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from ..errors import InputError, did_you_mean
 from .axes import Axis, NativeGrid
 from .native import Rect, unreadable
 from .spec import LayerSpec
+
+#: NetCDF's library serves one thread at a time; xarray guards values, not what opening reads.
+_ONE_AT_A_TIME = RLock()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,10 @@ class XarrayNative:
             index[self.time_dim] = step % each
         try:
             window = self.arrays[step // each].isel(index)
-            values = window.transpose(*filter(None, (self.mean_dim, self.y_dim, self.x_dim))).values
+            with _ONE_AT_A_TIME:
+                values = window.transpose(
+                    *filter(None, (self.mean_dim, self.y_dim, self.x_dim))
+                ).values
         except (OSError, RuntimeError, ValueError) as error:
             raise unreadable(self.where, error) from error
         if self.mean_dim:
@@ -56,6 +63,11 @@ class XarrayNative:
 
 def open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
     """Open one variable of files that share one grid."""
+    with _ONE_AT_A_TIME:
+        return _open_xarray(spec, files)
+
+
+def _open_xarray(spec: LayerSpec, files: list[Path]) -> XarrayNative:
     where = f'layer "{spec.name}", {spec.file}'
     arrays = [_select(_open_variable(spec, path), spec, where) for path in files]
     array = arrays[0]
