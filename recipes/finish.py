@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaphos.engine.cube.cube import Cube
-from edaphos.engine.grid import Grid
+from edaphos.engine.grid import Grid, Window
 from edaphos.engine.map_view import open_map
 from edaphos.engine.products.cog import export_cogs
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.stac import write_stac
-from edaphos.engine.products.totals import Totals, map_totals
+from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.kernels.climate import KOEPPEN_NAMES, KOEPPEN_NAMES_32
@@ -33,6 +33,7 @@ KOEPPEN_LEGENDS: Mapping[str, Mapping[int, str]] = {
 def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Path | None:
     """Export and describe a map as its recipe asks; return the report's path, if it wants one."""
     wanted = run.manifest()["provenance"]["products"]
+    note_initial_stock(run)
     if wanted["cog"]:
         stages = Stages(reporter, run)
         with stages.stage("products", "Products"):
@@ -40,6 +41,19 @@ def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> 
             products = export_cogs(dataset, folder, reporter=reporter)
             write_stac(dataset, products, folder, name=run.identity["recipe"]["name"])
     return write_run_report(run, reporter, truth) if wanted["report"] else None
+
+
+def note_initial_stock(run: Run) -> None:
+    """Note the initial stock of a map's cells by status, where its model began with one."""
+    told = getattr(run.load_model(), "initial_stock", None)
+    if told is None or not run.cube_path.exists():
+        return
+    (name, factor), cube, grid = told, Cube.open(run.cube_path), run.grid
+
+    def stock(where: tuple[slice, slice]) -> NDArray[np.float32]:
+        return cube.read(_window(grid, where), [name])[name] * np.float32(factor)
+
+    run.note(initial_stock_pg=stock_by_status(open_map(run.path), stock))
 
 
 def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Path:
@@ -58,12 +72,13 @@ class CubeZones:
 
     def __getitem__(self, where: tuple[slice, slice]) -> NDArray[np.int64]:
         """Return the codes of a block, -1 where there is none."""
-        rows, cols = where
-        window = self.grid.window(
-            rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start
-        )
-        codes = self.cube.read(window, [self.variable])[self.variable]
+        codes = self.cube.read(_window(self.grid, where), [self.variable])[self.variable]
         return np.nan_to_num(codes, nan=-1).astype(np.int64)
+
+
+def _window(grid: Grid, where: tuple[slice, slice]) -> Window:
+    rows, cols = where
+    return grid.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
 
 
 def _totals(run: Run, reporter: Reporter) -> Totals:

@@ -24,6 +24,9 @@ It may offer more, all of it optional:
     What cross-validation needs (:class:`RowModel`).
 ``learns_from: tuple[str, ...]``
     Cube variables that its samples are joined with; all it reads by default.
+``initial_stock: tuple[str, float]``
+    The cube variable of the stock a map begins with, and its factor to kg/m²: the report then says
+    what the total is with and without the cells left out.
 ``check_cube(cube, grid)``
     Refuse, before anything runs, a cube that does not hold what the model takes it for.
 ``describe() -> Mapping[str, str]``

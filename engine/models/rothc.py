@@ -104,6 +104,11 @@ class RothCModel:
         return Reads(tuple(dict.fromkeys(names)), years=years, judges_missing=True)
 
     @property
+    def initial_stock(self) -> tuple[str, float]:
+        """The cube variable of the initial stock, and its factor to kg/m²."""
+        return self.told.stock.variable, self.told.stock.factor / T_HA
+
+    @property
     def emits(self) -> Emits:
         """Stock of each scenario, with its interval, and what else is asked for."""
         outputs: list[Output] = []

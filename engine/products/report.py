@@ -169,7 +169,9 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "totals": _totals(ds, inputs.totals) if inputs.totals else [],
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
         "sampling": _sampling(provenance),
-        "status_cells": status_table(provenance.get("cells_by_status", {})),
+        "status_cells": status_table(
+            provenance.get("cells_by_status", {}), provenance.get("initial_stock_pg")
+        ),
         "sources": [_source(s) for s in sources_of(ds)],
         "time": _time(manifest),
         "recipe": inputs.recipe,

@@ -246,8 +246,14 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
     return Table(title, ("<cells", "number", "area, million km²", *heads), tuple(lines), note)
 
 
-def status_table(counts: Mapping[str, int]) -> Table | None:
-    """Return how many cells have which status, from the run's ``cells_by_status``."""
+def status_table(
+    counts: Mapping[str, int], stocks: Mapping[str, float] | None = None
+) -> Table | None:
+    """Return how many cells have which status, from the run's ``cells_by_status``.
+
+    `stocks`, the run's ``initial_stock_pg``, tells what stock the cells of each status began with:
+    what a total is with and without the cells left out.
+    """
     known = [(s, counts[s.meaning]) for s in Status if s.meaning in counts]
     if not known:
         return None
@@ -258,10 +264,17 @@ def status_table(counts: Mapping[str, int]) -> Table | None:
             "yes" if s in MAPPED else "no",
             count(cells),
             DASH if s is Status.SEA else f"{fixed(100 * cells / land)} %",
+            *((fixed(stocks.get(s.words)),) if stocks else ()),
         )
         for s, cells in known
     )
-    return Table("Cells by status", ("<status", "<has a value", "cells", "share of land"), rows)
+    heads: tuple[str, ...] = ("<status", "<has a value", "cells", "share of land")
+    if not stocks:
+        return Table("Cells by status", heads, rows)
+    kept = sum(stocks.get(s.words, 0.0) for s, _ in known if s in MAPPED)
+    note = f"The initial stock is {fixed(stocks['all'])} Pg with the cells left out, "
+    note += f"{fixed(kept)} Pg without them."
+    return Table("Cells by status", (*heads, "initial stock, Pg"), rows, note)
 
 
 def truth_tables(table: pd.DataFrame) -> list[Table]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -170,6 +170,37 @@ def map_totals(
         for row in _rows(sums[layer.name], layer, _area_unit(grid), _quantum(ds, layer))
     ]
     return Totals(tuple(rows), _note(wanted))
+
+
+def stock_by_status(
+    ds: xr.Dataset, stock: Callable[[Block], NDArray[np.floating[Any]]], *, block: int = 1024
+) -> dict[str, float]:
+    """Return a stock's total over the cells of each status, and over all, in Pg.
+
+    For a map that began with a given stock and left some of it out: what the total is with and
+    without those cells.
+
+    Parameters
+    ----------
+    ds
+        As ``open_map`` returns it.
+    stock
+        Returns the stock of a block, ``(y, x)`` kg/m², NaN where there is none.
+    block
+        Cells along a side of what is read at once; does not change the result.
+
+    Returns
+    -------
+    dict
+        Pg by the status in words; ``all`` for all cells with a stock.
+    """
+    grid, quantum = map_grid(ds), _QUANTUM["kg m-2"]
+    sums: _Groups = defaultdict(_Sums)
+    for where in blocks(grid.shape, block):
+        values = np.asarray(stock(where), np.float32)
+        _add(sums, values, {"status": read_status(ds, where)}, {}, _Areas.of(grid, where), quantum)
+    to_pg = quantum * _area_unit(grid) * 1e-12
+    return {name: group.weighted * to_pg for (_, name), group in sums.items()}
 
 
 def _summable(layer: Layer) -> bool:

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edaphos.engine.grid import Grid
-from edaphos.engine.products.totals import map_totals
+from edaphos.engine.products.report_tables import status_table
+from edaphos.engine.products.totals import map_totals, stock_by_status
+from edaphos.engine.status import Status
 
 from ..maps import fake_map, homolosine_patch
 
@@ -95,3 +97,24 @@ def test_a_uniform_stock_times_the_area_of_the_earth() -> None:
 def test_totals_become_json() -> None:
     totals = map_totals(fake_map(GRIDS["geographic"], depths=TWO[:1]))
     assert json.loads(json.dumps(totals.to_json()))["rows"][0]["depth"] == "0-5cm"
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_given_stock_by_status(name: str) -> None:
+    """With and without the cells that a map leaves out, equal to plain sums."""
+    grid = GRIDS[name]
+    ds = fake_map(grid, depths=TWO[:1])
+    given = np.random.default_rng(5).uniform(0, 20, grid.shape).astype(np.float32)
+    given[::7] = np.nan
+    found = stock_by_status(ds, lambda where: given[where], block=50)
+    assert found == stock_by_status(ds, lambda where: given[where], block=4096)
+    areas = np.broadcast_to(grid.cell_areas(grid.whole), grid.shape)
+    status = ds["status"].values
+    for code in np.unique(status):
+        use = np.isfinite(given) & (status == code)
+        plain = math.fsum(areas[use] * given[use]) * 1e-12
+        assert found[Status(int(code)).words] == pytest.approx(plain, rel=1e-3)
+    assert found["all"] == pytest.approx(math.fsum(v for k, v in found.items() if k != "all"))
+    table = status_table({s.meaning: 1 for s in (Status.SOIL, Status.WATER)}, found)
+    assert table is not None
+    assert f"{found['all']:,.2f} Pg with the cells left out" in table.note
