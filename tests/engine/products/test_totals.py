@@ -117,4 +117,4 @@ def test_a_given_stock_by_status(name: str) -> None:
     assert found["all"] == pytest.approx(math.fsum(v for k, v in found.items() if k != "all"))
     table = status_table({s.meaning: 1 for s in (Status.SOIL, Status.WATER)}, found)
     assert table is not None
-    assert f"{found['all']:,.2f} Pg with the cells left out" in table.note
+    assert f"{found['soil']:,.2f} Pg with the soils left out" in table.note
