@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from edaphos.kernels.rothc_arrays import State
-
 from .errors import InputError
 from .rothc_calibration import MeasuredSite
 from .rothc_checks import SPIN_UP_MONTHS
+from .rothc_forcing import Evaporation
 from .rothc_input import SiteInput
 from .rothc_measured import Measured
 from .rothc_site import SiteOptions, run_site
+from .rothc_stock import hold_site_stock
 
 Start = Literal["stock", "equilibrium"]
 
@@ -62,7 +62,7 @@ def calibration_site(
     *,
     start: Start = "stock",
     fits_start: bool = False,
-    evaporation: Literal["pan", "pet"] = "pan",
+    evaporation: Evaporation = "pan",
     error: float | None = None,
 ) -> CalibrationSite:
     """Spin a site up and sort out which of its stocks are fitted to.
@@ -97,12 +97,19 @@ def calibration_site(
     first, last = int(site.year[SPIN_UP_MONTHS]), int(site.year[-1])
     order = np.argsort(measured.year, kind="stable")
     _check_years(measured, order, first - (start == "stock"), first, last)
-    settled = run_site(site, SiteOptions("exact", evaporation)).run.start
     factor, start_year, notes = 1.0, None, []
-    if start == "stock":
+    if start == "equilibrium":
+        begin = run_site(site, SiteOptions("exact", evaporation)).run.start
+    else:
         at = int(order[0])
         start_year = int(measured.year[at])
-        factor = _factor(float(settled.pools.sum()), site.iom, measured, at)
+        held = hold_site_stock(
+            site.checked(),
+            float(measured.soc[at]),
+            evaporation=evaporation,
+            source=measured.at(at, "soc"),
+        )
+        begin, factor = held.state, held.factor
         if start_year > first:
             notes.append(
                 f"site {name}: the stock of {start_year} is taken for that at the end of "
@@ -118,7 +125,6 @@ def calibration_site(
             "later years"
         )
     sd = error if measured.error is None else measured.error[order]
-    begin = State(settled.pools * factor, settled.deficit)
     years, stock = measured.year[order].astype(np.int64), measured.soc[order]
     return CalibrationSite(
         fitted=MeasuredSite.from_input(name, site, begin, years, stock, sd),
@@ -135,21 +141,6 @@ def every_year(site: CalibrationSite) -> MeasuredSite:
     """Return the site with every year of its run, to simulate them all; its stocks say nothing."""
     years = np.arange(site.fitted.first_year, site.last_year + 1)
     return replace(site.fitted, years=years, stock=np.zeros(years.size), error=None)
-
-
-def _factor(active: float, iom: float, measured: Measured, at: int) -> float:
-    stock = float(measured.soc[at])
-    if stock <= iom:
-        raise InputError(
-            f"{measured.at(at, 'soc')}: found {stock:g}, not above the site's inert organic matter "
-            f"of {iom:g} t C/ha; correct the stock or IOM"
-        )
-    if active <= 0:
-        raise InputError(
-            f"{measured.source}: no carbon enters in the first twelve months of the site, so they "
-            "cannot be scaled to the first stock; give the input's course over that year"
-        )
-    return (stock - iom) / active
 
 
 def _check_years(measured: Measured, order: np.ndarray, least: int, first: int, last: int) -> None:

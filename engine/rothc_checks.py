@@ -55,6 +55,7 @@ COLUMNS = (
     ),
 )
 _WHOLE = ("year", "month", "cover")
+_RATE_FACTOR = (0.01, 100.0, "give what the rate constants are multiplied by, 1 for no change")
 _SOIL_BOUNDS = {
     "clay": (0.0, 100.0, "give clay in % of the fine earth"),
     "depth": (1e-6, 1000.0, "give the depth of the layer in cm, above 0"),
@@ -66,6 +67,8 @@ def bounds(field: str) -> tuple[float, float, str]:
     """Return the least and the largest value of a field of the site, and what to do otherwise."""
     if field in _SOIL_BOUNDS:
         return _SOIL_BOUNDS[field]
+    if field == "rate_factor":  # of a Dataset only
+        return _RATE_FACTOR
     column = next(c for c in COLUMNS if c.field == field)
     return column.low, column.high, column.advice
 

@@ -25,8 +25,9 @@ from .rothc_checks import (
     check_calendar,
     temperature_unit,
 )
+from .rothc_forcing import RATE_FACTOR, never_settles
 from .rothc_input import SiteInput
-from .rothc_site import MonthlyRun, SiteOptions, never_settles, run_months
+from .rothc_site import MonthlyRun, SiteOptions, run_months
 
 Array = NDArray[Any]
 
@@ -43,6 +44,7 @@ UNITS: dict[str, tuple[str, ...]] = {
     "cover": _NONE,
     "dpm_rpm": _NONE,
     "modern": ("%", "percent"),
+    RATE_FACTOR: _NONE,
     "clay": ("%", "percent"),
     "depth": ("cm",),
     "iom": _CARBON,
@@ -50,6 +52,7 @@ UNITS: dict[str, tuple[str, ...]] = {
 _ADVICE = {"K": "subtract 273.15", "kelvin": "subtract 273.15", "m": "multiply by 1000"}
 #: Taken where a Dataset leaves them out.
 DEFAULTS = {"manure": 0.0, "modern": 100.0}
+OPTIONAL = (*DEFAULTS, RATE_FACTOR)
 
 
 def run_dataset(dataset: xr.Dataset, options: SiteOptions | None = None) -> xr.Dataset:
@@ -59,12 +62,13 @@ def run_dataset(dataset: xr.Dataset, options: SiteOptions | None = None) -> xr.D
     ----------
     dataset
         ``temperature``, ``rain``, ``evaporation``, ``cover``, ``plant_input``, ``dpm_rpm`` and,
-        if wanted, ``manure`` and ``modern``, over ``time`` (months, the first twelve being the
-        year of the spin-up, the later ones consecutive) and any other dimensions, such as ``y``
-        and ``x``, or ``site``; ``clay``, ``depth`` and ``iom`` over those others. What lacks a
-        dimension is the same along it; without ``time``, it is the same every month.
+        if wanted, ``manure``, ``modern`` and ``rate_factor`` (multiplies all rate constants, such
+        as 1.1 under tillage), over ``time`` (months, the first twelve being the year of the
+        spin-up, the later ones consecutive) and any other dimensions, such as ``y`` and ``x``, or
+        ``site``; ``clay``, ``depth`` and ``iom`` over those others. What lacks a dimension is the
+        same along it; without ``time``, it is the same every month, the spin-up's included.
     options
-        See there. The exact spin-up is much the faster.
+        See there, but without a stock. The exact spin-up is much the faster.
 
     Returns
     -------
@@ -77,9 +81,11 @@ def run_dataset(dataset: xr.Dataset, options: SiteOptions | None = None) -> xr.D
     Raises
     ------
     InputError
-        A variable is missing, has other units, or holds impossible values.
+        A variable is missing, has other units, or holds impossible values; options with a stock.
     """
     options = options or SiteOptions()
+    if options.stock is not None:
+        raise InputError("dataset: a stock to begin from is for one site; call run_site for each")
     _check_variables(dataset)
     names = [name for name in UNITS if name in dataset]
     arrays = {name: dataset[name].astype(np.float64) for name in names}
@@ -109,6 +115,8 @@ def site_dataset(site: SiteInput) -> xr.Dataset:
     time = np.array(text, dtype="datetime64[M]").astype("datetime64[s]")
     made = xr.Dataset(coords={"time": time})
     for name, units in UNITS.items():
+        if name == RATE_FACTOR:  # the official file has none
+            continue
         dims = () if name in SOIL else ("time",)
         made[name] = (dims, getattr(site, name), {"units": units[0]})
     return made
@@ -116,7 +124,7 @@ def site_dataset(site: SiteInput) -> xr.Dataset:
 
 def _check_variables(dataset: xr.Dataset) -> None:
     for name in UNITS:
-        if name not in dataset and name not in DEFAULTS:
+        if name not in dataset and name not in OPTIONAL:
             known = [str(v) for v in dataset.data_vars if v not in UNITS]
             raise InputError(
                 f"dataset: no variable {name}; {did_you_mean(name, known) if known else 'add it'}"

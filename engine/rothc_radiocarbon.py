@@ -119,6 +119,7 @@ def run_radiocarbon(
     first = delta14c(start.pools, activity, iom)[None]
     if not len(pools):
         return first
+    modifiers = _scaled(modifiers, forcing)
     if microbial is not None:
         biomass = np.concatenate([start.pools[None, 2], pools[:-1, 2]])
         mu = microbial.mu_max * biomass / (microbial.km + biomass)
@@ -131,7 +132,15 @@ def _year(
     forcing: Forcing, soil: Soil, modifiers: RateModifiers, modern: Floats, held: Floats
 ) -> Floats:
     ends = np.ones((YEAR, 4, forcing.pixels))  # stocks play no part in how activity moves
+    rates = _scaled(modifiers, forcing)
     found: Radiocarbon = trace_radiocarbon(
-        forcing, soil, modifiers, modern, ends, held, np.zeros(forcing.pixels), _RATES
+        forcing, soil, rates, modern, ends, held, np.zeros(forcing.pixels), _RATES
     )
     return found.activity[-1]
+
+
+def _scaled(modifiers: RateModifiers, forcing: Forcing) -> RateModifiers:
+    """Return modifiers whose product holds the forcing's factor on all rates, too."""
+    if forcing.rate_factor is None:
+        return modifiers
+    return replace(modifiers, cover=modifiers.cover * forcing.rate_factor)

@@ -7,7 +7,7 @@ as in the official input file; :mod:`edaphos.engine.rothc_dataset` runs an xarra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,23 +16,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from edaphos.kernels.equilibrium import equilibrium, spin_up
-from edaphos.kernels.rothc import COLDEST, POOLS
+from edaphos.kernels.rothc import POOLS
 from edaphos.kernels.rothc_arrays import Forcing, Microbial, Soil, State
 from edaphos.kernels.rothc_run import rate_modifiers, simulate
 
 from .errors import InputError
 from .rothc_checks import SPIN_UP_MONTHS
+from .rothc_forcing import EVAPORATION, Evaporation, forcing_of, site_months
 from .rothc_input import SiteInput
 from .rothc_radiocarbon import run_radiocarbon, spun_up_activity
+from .rothc_stock import HeldStock, Inert, check_stock, hold_site_stock, scaled_site
 from .store import write_atomically
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
-#: Rain is balanced against this share of the evaporation given.
-EVAPORATION = {"pan": 0.75, "pet": 1.0}
-#: What drives the soil; each is also a variable of a Dataset and a field of SiteInput.
-FORCING = ("temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure")
 #: Years after which the official spin-up is given up.
 MOST_YEARS = 200_000
 MONTH_FILE, YEAR_FILE = "month_results.csv", "year_results.csv"
@@ -53,16 +51,47 @@ class SiteOptions:
     spin_up
         ``official`` repeats the first year until its carbon changes by less than 1e-6 t/ha, as
         the official program does; ``exact`` solves for the state that the year leads back to.
+        By default exact with a `stock`, and official without.
     evaporation
         ``pan``: evaporation is from an open pan (times 0.75); ``pet``: it is potential
         evapotranspiration (taken whole).
     microbial
         In the forward run, rates depend on the microbial biomass. Off in the official program.
+    stock
+        Measured soil organic carbon, IOM included, t C/ha, that a site begins with: the carbon of
+        its first year, plant and manure alike, is scaled so that the equilibrium is that.
+    inert
+        With a `stock`: ``file`` takes the site's IOM, ``falloon`` 0.049 stock^1.139.
+
+    Raises
+    ------
+    InputError
+        A stock that is not above 0, or together with what does not go with it.
     """
 
-    spin_up: Literal["official", "exact"] = "official"
-    evaporation: Literal["pan", "pet"] = "pan"
+    spin_up: Literal["official", "exact"] | None = None
+    evaporation: Evaporation = "pan"
     microbial: Microbial | None = None
+    stock: float | None = None
+    inert: Inert = "file"
+
+    def __post_init__(self) -> None:
+        if self.stock is None:
+            if self.inert != "file":
+                raise InputError(f"--inert {self.inert} is for a start from a stock; give --stock")
+            return
+        check_stock(self.stock, "--stock")
+        if self.microbial is not None:
+            raise InputError(
+                "--stock does not go with --mu-max and --km: with microbial rates stocks are not "
+                "linear in the input, so no factor found at RothC's own rates holds the stock; "
+                "leave one or the other out"
+            )
+        if self.spin_up == "official":
+            raise InputError(
+                "--stock does not go with --spin-up official, which stops short of equilibrium, "
+                "and so of the stock; --stock implies --spin-up exact: leave --spin-up out"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +124,21 @@ class MonthlyRun:
 
 @dataclass(frozen=True, eq=False)
 class SiteResult:
-    """The run of one site: its input, and a :class:`MonthlyRun` of one place."""
+    """The run of one site.
+
+    Parameters
+    ----------
+    site
+        Its input as it was run: with its first year scaled if the run began from a stock.
+    run
+        Of one place.
+    held
+        The stock that the run began from, and the input that holds it; None without a stock.
+    """
 
     site: SiteInput
     run: MonthlyRun
+    held: HeldStock | None = None
 
     @property
     def spin_up_months(self) -> int:
@@ -165,6 +205,7 @@ class SiteResult:
                 "SMD_mm": float(self.run.start.deficit[0]),
                 "deltaC": float(self.run.start_delta14c[0]),
             },
+            "held": None if self.held is None else self.held.summary(),
             "months": len(soc),
             "soc_end_t_C_ha": float(soc[-1]) if len(soc) else begun,
             "co2_t_C_ha": float(self.run.co2.sum()),
@@ -178,18 +219,19 @@ def run_site(site: SiteInput, options: SiteOptions | None = None) -> SiteResult:
     Raises
     ------
     InputError
-        The site holds impossible values, or its soil never comes to equilibrium.
+        The site holds impossible values, or its soil never comes to equilibrium; a stock that no
+        input can hold, see :func:`~.rothc_stock.hold_site_stock`.
     """
-    site = site.checked()
-    monthly = {name: getattr(site, name)[:, None] for name in (*FORCING, "modern")}
-    if never_settles(monthly).any():
-        raise InputError(
-            "no month of the spin-up year reaches -5 °C, so nothing decomposes and carbon only "
-            "grows; RothC has no equilibrium here"
+    site, options, held = site.checked(), options or SiteOptions(), None
+    if options.stock is not None:
+        held = hold_site_stock(
+            site, options.stock, evaporation=options.evaporation, inert=options.inert
         )
+        site = scaled_site(site, held)
+        options = replace(options, spin_up="exact")
     soil = Soil(np.array([site.clay]), np.array([site.depth]))
-    run = run_months(monthly, soil, np.array([site.iom]), options or SiteOptions())
-    return SiteResult(site, run)
+    run = run_months(site_months(site), soil, np.array([site.iom]), options)
+    return SiteResult(site, run, held)
 
 
 def run_months(
@@ -200,14 +242,15 @@ def run_months(
     Parameters
     ----------
     monthly
-        Those of :data:`FORCING` and ``modern``, each ``(12 + n, P)``: the year of the spin-up,
-        then n months. All finite, and nowhere :func:`never_settles`.
+        Those of :data:`~.rothc_forcing.FORCING` and ``modern``, and ``rate_factor`` if wanted,
+        each ``(12 + n, P)``: the year of the spin-up, then n months. All finite, and nowhere
+        :func:`~.rothc_forcing.never_settles`.
     soil, iom
         ``(P,)``; IOM in t C/ha.
     options
-        See there.
+        See there; of a stock, the input is scaled already.
     """
-    spin = Forcing(**{name: monthly[name][:SPIN_UP_MONTHS] for name in FORCING})
+    spin = forcing_of(monthly, slice(0, SPIN_UP_MONTHS))
     factor, microbial = EVAPORATION[options.evaporation], options.microbial
     start, taken = _spin_up(spin, soil, options)
     activity = spun_up_activity(
@@ -215,7 +258,7 @@ def run_months(
     )
     months = len(monthly["rain"]) - SPIN_UP_MONTHS
     rows = slice(SPIN_UP_MONTHS, None) if months else slice(0, SPIN_UP_MONTHS)
-    later = Forcing(**{name: monthly[name][rows] for name in FORCING})
+    later = forcing_of(monthly, rows)
     run = simulate(later, soil, start, months, evaporation_factor=factor, microbial=microbial)
     rates = rate_modifiers(later, soil, start.deficit, months, evaporation_factor=factor)
     delta = run_radiocarbon(
@@ -225,18 +268,10 @@ def run_months(
     return MonthlyRun(start, taken, run.pools, run.co2, run.deficit, modifiers, delta[0], delta[1:])
 
 
-def never_settles(monthly: Mapping[str, Array]) -> NDArray[np.bool_]:
-    """Say where carbon enters a soil that is too cold all year for anything to decompose."""
-    year = slice(0, SPIN_UP_MONTHS)
-    frozen = (monthly["temperature"][year] < COLDEST).all(axis=0)
-    entering = (monthly["plant_input"][year] > 0) | (monthly["manure"][year] > 0)
-    return np.asarray(frozen & entering.any(axis=0))
-
-
 def _spin_up(forcing: Forcing, soil: Soil, options: SiteOptions) -> tuple[State, NDArray[np.int64]]:
     """Return the state at the end of the spin-up, and the months it took (0: solved)."""
     factor = EVAPORATION[options.evaporation]
-    if options.spin_up == "official":
+    if options.spin_up != "exact":
         found = spin_up(forcing, soil, evaporation_factor=factor, most_years=MOST_YEARS)
         if (found.months >= 12 * MOST_YEARS).any():
             raise InputError(

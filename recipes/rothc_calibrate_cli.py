@@ -118,7 +118,7 @@ def rothc_calibrate(
     with errors():
         from edaphos.engine.progress import Reporter
         from edaphos.engine.rothc_calibration_report import calibrate_sites
-        from edaphos.engine.rothc_site import EVAPORATION
+        from edaphos.engine.rothc_forcing import EVAPORATION
 
         parameters, held = _parameters(fit), _fixed(fixed or [])
         if error is not None and not 0 < error < math.inf:

@@ -25,6 +25,13 @@ class SpinUp(StrEnum):
     exact = "exact"
 
 
+class Inert(StrEnum):
+    """Where inert organic matter is from."""
+
+    file = "file"
+    falloon = "falloon"
+
+
 @rothc_app.command("site", epilog="Example: edaphos rothc site RothC_input.dat --out results")
 def rothc_site(
     file: Annotated[Path, typer.Argument(help="Input in the official layout.")],
@@ -39,12 +46,23 @@ def rothc_site(
         typer.Option("--drivers", help="Also write drivers.csv: rate modifiers, moisture, CO2."),
     ] = False,
     spin_up: Annotated[
-        SpinUp,
+        SpinUp | None,
         typer.Option(
             help="official: repeat year 1 until its carbon changes by less than 1e-6 t/ha; "
-            "exact: solve for the equilibrium."
+            "exact: solve for the equilibrium. [default: official; exact with --stock]"
         ),
-    ] = SpinUp.official,
+    ] = None,
+    stock: Annotated[
+        float | None,
+        typer.Option(
+            help="Soil organic carbon to begin with, IOM included, t C/ha: scale the carbon of "
+            "year 1 so that its equilibrium is that."
+        ),
+    ] = None,
+    inert: Annotated[
+        Inert,
+        typer.Option(help="With --stock, IOM is that of the file, or falloon: 0.049 stock^1.139."),
+    ] = Inert.file,
     evaporation: EvaporationOption = Evaporation.pan,
     mu_max: Annotated[
         float | None,
@@ -61,6 +79,11 @@ def rothc_site(
     month; `edaphos rothc example` prints one to begin from. The twelve months of its first year
     are repeated until the soil is at equilibrium; the others are run once.
 
+    With --stock the run begins from a measured stock instead: plant carbon and manure of the
+    first year are multiplied by one factor, keeping their course over the months, so that their
+    exact equilibrium has that stock. The factor and the input it makes are printed. The carbon of
+    later years is taken as it stands in FILE.
+
     DIR/month_results.csv and DIR/year_results.csv have the official columns: DPM, RPM, BIO, HUM,
     IOM and their sum SOC in t C/ha at the end of the month, and deltaC in per mille. The first
     row of the years is the equilibrium, its Month the months that the spin-up took (0: solved).
@@ -70,7 +93,13 @@ def rothc_site(
         from edaphos.engine.rothc_site import SiteOptions, microbial, run_site, write_tables
 
         check_output(out)
-        options = SiteOptions(spin_up.value, evaporation.value, microbial(mu_max, km))
+        options = SiteOptions(
+            None if spin_up is None else spin_up.value,
+            evaporation.value,
+            microbial(mu_max, km),
+            stock,
+            inert.value,
+        )
         site = read_site_input(file)
         points, notes = None, []
         if measured is not None:
@@ -110,6 +139,14 @@ def _tell(found: dict[str, object]) -> None:
     assert isinstance(notes, list)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
+    held = found["held"]
+    if isinstance(held, dict):
+        inert = ", 0.049 stock^1.139" if held["inert"] == "falloon" else ""
+        typer.echo(
+            f"carbon of year 1 times {held['factor']:.6g} holds {held['stock_t_C_ha']:g} t C/ha: "
+            f"plant {held['plant_input_t_C_ha_yr']:.4f}, manure "
+            f"{held['manure_t_C_ha_yr']:.4f} t C/ha/yr (IOM {held['IOM_t_C_ha']:.4f} t C/ha{inert})"
+        )
     taken = found["spin_up_months"]
     how = f"after {taken} months" if taken else "solved"
     typer.echo(

@@ -72,6 +72,32 @@ def test_places_without_values_or_equilibrium_stay_missing(sites: xr.Dataset) ->
     assert np.isnan(empty["soc"]).all()
 
 
+def test_a_factor_on_the_rates() -> None:
+    # In wet soil, cover does nothing but to multiply the rates by 0.6.
+    site = golden("g11_bomb_c14").site()
+    wet = replace(site, evaporation=np.zeros(site.months), cover=np.ones(site.months))
+    bare = site_dataset(replace(wet, cover=np.zeros(site.months)))
+    later = np.where(np.arange(site.months) < 12, 1.0, 0.6)
+    for options in (SiteOptions(), EXACT):
+        covered = run_site(wet, options)
+        found = run_dataset(bare.assign(rate_factor=0.6), options)
+        np.testing.assert_allclose(found["soc"], covered.soc, atol=1e-10)
+        np.testing.assert_allclose(found["delta14c"], covered.run.delta14c[:, 0], atol=1e-8)
+        half = run_dataset(bare.assign(rate_factor=("time", later)), options)
+        covered = run_site(replace(wet, cover=(later < 1).astype(float)), options)
+        np.testing.assert_allclose(half["soc"], covered.soc, atol=1e-10)
+        np.testing.assert_allclose(half["delta14c"], covered.run.delta14c[:, 0], atol=1e-8)
+    with pytest.raises(InputError, match=r"variable rate_factor, at .*found 0, expected 0\.01"):
+        run_dataset(bare.assign(rate_factor=("time", np.floor(later))))
+    with pytest.raises(InputError, match='variable rate_factor: units "%"'):
+        run_dataset(bare.assign(rate_factor=((), 110.0, {"units": "%"})))
+
+
+def test_a_stock_is_for_one_site(sites: xr.Dataset) -> None:
+    with pytest.raises(InputError, match="call run_site for each"):
+        run_dataset(sites, SiteOptions(stock=50.0))
+
+
 def test_without_dates(sites: xr.Dataset) -> None:
     found = run_dataset(sites.drop_vars("time"), EXACT)
     np.testing.assert_array_equal(found["soc"], run_dataset(sites, EXACT)["soc"])

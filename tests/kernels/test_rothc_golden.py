@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edaphos.engine.rothc_forcing import FORCING
 from edaphos.engine.rothc_input import SiteInput
-from edaphos.engine.rothc_site import FORCING
 from edaphos.kernels.equilibrium import equilibrium, spin_up
 from edaphos.kernels.rothc_arrays import Forcing, Soil, State
 from edaphos.kernels.rothc_run import rate_modifiers, simulate

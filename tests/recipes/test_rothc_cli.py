@@ -83,6 +83,55 @@ def test_microbial_rates_change_the_run(tmp_path: Path) -> None:
     assert end("--mu-max", "2", "--km", "0.1") < end() < end("--mu-max", "0.5", "--km", "0.1")
 
 
+def test_a_start_from_a_stock(tmp_path: Path) -> None:
+    path = tmp_path / "in.dat"
+    path.write_text(invoke("example").output)
+    site = read_site_input(path)
+    words = ("site", path, "--out", tmp_path / "out", "--stock", 30.7)
+    told = json.loads(invoke(*words, "--json").output)
+    held = told["held"]
+    assert (held["stock_t_C_ha"], held["IOM_t_C_ha"], held["inert"]) == (30.7, site.iom, "file")
+    entering = site.plant_input[:12].sum()
+    assert held["plant_input_t_C_ha_yr"] == pytest.approx(held["factor"] * entering, rel=1e-12)
+    assert held["manure_t_C_ha_yr"] == 0
+    assert told["spin_up_months"] == 0
+    years = pd.read_csv(tmp_path / "out" / "year_results.csv")
+    assert years["SOC_t_C_ha"][0] == pytest.approx(30.7, abs=1e-9)
+    assert len(years) == 21
+    done = invoke(*words, "--inert", "falloon")
+    assert done.exit_code == 0, done.output
+    assert "carbon of year 1 times 1.04078 holds 30.7 t C/ha" in done.output
+    assert "(IOM 2.4213 t C/ha, 0.049 stock^1.139)" in done.output  # Falloon et al. 1998
+    years = pd.read_csv(tmp_path / "out" / "year_results.csv")
+    assert years["SOC_t_C_ha"][0] == pytest.approx(30.7, abs=1e-9)
+    np.testing.assert_allclose(years["IOM_t_C_ha"], 2.4213, atol=5e-5)
+    plain = json.loads(invoke("site", path, "--out", tmp_path / "out", "--json").output)
+    assert plain["held"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--stock", "3"), "--stock: found 3, not above the site's inert organic matter of 3.1"),
+        (("--stock", "0"), "--stock: found 0, expected a number above 0"),
+        (("--stock", "nan"), "--stock: found nan, expected a number above 0"),
+        (("--stock", "20000"), "up to 10000; give soil organic carbon in t C/ha"),
+        (("--stock", "30", "--mu-max", "1", "--km", "1"), "stocks are not linear in the input"),
+        (("--stock", "30", "--spin-up", "official"), "--stock implies --spin-up exact"),
+        (("--inert", "falloon"), "give --stock"),
+    ],
+)
+def test_stocks_to_begin_with_that_are_refused(
+    options: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.dat"
+    path.write_text(invoke("example").output)
+    done = invoke("site", path, "--out", tmp_path / "out", *options)
+    assert done.exit_code == 2
+    assert says in done.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_refusals_end_with_two_and_write_nothing(tmp_path: Path) -> None:
     path = tmp_path / "bad.dat"
     lines = invoke("example").output.splitlines()
