@@ -69,7 +69,8 @@ def trace_radiocarbon(
     forcing, soil
         Of the run.
     modifiers
-        From ``rate_modifiers`` for the months of the run.
+        From ``rate_modifiers`` for the months of the run; where a rate factor or microbial mu
+        scaled its rates, one of the three is to be multiplied by it.
     modern
         Activity of new carbon in percent of modern, ``(months,)`` or ``(months, pixel)``.
     pools

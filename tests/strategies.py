@@ -66,7 +66,13 @@ def scaled(forcing: Forcing, factor: float | Array) -> Forcing:
 
 
 def world(
-    seed: int, pixels: int = 40, months: int = 12, *, manure: bool = True, warm: bool = False
+    seed: int,
+    pixels: int = 40,
+    months: int = 12,
+    *,
+    manure: bool = True,
+    tilled: bool = False,
+    warm: bool = False,
 ) -> World:
     """Seasons from the poles to the tropics, deserts and marshes, sand, clay, bare soil.
 
@@ -96,6 +102,7 @@ def world(
             plant,
             rng.choice([0.25, 0.67, 1.44], size),
             rng.uniform(0, 1, size) * (rng.random(size) < 0.2) if manure else None,
+            rng.uniform(0.5, 1.5, size) if tilled else None,
         ),
         soil,
         State(rng.uniform(0, 60, (4, pixels)) * shares, driest * rng.random(pixels)),
@@ -103,5 +110,6 @@ def world(
 
 
 seeds = st.integers(0, 2**32 - 1)
-worlds = st.builds(world, seeds, manure=st.booleans())
-warm_worlds = st.builds(world, seeds, manure=st.booleans(), warm=st.just(True))
+anyhow = {"manure": st.booleans(), "tilled": st.booleans()}
+worlds = st.builds(world, seeds, **anyhow)
+warm_worlds = st.builds(world, seeds, **anyhow, warm=st.just(True))

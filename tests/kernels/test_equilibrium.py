@@ -301,11 +301,12 @@ def test_microbial_spin_up_leads_back_to_itself() -> None:
 # -- missing values -------------------------------------------------------------------------------
 
 MISSING = ["temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure"]
+MISSING += ["rate_factor"]
 
 
 @pytest.mark.parametrize("name", [*MISSING, "clay", "depth"])
 def test_missing_stays_in_its_pixel_and_makes_it_missing(name: str) -> None:
-    at, others = world(6, warm=True), np.arange(40) != 7
+    at, others = world(6, tilled=True, warm=True), np.arange(40) != 7
     at = at.changed(name, 4, 7, 1.0)  # which sets the type as well: others round otherwise
     put = at.changed(name, 4, 7, np.nan)
     wanted, found = (year_map(w.forcing, w.soil) for w in (at, put))

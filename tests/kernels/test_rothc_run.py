@@ -52,10 +52,11 @@ def test_linear_in_the_carbon(at: World, factor: float) -> None:
     """Twice the carbon, there and entering, is twice the outcome; the input's share adds to it."""
     whole = run(at)
     more = World(scaled(at.forcing, factor), at.soil, scaled_state(at.state, factor))
-    np.testing.assert_allclose(run(more).pools, factor * whole.pools, rtol=1e-12, atol=1e-300)
+    rounding = 1e-13 * max(factor, 1)  # of DPM that is nearly gone
+    np.testing.assert_allclose(run(more).pools, factor * whole.pools, rtol=1e-12, atol=rounding)
     of_state = run(replace(at, forcing=scaled(at.forcing, 0)))
     of_input = run(replace(at, state=scaled_state(at.state, 0)))
-    np.testing.assert_allclose(of_state.pools + of_input.pools, whole.pools, rtol=1e-12)
+    np.testing.assert_allclose(of_state.pools + of_input.pools, whole.pools, 1e-12, 1e-13)
     np.testing.assert_allclose(of_state.co2 + of_input.co2, whole.co2, rtol=1e-12, atol=1e-14)
 
 
@@ -140,7 +141,10 @@ def test_frozen_ground_keeps_what_it_has(microbial) -> None:
 @given(seeds)
 @settings(max_examples=10)
 def test_float32_stays_near_for_twenty_years(seed: int) -> None:
+    """In cold ground as well, where much DPM loses little."""
     at = world(seed, 1000)
+    pools = at.state.pools * np.array([10.0, 1.0, 1.0, 1.0])[:, None]
+    at = replace(at, state=State(pools, at.state.deficit))
     high, low = run(at, 240, every=240), run(at.of(np.float32), 240, every=240)
     assert low.pools.dtype == low.co2.dtype == low.deficit.dtype == np.float32
     wanted, found = (r.state.pools.sum(axis=0, dtype=np.float64) for r in (high, low))
@@ -256,7 +260,7 @@ def test_soil_may_be_one_number() -> None:
 # -- missing values -------------------------------------------------------------------------------
 
 MISSING = ["temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure"]
-MISSING += ["clay", "depth", "pools", "deficit"]
+MISSING += ["rate_factor", "clay", "depth", "pools", "deficit"]
 
 
 @VARIANTS
@@ -264,7 +268,7 @@ MISSING += ["clay", "depth", "pools", "deficit"]
 @given(seed=seeds, row=st.integers(0, 11), pixel=st.integers(0, 39))
 @settings(max_examples=5)
 def test_missing_stays_in_its_pixel_and_makes_it_missing(microbial, name, seed, row, pixel) -> None:
-    at = world(seed)
+    at = world(seed, tilled=True)
     assume((at.forcing.temperature[:, pixel] >= -5).any())
     wanted, found = (
         run(w, 25, microbial=microbial) for w in (at, at.changed(name, row, pixel, np.nan))
@@ -274,7 +278,7 @@ def test_missing_stays_in_its_pixel_and_makes_it_missing(microbial, name, seed, 
         one, other = (getattr(r, field)[..., others] for r in (wanted, found))
         np.testing.assert_array_equal(one, other)
     total = found.pools.sum(axis=1)[:, pixel]
-    assert np.isnan(total[row if name in MISSING[:7] else 0 :]).all()
+    assert np.isnan(total[row if name in MISSING[:8] else 0 :]).all()
     if name in ("rain", "evaporation", "clay", "depth", "deficit", "cover"):
         assert np.isnan(found.state.deficit[pixel])
 

@@ -53,7 +53,7 @@ Compute = Callable[..., list[np.ndarray]]
 @pytest.mark.parametrize("size", [1, 7, 16, 63])
 def test_alone_and_among_others_a_pixel_is_the_same(compute: Compute, dtype, size: int) -> None:
     """Bit for bit: vectors, and what is left over at their end, round alike."""
-    at = world(1, 150).of(dtype)
+    at = world(1, 150, tilled=True).of(dtype)
     whole = compute(at)
     for first in range(0, at.pixels, size):
         pixels = slice(first, first + size)
@@ -78,7 +78,7 @@ def test_threads_and_blocks(compute: Compute, dtype, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("compute", [months, microbial_months, years])
 def test_strips_of_plain_python(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels as Python runs them, in strips of three pixels and in one, and as compiled."""
-    at = world(3, 8)
+    at = world(3, 8, tilled=True)
     compiled = compute(at)
     monkeypatch.setattr(rothc_run, "_simulate", rothc_run._simulate.py_func)
     parts = ("_settle", "_compose", "_enter", "_enter_manure", "_fixed_point", "_project")
