@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edaphos.kernels.equilibrium import equilibrium_of, spin_up, year_map
+from edaphos.kernels.equilibrium import equilibrium_of, spin_up
+from edaphos.kernels.rothc_year import year_map
 
 from .result import Result
 from .soils import CORES, best, climate, oracle, oracle_site, read_bandwidth, soils

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edaphos.kernels.rothc_arrays import Forcing, Soil, State
+from edaphos.kernels.rothc_arrays import Forcing, Soil, State, packed
 from edaphos.kernels.rothc_run import simulate, simulate_stocks
 
 from .result import Result
@@ -34,6 +34,7 @@ def measure(*, small: bool) -> Iterator[Result]:
         forcing, (soil, state) = climate(pixels, MONTHS, dtype), soils(pixels, dtype)
         rate = _rate(forcing, soil, state, CORES, repeats)
         year = Forcing(**{k: None if v is None else v[:12] for k, v in vars(forcing).items()})
+        small = packed(forcing)
         name = np.dtype(dtype).name
         rates[name] = rate
         size = 4 * np.dtype(dtype).itemsize + 1
@@ -46,6 +47,7 @@ def measure(*, small: bool) -> Iterator[Result]:
             details={
                 "threads": CORES,
                 "one_thread": round(_rate(forcing, soil, state, 1, repeats) / 1e6, 1),
+                "packed_in_int16": round(_rate(small, soil, state, CORES, repeats) / 1e6, 1),
                 "same_year_every_year": round(_rate(year, soil, state, CORES, repeats) / 1e6, 1),
                 "bytes_read_a_pixel_month": size,
                 "read_bandwidth_gb_s": round(bandwidth / 1e9, 1),

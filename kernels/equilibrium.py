@@ -13,53 +13,35 @@ None of this holds once rates depend on the pools (the microbial variant).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from .jit import CONTRACT, kernel
-from .rothc import (
-    COVERED,
-    MANURE,
-    PAN_FACTOR,
-    largest_deficit,
-    losses,
-    moisture_factor,
-    moisture_slope,
-    next_deficit,
-    retained,
-    temperature_factor,
-)
-from .rothc_arrays import Array, Forcing, Microbial, Soil, State, forcing_arrays, over_blocks
+from .jit import kernel
+from .rothc import PAN_FACTOR
+from .rothc_arrays import Array, Forcing, Microbial, Soil, State
 from .rothc_run import simulate
-
-#: Pixels worked on at once; the year's columns of each fill the first cache.
-STRIP = 256
-#: Years after which a soil moisture deficit that still drifts is taken as it is.
-DRIFT_YEARS = 5000
-#: Rows of the year's map: what a unit of each pool, and a year's input, become of.
-DPM, RPM, BIO_DPM, BIO_RPM, BIO_BIO, BIO_HUM, HUM_DPM, HUM_RPM, HUM_BIO, HUM_HUM = range(10)
-IN_DPM, IN_RPM, IN_BIO, IN_HUM, DEFICIT = range(10, 15)
-
-
-@dataclass(frozen=True)
-class YearMap:
-    """One year of RothC under a repeating climate, from the end of December to the next.
-
-    Parameters
-    ----------
-    table
-        ``(15, pixel)``: the change of DPM and RPM per unit of them, of BIO and of HUM per unit of
-        DPM, RPM, BIO and HUM, the response of the four pools to the year's input, and the soil
-        moisture deficit (mm) at the end of December.
-    inputs
-        Carbon entering in the year, ``(pixel,)`` t C/ha.
-    """
-
-    table: Array
-    inputs: Array
+from .rothc_year import (
+    BIO_BIO,
+    BIO_DPM,
+    BIO_HUM,
+    BIO_RPM,
+    DEFICIT,
+    DPM,
+    HUM_BIO,
+    HUM_DPM,
+    HUM_HUM,
+    HUM_RPM,
+    IN_BIO,
+    IN_DPM,
+    IN_HUM,
+    IN_RPM,
+    RPM,
+    YearMap,
+    check_year,
+    year_map,
+)
 
 
 @dataclass(frozen=True)
@@ -85,44 +67,6 @@ class SpinUp:
 
     state: State
     months: NDArray[np.int64]
-
-
-def year_map(
-    forcing: Forcing,
-    soil: Soil,
-    *,
-    evaporation_factor: float = PAN_FACTOR,
-    dtype: DTypeLike = np.float64,
-    threads: int = 1,
-) -> YearMap:
-    """Return the map of one year, the soil moisture deficit having settled first.
-
-    Parameters
-    ----------
-    forcing
-        One year: arrays of 12 rows, or of 1.
-    soil, evaporation_factor, threads
-        As in :func:`~edaphos.kernels.rothc_run.simulate`.
-    dtype
-        float64 or float32.
-
-    Raises
-    ------
-    ValueError
-        Forcing of another length.
-    """
-    kind: np.dtype[Any] = np.dtype(dtype)
-    _check_year(forcing)
-    arrays = forcing_arrays(forcing, soil, kind)
-    pixels = forcing.pixels
-    table, inputs = np.empty((15, pixels), kind), np.empty(pixels, kind)
-    pan = kind.type(evaporation_factor)
-
-    def run(first: int, last: int) -> None:
-        _year_map(*arrays, pan, first, last, table, inputs)
-
-    over_blocks(run, pixels, threads)
-    return YearMap(table, inputs)
 
 
 def equilibrium_of(year: YearMap) -> State:
@@ -153,7 +97,8 @@ def hold_stock(year: YearMap, stock: Array, iom: Array) -> Inverse:
     Parameters
     ----------
     year
-        From :func:`year_map`; the input's size does not matter, its course over the months does.
+        From :func:`~edaphos.kernels.rothc_year.year_map`; of the input only its course over the
+        months matters, not its size.
     stock, iom
         Total and inert organic carbon, ``(pixel,)`` t C/ha.
     """
@@ -202,7 +147,7 @@ def project(
     Parameters
     ----------
     year
-        From :func:`year_map`.
+        From :func:`~edaphos.kernels.rothc_year.year_map`.
     state
         At the end of a December.
     factors
@@ -278,7 +223,7 @@ def spin_up(
     ValueError
         Forcing of another length.
     """
-    _check_year(forcing)
+    check_year(forcing)
     pixels = forcing.pixels
     pools = np.full((4, pixels), 0.01 if microbial else 0.0)
     deficit, months = np.zeros(pixels), np.zeros(pixels, np.int64)
@@ -307,181 +252,14 @@ def spin_up(
     return SpinUp(State(pools, deficit), months)
 
 
-def _check_year(forcing: Forcing) -> None:
-    found = {len(a) for a in vars(forcing).values() if a is not None}
-    if not found <= {1, 12}:
-        raise ValueError(f"a repeating year has 12 rows (or 1), found {sorted(found)}")
-
-
 def _take(forcing: Forcing, pixels: NDArray[np.intp]) -> Forcing:
     if len(pixels) == forcing.pixels:
         return forcing
-    arrays = {k: None if a is None else a[:, pixels] for k, a in vars(forcing).items()}
-    return Forcing(**arrays)  # type: ignore[arg-type]
+    arrays = {k: a[:, pixels] for k, a in vars(forcing).items() if isinstance(a, np.ndarray)}
+    return replace(forcing, **arrays)
 
 
-@kernel(fastmath=CONTRACT)
-def _year_map(
-    temperature: Array,
-    rain: Array,
-    evaporation: Array,
-    cover: Array,
-    plant: Array,
-    share: Array,
-    manure: Array,
-    rate_factor: Array,
-    clay: Array,
-    depth: Array,
-    pan: float,
-    first: int,
-    last: int,
-    table: Array,
-    inputs: Array,
-) -> None:
-    t = table.dtype.type
-    # scratch of whole strips: see _compose
-    x, part = np.zeros((12, STRIP), table.dtype), np.empty((15, STRIP), table.dtype)
-    most, slope = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
-    kept, smd = np.zeros(STRIP, table.dtype), np.empty(STRIP, table.dtype)
-    manured, scaled = manure.shape[1] > 0, rate_factor.shape[1] > 0
-    covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
-    for lo in range(first, last, STRIP):
-        n = min(STRIP, last - lo)
-        for w in range(n):
-            most[w] = largest_deficit(clay[lo + w], depth[lo + w])
-            slope[w] = moisture_slope(most[w])
-            kept[w] = retained(clay[lo + w])
-            smd[w] = t(0.0)
-        _settle(rain, evaporation, cover, pan, lo, n, most, smd)
-        for month in range(12):
-            tm = temperature[month % temperature.shape[0], lo : lo + n]
-            rn = rain[month % rain.shape[0], lo : lo + n]
-            ev = evaporation[month % evaporation.shape[0], lo : lo + n]
-            cv = cover[month % cover.shape[0], lo : lo + n]
-            row = x[month]
-            for w in range(n):
-                green = cv[w] > 0
-                s = next_deficit(smd[w], t(rn[w]) - pan * t(ev[w]), most[w], green)
-                b = moisture_factor(s, most[w], slope[w])
-                smd[w] = s
-                row[w] = temperature_factor(t(tm[w])) * (b * (covered if green else bare))
-            if scaled:
-                rf = rate_factor[month % rate_factor.shape[0], lo : lo + n]
-                for w in range(n):
-                    row[w] *= t(rf[w])
-        part[:] = t(0.0)
-        entered = inputs[lo : lo + n]
-        entered[:] = t(0.0)
-        for month in range(12):
-            pl = plant[month % plant.shape[0], lo : lo + n]
-            sh = share[month % share.shape[0], lo : lo + n]
-            _compose(x[month], kept, part)
-            _enter(pl, sh, n, part, entered)
-            if manured:
-                ma = manure[month % manure.shape[0], lo : lo + n]
-                _enter_manure(ma, n, part, entered)
-        part[DEFICIT] = smd
-        for k in range(15):
-            table[k, lo : lo + n] = part[k, :n]
-
-
-@kernel(fastmath=CONTRACT)
-def _settle(
-    rain: Array,
-    evaporation: Array,
-    cover: Array,
-    pan: float,
-    lo: int,
-    n: int,
-    most: Array,
-    smd: Array,
-) -> None:
-    """Repeat the year from field capacity until the deficit repeats; NaN counts as settled."""
-    t = smd.dtype.type
-    before = np.empty_like(smd)
-    for w in range(n):
-        smd[w] += most[w] - most[w]  # without a bound it is missing, and would never settle
-    for _ in range(DRIFT_YEARS):
-        before[:n] = smd[:n]
-        for month in range(12):
-            rn = rain[month % rain.shape[0], lo : lo + n]
-            ev = evaporation[month % evaporation.shape[0], lo : lo + n]
-            cv = cover[month % cover.shape[0], lo : lo + n]
-            for w in range(n):
-                smd[w] = next_deficit(smd[w], t(rn[w]) - pan * t(ev[w]), most[w], cv[w] > 0)
-        moved = 0
-        for w in range(n):
-            moved += abs(smd[w] - before[w]) > 0
-        if moved == 0:
-            return
-
-
-@kernel(fastmath=CONTRACT)
-def _compose(x: Array, kept: Array, part: Array) -> None:
-    """Let a month act on the year's map so far.
-
-    Diagonal entries hold the change (the entry minus 1), so that small losses keep their digits.
-    Sums of two products can be fused in two ways, and compilers choose another one for what is left
-    over at the end of a vector loop. So whole strips are worked on, whatever their pixels: nothing
-    is left over, and a pixel's bits do not depend on its place.
-    """
-    t = part.dtype.type
-    to_bio, to_hum, one = t(0.46), t(0.54), t(1.0)
-    d_d, r_r = part[DPM], part[RPM]
-    b_d, b_r, b_b, b_h = part[BIO_DPM], part[BIO_RPM], part[BIO_BIO], part[BIO_HUM]
-    h_d, h_r, h_b, h_h = part[HUM_DPM], part[HUM_RPM], part[HUM_BIO], part[HUM_HUM]
-    i_d, i_r, i_b, i_h = part[IN_DPM], part[IN_RPM], part[IN_BIO], part[IN_HUM]
-    for w in range(kept.shape[0]):
-        d, r, b, h = losses(x[w])
-        bio, hum = to_bio * kept[w], to_hum * kept[w]
-        lost = b * b_d[w] + h * h_d[w] + d * (one + d_d[w])
-        b_d[w] += bio * lost - b * b_d[w]
-        h_d[w] += hum * lost - h * h_d[w]
-        lost = b * b_r[w] + h * h_r[w] + r * (one + r_r[w])
-        b_r[w] += bio * lost - b * b_r[w]
-        h_r[w] += hum * lost - h * h_r[w]
-        lost = b * (one + b_b[w]) + h * h_b[w]
-        b_b[w] += bio * lost - b * (one + b_b[w])
-        h_b[w] += hum * lost - h * h_b[w]
-        lost = b * b_h[w] + h * (one + h_h[w])
-        b_h[w] += bio * lost - b * b_h[w]
-        h_h[w] += hum * lost - h * (one + h_h[w])
-        lost = d * i_d[w] + r * i_r[w] + b * i_b[w] + h * i_h[w]
-        i_b[w] += bio * lost - b * i_b[w]
-        i_h[w] += hum * lost - h * i_h[w]
-        i_d[w] -= d * i_d[w]
-        i_r[w] -= r * i_r[w]
-        d_d[w] -= d * (one + d_d[w])
-        r_r[w] -= r * (one + r_r[w])
-
-
-@kernel()  # nothing fused: see _compose
-def _enter(plant: Array, share: Array, n: int, part: Array, inputs: Array) -> None:
-    """Add a month's plant carbon to the response to the year's input."""
-    t = part.dtype.type
-    i_d, i_r = part[IN_DPM], part[IN_RPM]
-    for w in range(n):
-        p = t(plant[w])
-        into = p * share[w]
-        i_d[w] += into
-        i_r[w] += p - into
-        inputs[w] += p
-
-
-@kernel()  # nothing fused: see _compose
-def _enter_manure(manure: Array, n: int, part: Array, inputs: Array) -> None:
-    """Add a month's manure to the response to the year's input."""
-    t = part.dtype.type
-    i_d, i_r, i_h = part[IN_DPM], part[IN_RPM], part[IN_HUM]
-    for w in range(n):
-        m = t(manure[w])
-        i_d[w] += t(MANURE[0]) * m
-        i_r[w] += t(MANURE[1]) * m
-        i_h[w] += t(MANURE[2]) * m
-        inputs[w] += m
-
-
-@kernel()  # nothing fused: see _compose
+@kernel()  # nothing fused: see _compose in rothc_year.py
 def _fixed_point(table: Array, pools: Array) -> None:
     t = pools.dtype.type
     for w in range(pools.shape[1]):
@@ -501,7 +279,7 @@ def _fixed_point(table: Array, pools: Array) -> None:
         pools[3, w] = t(np.nan) if lost else hum
 
 
-@kernel()  # nothing fused: see _compose
+@kernel()  # nothing fused: see _compose in rothc_year.py
 def _project(
     table: Array, inputs: Array, scale: Array, kept: Array, held: Array, pools: Array, co2: Array
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -12,6 +15,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Fuse a multiplication and an addition into one rounding: faster, and the same wherever the
 #: processor has the instruction. NaN and signed zeros keep their meaning.
 CONTRACT = frozenset({"contract"})
+
+
+@cache
+def sources_digest() -> str:
+    """Return a digest of the source of all kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _stamp(compiled: Any) -> None:
+    """Add the digest of all kernels to what Numba compares before it takes cached code."""
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:  # none where nothing can be cached, or without the compiler
+        file._source_stamp = (file._source_stamp, sources_digest())
 
 
 def kernel(
@@ -33,6 +52,8 @@ def kernel(
     -----
     Division by zero gives inf or NaN as in NumPy (``error_model="numpy"``). Compiled code is
     cached on disk, so that a worker starts in milliseconds; Numba writes cache files atomically.
+    Numba takes cached code for current while the function's own file is unchanged, though it holds
+    code inlined from others; here any change of a kernel's file makes all be compiled anew.
     """
     options: dict[str, Any] = {
         "nogil": True,
@@ -46,6 +67,7 @@ def kernel(
 
     def decorate(function: F) -> F:
         compiled: F = numba.njit(**options)(function)
+        _stamp(compiled)
         return compiled
 
     return decorate

@@ -96,7 +96,7 @@ def trace_radiocarbon(
         held[2] += 0.46 * gained
         held[3] += 0.54 * gained
         held *= month_of_decay
-        plant = forcing.plant_input[t % len(forcing.plant_input)]
+        plant = forcing.plant_input[t % len(forcing.plant_input)] * forcing.scales[3]
         ratio = forcing.dpm_rpm[t % len(forcing.dpm_rpm)]
         held[0] += fresh[t] * plant * ratio / (1 + ratio)
         held[1] += fresh[t] * plant / (1 + ratio)

@@ -36,6 +36,7 @@ from .rothc_arrays import (
     forcing_arrays,
     missing,
     over_blocks,
+    units,
 )
 
 #: Pixels whose state is worked on at once: small enough for the first cache.
@@ -187,8 +188,9 @@ def _run(
             f"state must be (4, {pixels}) pools and ({pixels},) deficit, found "
             f"{state.pools.shape} and {state.deficit.shape}"
         )
-    mu = rules.microbial or Microbial(1.0, 0.0)
-    options = np.array([rules.evaporation_factor, mu.mu_max, mu.km, *rules.rates], dtype)
+    mu = rules.microbial or Microbial(1.0, -1.0)  # a negative km: none
+    options = np.array([mu.mu_max, mu.km, *rules.rates], dtype)
+    measures = units(forcing, rules.evaporation_factor, dtype)
     general = rules.microbial is not None or rules.rates != RATES
     arrays = forcing_arrays(forcing, soil, dtype)
     factor = np.ones((1, 1)) if rules.input_factor is None else np.atleast_2d(rules.input_factor)
@@ -197,7 +199,18 @@ def _run(
 
     def run(first: int, last: int) -> None:
         _simulate(
-            *arrays, factor, options, general, months, every, first, last, pools, deficit, *out
+            *arrays,
+            measures,
+            factor,
+            options,
+            general,
+            months,
+            every,
+            first,
+            last,
+            pools,
+            deficit,
+            *out,
         )
 
     over_blocks(run, pixels, threads)
@@ -229,8 +242,8 @@ def rate_modifiers(
         )
     found = [np.empty((months, pixels), dtype) for _ in range(4)]
     arrays = forcing_arrays(forcing, soil, dtype)
-    factor = deficit.dtype.type(evaporation_factor)
-    _modifiers(*arrays[:4], *arrays[8:], factor, deficit + missing(arrays), *found)
+    measures = units(forcing, evaporation_factor, dtype)
+    _modifiers(*arrays[:4], *arrays[8:], measures, deficit + missing(arrays), *found)
     return RateModifiers(*found)
 
 
@@ -246,6 +259,7 @@ def _simulate(
     rate_factor: Array,
     clay: Array,
     depth: Array,
+    units: Array,
     factor: Array,
     options: Array,
     general: bool,
@@ -269,7 +283,8 @@ def _simulate(
     to_bio, to_hum = t(0.46), t(0.54)
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     m_dpm, m_rpm, m_hum = t(MANURE[0]), t(MANURE[1]), t(MANURE[2])
-    pan, mu_max, km, rates = options[0], options[1], options[2], options[3:]
+    mu_max, km, rates = options[0], options[1], options[2:]
+    u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
     detailed, manured = out_co2.shape[0] > 0, manure.shape[1] > 0
     scaled = rate_factor.shape[1] > 0
     for lo in range(first, last, STRIP):
@@ -291,10 +306,14 @@ def _simulate(
             fa = factor[month // 12 % factor.shape[0], lo : lo + n]
             for w in range(n):
                 green = cv[w] > 0
-                s = next_deficit(smd[w], t(rn[w]) - pan * t(ev[w]), most[w], green)
+                s = next_deficit(
+                    smd[w], (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain, most[w], green
+                )
                 b = moisture_factor(s, most[w], slope[w])
                 smd[w] = s
-                x[w] = temperature_factor(t(tm[w])) * (b * (covered if green else bare))
+                x[w] = temperature_factor(t(tm[w]) * u_temperature) * (
+                    b * (covered if green else bare)
+                )
             if scaled:
                 rf = rate_factor[month % rate_factor.shape[0], lo : lo + n]
                 for w in range(n):
@@ -302,14 +321,15 @@ def _simulate(
             if general:
                 for w in range(n):
                     y = x[w]
-                    y *= mu_max * bio[w] / (km + bio[w]) if bio[w] + km != 0 else t(0.0)
+                    if km >= 0:
+                        y *= mu_max * bio[w] / (km + bio[w]) if bio[w] + km != 0 else t(0.0)
                     d = dpm[w] * -math.expm1(-rates[0] * y)
                     r = rpm[w] * -math.expm1(-rates[1] * y)
                     q = bio[w] * -math.expm1(-rates[2] * y)
                     h = hum[w] * -math.expm1(-rates[3] * y)
                     lost = d + r + q + h
                     stays = lost * kept[w]
-                    p = t(pl[w]) * fa[w]
+                    p = t(pl[w]) * u_plant * fa[w]
                     into = p * sh[w]
                     dpm[w] = dpm[w] - d + into
                     rpm[w] = rpm[w] - r + (p - into)
@@ -323,7 +343,7 @@ def _simulate(
                     q, h = bio[w] * share_b, hum[w] * share_h
                     lost = d + r + q + h
                     stays = lost * kept[w]
-                    p = t(pl[w]) * fa[w]
+                    p = t(pl[w]) * u_plant * fa[w]
                     into = p * sh[w]
                     dpm[w] = dpm[w] - d + into
                     rpm[w] = rpm[w] - r + (p - into)
@@ -363,7 +383,7 @@ def _modifiers(
     cover: Array,
     clay: Array,
     depth: Array,
-    pan: float,
+    units: Array,
     deficit: Array,
     out_a: Array,
     out_b: Array,
@@ -371,14 +391,17 @@ def _modifiers(
     out_deficit: Array,
 ) -> None:
     t = deficit.dtype.type
+    u_temperature, u_rain, u_evaporation = units[0], units[1], units[2]
     for month in range(out_a.shape[0]):
         tm = temperature[month % temperature.shape[0]]
         rn, ev = rain[month % rain.shape[0]], evaporation[month % evaporation.shape[0]]
         cv = cover[month % cover.shape[0]]
         for w in range(deficit.shape[0]):
             most, green = largest_deficit(clay[w], depth[w]), cv[w] > 0
-            deficit[w] = next_deficit(deficit[w], t(rn[w]) - pan * t(ev[w]), most, green)
-            out_a[month, w] = temperature_factor(t(tm[w]))
+            deficit[w] = next_deficit(
+                deficit[w], (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain, most, green
+            )
+            out_a[month, w] = temperature_factor(t(tm[w]) * u_temperature)
             out_b[month, w] = moisture_factor(deficit[w], most, moisture_slope(most))
             out_c[month, w] = t(COVERED) if green else t(1.0)
             out_deficit[month, w] = deficit[w]

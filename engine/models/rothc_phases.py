@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edaphos.kernels.equilibrium import YearMap, hold_stock, project, year_map
+from edaphos.kernels.equilibrium import hold_stock, project
 from edaphos.kernels.evapotranspiration import LEAST_HEAT, thornthwaite_of_days
 from edaphos.kernels.productivity import miami_npp
 from edaphos.kernels.rothc import PAN_FACTOR, inert
 from edaphos.kernels.rothc_arrays import Forcing, Soil, State
 from edaphos.kernels.rothc_run import simulate
+from edaphos.kernels.rothc_year import YearMap, year_map
 
 from .rothc_settings import Ensemble, RothCSettings
 

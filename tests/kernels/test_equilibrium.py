@@ -6,25 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edaphos.kernels.equilibrium import (
-    BIO_BIO,
-    BIO_HUM,
-    HUM_BIO,
-    HUM_HUM,
     equilibrium,
     equilibrium_of,
     hold_stock,
     inverse_input,
     project,
     spin_up,
-    year_map,
 )
 from edaphos.kernels.rothc import largest_deficit
 from edaphos.kernels.rothc_arrays import Forcing, Microbial, Soil, State
 from edaphos.kernels.rothc_run import simulate
+from edaphos.kernels.rothc_year import BIO_BIO, BIO_HUM, HUM_BIO, HUM_HUM, year_map
 
 from ..strategies import World, forcing_like, scaled, seeds, warm_worlds, world
 
@@ -202,6 +198,7 @@ def test_microbial_rates_cannot_be_inverted() -> None:
 
 
 @given(warm_worlds, seeds, st.booleans())
+@example(world(67477, manure=False, warm=True), 0, False)  # a deficit drifts for millennia
 @settings(max_examples=20)
 def test_years_projected_are_months_simulated(at: World, seed: int, alike: bool) -> None:
     factors = np.random.default_rng(seed).uniform(0, 2, (7, 1 if alike else at.pixels))

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from edaphos.kernels import equilibrium as equilibrium_module
-from edaphos.kernels import rothc_arrays, rothc_run
-from edaphos.kernels.equilibrium import equilibrium_of, project, year_map
+from edaphos.kernels import rothc_arrays, rothc_run, rothc_year
+from edaphos.kernels.equilibrium import equilibrium_of, project
 from edaphos.kernels.rothc_arrays import Microbial
 from edaphos.kernels.rothc_run import rate_modifiers, simulate
+from edaphos.kernels.rothc_year import year_map
 
 from ..strategies import World, world
 
@@ -81,14 +82,14 @@ def test_strips_of_plain_python(compute: Compute, monkeypatch: pytest.MonkeyPatc
     at = world(3, 8, tilled=True)
     compiled = compute(at)
     monkeypatch.setattr(rothc_run, "_simulate", rothc_run._simulate.py_func)
-    parts = ("_settle", "_compose", "_enter", "_enter_manure", "_fixed_point", "_project")
-    for name in ("_year_map", *parts):
-        function = getattr(equilibrium_module, name)
-        monkeypatch.setattr(equilibrium_module, name, function.py_func)
+    year = ("_year_map", "_settle", "_drift", "_compose", "_enter", "_enter_manure")
+    for module, names in ((rothc_year, year), (equilibrium_module, ("_fixed_point", "_project"))):
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(module, name).py_func)
     found = {}
     for strip in (3, 8):
         monkeypatch.setattr(rothc_run, "STRIP", strip)
-        monkeypatch.setattr(equilibrium_module, "STRIP", strip)
+        monkeypatch.setattr(rothc_year, "STRIP", strip)
         found[strip] = compute(at)
     for three, eight, fast in zip(found[3], found[8], compiled, strict=True):
         np.testing.assert_array_equal(three, eight)
