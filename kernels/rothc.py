@@ -172,6 +172,33 @@ def retained(clay: float) -> float:
     return t(1.0) / (x + t(1.0))
 
 
+@kernel(fastmath=CONTRACT, inline=True)
+def exchange(
+    dpm: float,
+    rpm: float,
+    bio: float,
+    hum: float,
+    lost: tuple[float, float, float, float],
+    kept: float,
+) -> tuple[float, float, float, float, float]:
+    """Return the pools after a month's decomposition, and the CO2 given off.
+
+    `lost` are the shares of the pools that decompose, `kept` the share of that which stays in the
+    soil, 0.46 of it as BIO and 0.54 as HUM.
+    """
+    t = type(dpm)
+    d, r, b, h = dpm * lost[0], rpm * lost[1], bio * lost[2], hum * lost[3]
+    gone = d + r + b + h
+    stays = gone * kept
+    return (
+        dpm - d,
+        rpm - r,
+        bio - b + t(0.46) * stays,
+        hum - h + t(0.54) * stays,
+        gone - stays,
+    )
+
+
 # -- starting points -----------------------------------------------------------------------------
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .jit import kernel
 
 Array = NDArray[Any]
 
@@ -16,8 +18,10 @@ KernelArrays = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Arr
 
 Scales = tuple[float, float, float, float]
 
-#: Pixels that a thread takes at once.
+#: Pixels that a thread takes at once: whole blocks.
 BLOCK = 16_384
+#: Bytes of a month in a block of forcing: with the state of its pixels it fills the first cache.
+BLOCK_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,11 @@ class Forcing:
 
     def __post_init__(self) -> None:
         arrays = {f.name: getattr(self, f.name) for f in fields(Forcing)}
-        pixels = {name: a.shape for name, a in arrays.items() if a is not None}
-        if len({shape[1:] for shape in pixels.values()}) != 1 or any(
-            len(shape) != 2 or shape[0] < 1 for shape in pixels.values()
+        shapes = {name: a.shape for name, a in arrays.items() if a is not None}
+        if any(len(shape) not in (2, 3) or shape[-2] < 1 for shape in shapes.values()) or (
+            len({(*shape[:-2], shape[-1]) for shape in shapes.values()}) != 1
         ):
-            raise ValueError(f"forcing must be (months, pixels) with the same pixels: {pixels}")
+            raise ValueError(f"forcing must be (months, pixels) with the same pixels: {shapes}")
 
     @property
     def pixels(self) -> int:
@@ -76,18 +80,24 @@ class Forcing:
 
 
 @dataclass(frozen=True)
-class PackedForcing(Forcing):
-    """Forcing whose temperature, rain, evaporation and plant input are stored as integers.
-
-    Half or a quarter of the bytes, and so faster where memory is the limit; see :func:`packed`.
+class StoredForcing(Forcing):
+    """Forcing laid out in memory for speed: see :func:`packed` and :func:`blocked`.
 
     Parameters
     ----------
     scale
-        What each of the four is multiplied by.
+        What temperature, rain, evaporation and plant input are multiplied by.
+    count
+        Number of pixels where arrays are in blocks; the last block may hold more.
     """
 
     scale: Scales = (1.0, 1.0, 1.0, 1.0)
+    count: int | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return int(self.temperature.shape[1]) if self.count is None else self.count
 
     @property
     def scales(self) -> Scales:
@@ -131,28 +141,50 @@ def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> Kernel
     """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`.
 
     Temperature, rain, evaporation, cover, plant input, share of it that is DPM, manure, rate
-    factor, clay, depth, each contiguous; manure and rate factor are ``(1, 0)`` where there is none.
+    factor, each ``(block, months, width)``, rows of all pixels being one block; then clay and
+    depth, ``(pixel,)``. All are contiguous; manure and rate factor are empty where there is none.
     Clay is missing where cover is missing in any month, as kernels would take a missing cover for
     bare soil.
     """
     ratio = np.asarray(forcing.dpm_rpm, dtype)
-    none = np.empty((1, 0), dtype)
     pixels = (forcing.pixels,)
     clay = np.ascontiguousarray(np.broadcast_to(soil.clay, pixels), dtype)
     if forcing.cover.dtype.kind == "f":
-        clay = np.where(np.isnan(forcing.cover).any(axis=0), dtype.type(np.nan), clay)
+        lacking = np.isnan(forcing.cover).any(axis=-2).reshape(-1)[: forcing.pixels]
+        clay = np.where(lacking, dtype.type(np.nan), clay)
+
+    def rows(array: Array | None) -> Array:
+        if array is None:
+            return np.empty((1, 1, 0), dtype)
+        whole = np.ascontiguousarray(array)
+        return whole if whole.ndim == 3 else whole[None]
+
     return (
-        np.ascontiguousarray(forcing.temperature),
-        np.ascontiguousarray(forcing.rain),
-        np.ascontiguousarray(forcing.evaporation),
-        np.ascontiguousarray(forcing.cover),
-        np.ascontiguousarray(forcing.plant_input),
-        np.ascontiguousarray(ratio / (1 + ratio)),
-        none if forcing.manure is None else np.ascontiguousarray(forcing.manure),
-        none if forcing.rate_factor is None else np.ascontiguousarray(forcing.rate_factor),
+        rows(forcing.temperature),
+        rows(forcing.rain),
+        rows(forcing.evaporation),
+        rows(forcing.cover),
+        rows(forcing.plant_input),
+        rows(ratio / (1 + ratio)),
+        rows(forcing.manure),
+        rows(forcing.rate_factor),
         clay,
         np.ascontiguousarray(np.broadcast_to(soil.depth, pixels), dtype),
     )
+
+
+def one_block(arrays: KernelArrays) -> KernelArrays:
+    """Return the arrays with forcing as rows of all pixels, ``(months, pixel)``.
+
+    Raises
+    ------
+    ValueError
+        The forcing is in blocks.
+    """
+    if len(arrays[0]) != 1:
+        raise ValueError("this takes forcing in rows of months, not in blocks")
+    t, r, e, c, p, s, m, f = (a[0] for a in arrays[:8])
+    return t, r, e, c, p, s, m, f, *arrays[8:]
 
 
 def units(forcing: Forcing, evaporation_factor: float, dtype: np.dtype[Any]) -> Array:
@@ -165,10 +197,11 @@ def units(forcing: Forcing, evaporation_factor: float, dtype: np.dtype[Any]) -> 
     return np.array([temperature, rain, evaporation * evaporation_factor / rain, plant], dtype)
 
 
-def packed(forcing: Forcing) -> PackedForcing:
-    """Return forcing packed into int16, each quantity in steps of 1/32767 of its largest value.
+def packed(forcing: Forcing) -> StoredForcing:
+    """Return forcing packed into int16: half or a quarter of the bytes to read.
 
-    Temperatures of up to 40 °C then are in steps of 0.0012 °C.
+    Temperature, rain, evaporation and plant input are each in steps of 1/32767 of the largest
+    value; temperatures of up to 40 °C, say, in steps of 0.0012 °C.
 
     Raises
     ------
@@ -176,17 +209,52 @@ def packed(forcing: Forcing) -> PackedForcing:
         Values are missing: integers have no NaN.
     """
     found: dict[str, Array] = {}
-    scale = []
-    for name in ("temperature", "rain", "evaporation", "plant_input"):
+    steps = []
+    names = ("temperature", "rain", "evaporation", "plant_input")
+    for name, scale in zip(names, forcing.scales, strict=True):
         values = getattr(forcing, name)
         largest = float(np.abs(values).max())
         if not np.isfinite(largest):
             raise ValueError(f"{name} has missing or infinite values, and integers have none")
-        scale.append(largest / 32767 if largest > 0 else 1.0)
-        found[name] = np.rint(values / scale[-1]).astype(np.int16)
-    rest = ("cover", "dpm_rpm", "manure", "rate_factor")
-    kept = {name: getattr(forcing, name) for name in rest}
-    return PackedForcing(**found, **kept, scale=(scale[0], scale[1], scale[2], scale[3]))
+        step = largest / 32767 if largest > 0 else 1.0
+        found[name] = np.rint(values / step).astype(np.int16)
+        steps.append(step * scale)
+    scales: Scales = (steps[0], steps[1], steps[2], steps[3])
+    return replace(_stored(forcing), **found, scale=scales)  # type: ignore[arg-type]
+
+
+def blocked(forcing: Forcing, width: int | None = None) -> StoredForcing:
+    """Return forcing in blocks of pixels, ``(block, months, width)``.
+
+    A block's months then follow one another in memory, which is read in one stream: faster than
+    rows of all pixels where every month differs. `width` is 128 for float64, 256 for float32 and
+    512 for packed forcing, if not given; it divides 16,384.
+    """
+    if forcing.temperature.ndim == 3:
+        raise ValueError("the forcing is in blocks already")
+    width = width or BLOCK_BYTES // forcing.temperature.itemsize
+    if BLOCK % width:
+        raise ValueError(f"a block's width must divide {BLOCK}, found {width}")
+    blocks = -(-forcing.pixels // width)
+    spare = blocks * width - forcing.pixels
+
+    def cut(rows: Array) -> Array:
+        whole = np.pad(rows, ((0, 0), (0, spare)), mode="edge") if spare else rows
+        return np.ascontiguousarray(whole.reshape(len(rows), blocks, width).swapaxes(0, 1))
+
+    arrays = {f.name: getattr(forcing, f.name) for f in fields(Forcing)}
+    found = {name: cut(a) for name, a in arrays.items() if a is not None}
+    return replace(_stored(forcing), **found, count=forcing.pixels)  # type: ignore[arg-type]
+
+
+def _stored(forcing: Forcing) -> StoredForcing:
+    return forcing if isinstance(forcing, StoredForcing) else StoredForcing(**vars(forcing))
+
+
+@kernel()
+def row_after(row: int, length: int) -> int:
+    """Return the row that follows, the first after the last; a remainder would take longer."""
+    return row + 1 if row + 1 < length else 0
 
 
 def missing(arrays: KernelArrays) -> Array:

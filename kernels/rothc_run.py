@@ -19,6 +19,7 @@ from .rothc import (
     MANURE,
     PAN_FACTOR,
     RATES,
+    exchange,
     largest_deficit,
     losses,
     moisture_factor,
@@ -30,12 +31,15 @@ from .rothc import (
 from .rothc_arrays import (
     Array,
     Forcing,
+    KernelArrays,
     Microbial,
     Soil,
     State,
     forcing_arrays,
     missing,
+    one_block,
     over_blocks,
+    row_after,
     units,
 )
 
@@ -124,58 +128,41 @@ def simulate(
     ValueError
         Shapes do not fit.
     """
-    pixels, dtype, records = forcing.pixels, state.pools.dtype, months // every
+    arrays, measures, factor, end = prepare(
+        forcing, soil, state, months, every, evaporation_factor, input_factor
+    )
+    pixels, dtype, records = forcing.pixels, end.pools.dtype, months // every
     found = np.empty((records, 4, pixels), dtype)
     co2, deficit = np.empty((records, pixels), dtype), np.empty((records, pixels), dtype)
-    rules = _Rules(evaporation_factor, input_factor, microbial, rates)
-    end = _run(forcing, soil, state, months, every, rules, (found, co2, deficit), threads)
+    mu = microbial or Microbial(1.0, -1.0)  # a negative km: none
+    options = np.array([mu.mu_max, mu.km, *rates], dtype)
+    general = microbial is not None or rates != RATES
+    out = (end.pools, end.deficit, found, co2, deficit)
+
+    def run(first: int, last: int) -> None:
+        span = (months, every, first, last)
+        _simulate(*arrays, measures, factor, options, general, *span, *out)
+
+    over_blocks(run, pixels, threads)
     return Trajectory(found, co2, deficit, end)
 
 
-def simulate_stocks(
-    forcing: Forcing,
-    soil: Soil,
-    state: State,
-    months: int,
-    *,
-    every: int = 12,
-    evaporation_factor: float = PAN_FACTOR,
-    input_factor: Array | None = None,
-    threads: int = 1,
-) -> tuple[Array, State]:
-    """Return the sum of the four pools at the end of each record, ``(n, pixel)``, and the state.
-
-    As :func:`simulate`, for those who want the stock alone (IOM is to be added) of many pixels:
-    less is written.
-    """
-    pixels, dtype = forcing.pixels, state.pools.dtype
-    total, none = np.empty((months // every, 1, pixels), dtype), np.empty((0, pixels), dtype)
-    rules = _Rules(evaporation_factor, input_factor, None, RATES)
-    end = _run(forcing, soil, state, months, every, rules, (total, none, none), threads)
-    return total[:, 0], end
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """How months are run, apart from forcing."""
-
-    evaporation_factor: float
-    input_factor: Array | None
-    microbial: Microbial | None
-    rates: tuple[float, float, float, float]
-
-
-def _run(
+def prepare(
     forcing: Forcing,
     soil: Soil,
     state: State,
     months: int,
     every: int,
-    rules: _Rules,
-    out: tuple[Array, Array, Array],
-    threads: int,
-) -> State:
-    """Check, run the kernel over blocks of pixels, and return the state at the end."""
+    evaporation_factor: float,
+    input_factor: Array | None,
+) -> tuple[KernelArrays, Array, Array, State]:
+    """Check what a run is given; return the kernels' arrays, units, factor, and a state to change.
+
+    Raises
+    ------
+    ValueError
+        Shapes or types do not fit.
+    """
     if months % every:
         raise ValueError(f"months must be a multiple of every, found {months} and {every}")
     pixels, dtype = forcing.pixels, state.pools.dtype
@@ -188,33 +175,11 @@ def _run(
             f"state must be (4, {pixels}) pools and ({pixels},) deficit, found "
             f"{state.pools.shape} and {state.deficit.shape}"
         )
-    mu = rules.microbial or Microbial(1.0, -1.0)  # a negative km: none
-    options = np.array([mu.mu_max, mu.km, *rules.rates], dtype)
-    measures = units(forcing, rules.evaporation_factor, dtype)
-    general = rules.microbial is not None or rules.rates != RATES
     arrays = forcing_arrays(forcing, soil, dtype)
-    factor = np.ones((1, 1)) if rules.input_factor is None else np.atleast_2d(rules.input_factor)
+    factor = np.ones((1, 1)) if input_factor is None else np.atleast_2d(input_factor)
     factor = np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype)
-    pools, deficit = state.pools.copy(), state.deficit.astype(dtype) + missing(arrays)
-
-    def run(first: int, last: int) -> None:
-        _simulate(
-            *arrays,
-            measures,
-            factor,
-            options,
-            general,
-            months,
-            every,
-            first,
-            last,
-            pools,
-            deficit,
-            *out,
-        )
-
-    over_blocks(run, pixels, threads)
-    return State(pools, deficit)
+    begun = State(state.pools.copy(), state.deficit.astype(dtype) + missing(arrays))
+    return arrays, units(forcing, evaporation_factor, dtype), factor, begun
 
 
 def rate_modifiers(
@@ -241,7 +206,7 @@ def rate_modifiers(
             f"deficit must be ({pixels},) of float32 or float64, found {deficit.shape} of {dtype}"
         )
     found = [np.empty((months, pixels), dtype) for _ in range(4)]
-    arrays = forcing_arrays(forcing, soil, dtype)
+    arrays = one_block(forcing_arrays(forcing, soil, dtype))
     measures = units(forcing, evaporation_factor, dtype)
     _modifiers(*arrays[:4], *arrays[8:], measures, deficit + missing(arrays), *found)
     return RateModifiers(*found)
@@ -274,21 +239,23 @@ def _simulate(
     out_deficit: Array,
 ) -> None:
     t = pools.dtype.type
-    size = min(STRIP, last - first)
+    width = temperature.shape[2]
+    strip = min(STRIP, width)
+    size = min(strip, last - first)
     dpm, rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     bio, hum = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     smd, gas = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     kept, most = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     slope, x = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
-    to_bio, to_hum = t(0.46), t(0.54)
+    to_dpm, to_rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
-    m_dpm, m_rpm, m_hum = t(MANURE[0]), t(MANURE[1]), t(MANURE[2])
     mu_max, km, rates = options[0], options[1], options[2:]
     u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
-    detailed, manured = out_co2.shape[0] > 0, manure.shape[1] > 0
-    scaled = rate_factor.shape[1] > 0
-    for lo in range(first, last, STRIP):
-        n = min(STRIP, last - lo)
+    manured, scaled, quality_varies = manure.size > 0, rate_factor.size > 0, share.shape[1] > 1
+    for lo in range(first, last, strip):
+        n = min(strip, last - lo)
+        block = lo // width
+        at = lo - block * width
         for w in range(n):
             most[w] = largest_deficit(clay[lo + w], depth[lo + w])
             slope[w] = moisture_slope(most[w])
@@ -296,26 +263,38 @@ def _simulate(
             dpm[w], rpm[w] = pools[0, lo + w], pools[1, lo + w]
             bio[w], hum[w] = pools[2, lo + w], pools[3, lo + w]
             smd[w], gas[w] = deficit[lo + w], t(0.0)
-        for month in range(months):
-            tm = temperature[month % temperature.shape[0], lo : lo + n]
-            rn = rain[month % rain.shape[0], lo : lo + n]
-            ev = evaporation[month % evaporation.shape[0], lo : lo + n]
-            cv = cover[month % cover.shape[0], lo : lo + n]
-            pl = plant[month % plant.shape[0], lo : lo + n]
-            sh = share[month % share.shape[0], lo : lo + n]
-            fa = factor[month // 12 % factor.shape[0], lo : lo + n]
+        i_tm = i_rn = i_ev = i_cv = i_pl = i_sh = i_rf = i_ma = record = in_record = 0
+        i_fa, month_of_year = -1, 11
+        for _ in range(months):
+            tm = temperature[block, i_tm, at : at + n]
+            rn = rain[block, i_rn, at : at + n]
+            ev = evaporation[block, i_ev, at : at + n]
+            cv = cover[block, i_cv, at : at + n]
+            pl = plant[block, i_pl, at : at + n]
+            i_tm, i_rn = row_after(i_tm, temperature.shape[1]), row_after(i_rn, rain.shape[1])
+            i_ev, i_cv = row_after(i_ev, evaporation.shape[1]), row_after(i_cv, cover.shape[1])
+            i_pl = row_after(i_pl, plant.shape[1])
+            month_of_year = row_after(month_of_year, 12)
+            if month_of_year == 0:
+                i_fa = row_after(i_fa, factor.shape[0])
+            if month_of_year == 0 or quality_varies:
+                # what becomes of a unit of stored plant input this year
+                sh = share[block, i_sh, at : at + n]
+                fa = factor[i_fa, lo : lo + n]
+                i_sh = row_after(i_sh, share.shape[1])
+                for w in range(n):
+                    to_dpm[w] = u_plant * fa[w] * sh[w]
+                    to_rpm[w] = u_plant * fa[w] * (t(1.0) - sh[w])
             for w in range(n):
                 green = cv[w] > 0
-                s = next_deficit(
-                    smd[w], (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain, most[w], green
-                )
-                b = moisture_factor(s, most[w], slope[w])
+                net = (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain
+                s = next_deficit(smd[w], net, most[w], green)
+                b = moisture_factor(s, most[w], slope[w]) * (covered if green else bare)
                 smd[w] = s
-                x[w] = temperature_factor(t(tm[w]) * u_temperature) * (
-                    b * (covered if green else bare)
-                )
+                x[w] = temperature_factor(t(tm[w]) * u_temperature) * b
             if scaled:
-                rf = rate_factor[month % rate_factor.shape[0], lo : lo + n]
+                rf = rate_factor[block, i_rf, at : at + n]
+                i_rf = row_after(i_rf, rate_factor.shape[1])
                 for w in range(n):
                     x[w] *= t(rf[w])
             if general:
@@ -323,52 +302,41 @@ def _simulate(
                     y = x[w]
                     if km >= 0:
                         y *= mu_max * bio[w] / (km + bio[w]) if bio[w] + km != 0 else t(0.0)
-                    d = dpm[w] * -math.expm1(-rates[0] * y)
-                    r = rpm[w] * -math.expm1(-rates[1] * y)
-                    q = bio[w] * -math.expm1(-rates[2] * y)
-                    h = hum[w] * -math.expm1(-rates[3] * y)
-                    lost = d + r + q + h
-                    stays = lost * kept[w]
-                    p = t(pl[w]) * u_plant * fa[w]
-                    into = p * sh[w]
-                    dpm[w] = dpm[w] - d + into
-                    rpm[w] = rpm[w] - r + (p - into)
-                    bio[w] = bio[w] - q + to_bio * stays
-                    hum[w] = hum[w] - h + to_hum * stays
-                    gas[w] += lost - stays
+                    lost = (
+                        -math.expm1(-rates[0] * y),
+                        -math.expm1(-rates[1] * y),
+                        -math.expm1(-rates[2] * y),
+                        -math.expm1(-rates[3] * y),
+                    )
+                    d, r, b, h, co2 = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])
+                    dpm[w], rpm[w] = d + t(pl[w]) * to_dpm[w], r + t(pl[w]) * to_rpm[w]
+                    bio[w], hum[w] = b, h
+                    gas[w] += co2
             else:
                 for w in range(n):
-                    share_d, share_r, share_b, share_h = losses(x[w])
-                    d, r = dpm[w] * share_d, rpm[w] * share_r
-                    q, h = bio[w] * share_b, hum[w] * share_h
-                    lost = d + r + q + h
-                    stays = lost * kept[w]
-                    p = t(pl[w]) * u_plant * fa[w]
-                    into = p * sh[w]
-                    dpm[w] = dpm[w] - d + into
-                    rpm[w] = rpm[w] - r + (p - into)
-                    bio[w] = bio[w] - q + to_bio * stays
-                    hum[w] = hum[w] - h + to_hum * stays
-                    gas[w] += lost - stays
+                    lost = losses(x[w])
+                    d, r, b, h, co2 = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])
+                    dpm[w], rpm[w] = d + t(pl[w]) * to_dpm[w], r + t(pl[w]) * to_rpm[w]
+                    bio[w], hum[w] = b, h
+                    gas[w] += co2
             if manured:
-                ma = manure[month % manure.shape[0], lo : lo + n]
+                ma = manure[block, i_ma, at : at + n]
+                fa = factor[i_fa, lo : lo + n]
+                i_ma = row_after(i_ma, manure.shape[1])
                 for w in range(n):
                     f = t(ma[w]) * fa[w]
-                    dpm[w] += m_dpm * f
-                    rpm[w] += m_rpm * f
-                    hum[w] += m_hum * f
-            if (month + 1) % every == 0:
-                found = out_pools[(month + 1) // every - 1]
-                if detailed:
-                    record = (month + 1) // every - 1
-                    for w in range(n):
-                        found[0, lo + w], found[1, lo + w] = dpm[w], rpm[w]
-                        found[2, lo + w], found[3, lo + w] = bio[w], hum[w]
-                        out_co2[record, lo + w], out_deficit[record, lo + w] = gas[w], smd[w]
-                        gas[w] = t(0.0)
-                else:
-                    for w in range(n):
-                        found[0, lo + w] = (dpm[w] + rpm[w]) + (bio[w] + hum[w])
+                    dpm[w] += t(MANURE[0]) * f
+                    rpm[w] += t(MANURE[1]) * f
+                    hum[w] += t(MANURE[2]) * f
+            in_record += 1
+            if in_record == every:
+                found = out_pools[record]
+                for w in range(n):
+                    found[0, lo + w], found[1, lo + w] = dpm[w], rpm[w]
+                    found[2, lo + w], found[3, lo + w] = bio[w], hum[w]
+                    out_co2[record, lo + w], out_deficit[record, lo + w] = gas[w], smd[w]
+                    gas[w] = t(0.0)
+                record, in_record = record + 1, 0
         for w in range(n):
             pools[0, lo + w], pools[1, lo + w] = dpm[w], rpm[w]
             pools[2, lo + w], pools[3, lo + w] = bio[w], hum[w]

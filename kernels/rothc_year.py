@@ -26,7 +26,7 @@ from .rothc import (
     retained,
     temperature_factor,
 )
-from .rothc_arrays import Array, Forcing, Soil, forcing_arrays, over_blocks, units
+from .rothc_arrays import Array, Forcing, Soil, forcing_arrays, one_block, over_blocks, units
 
 #: Pixels worked on at once; the year's columns of each fill the first cache.
 STRIP = 256
@@ -87,7 +87,7 @@ def year_map(
     """
     kind: np.dtype[Any] = np.dtype(dtype)
     check_year(forcing)
-    arrays = forcing_arrays(forcing, soil, kind)
+    arrays = one_block(forcing_arrays(forcing, soil, kind))
     pixels = forcing.pixels
     table, inputs = np.empty((15, pixels), kind), np.empty(pixels, kind)
     measures = units(forcing, evaporation_factor, kind)
@@ -101,7 +101,7 @@ def year_map(
 
 def check_year(forcing: Forcing) -> None:
     """Refuse forcing that is no repeating year."""
-    found = {len(a) for a in vars(forcing).values() if isinstance(a, np.ndarray)}
+    found = {a.shape[-2] for a in vars(forcing).values() if isinstance(a, np.ndarray)}
     if not found <= {1, 12}:
         raise ValueError(f"a repeating year has 12 rows (or 1), found {sorted(found)}")
 
@@ -130,7 +130,7 @@ def _year_map(
     most, slope = np.empty(STRIP, table.dtype), np.empty(STRIP, table.dtype)
     kept, smd = np.zeros(STRIP, table.dtype), np.empty(STRIP, table.dtype)
     u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
-    manured, scaled = manure.shape[1] > 0, rate_factor.shape[1] > 0
+    manured, scaled = manure.size > 0, rate_factor.size > 0
     covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     for lo in range(first, last, STRIP):
         n = min(STRIP, last - lo)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edaphos.kernels.rothc import RATES, largest_deficit
 from edaphos.kernels.rothc_arrays import Forcing, Microbial, Soil, State, packed
-from edaphos.kernels.rothc_run import Trajectory, rate_modifiers, simulate, simulate_stocks
+from edaphos.kernels.rothc_run import Trajectory, rate_modifiers, simulate
 from edaphos.kernels.rothc_year import year_map
 
 from ..strategies import World, forcing_like, scaled, seeds, world, worlds
@@ -207,10 +207,6 @@ def test_records_of_a_year_are_those_of_its_months() -> None:
     np.testing.assert_array_equal(yearly.deficit, monthly.deficit[11::12])
     summed = monthly.co2.reshape(4, 12, -1).sum(axis=1)
     np.testing.assert_allclose(yearly.co2, summed, rtol=1e-13)
-    stocks, end = simulate_stocks(at.forcing, at.soil, at.state, 48)
-    np.testing.assert_allclose(stocks, yearly.pools.sum(axis=1), rtol=1e-15)
-    np.testing.assert_array_equal(end.pools, yearly.state.pools)
-    np.testing.assert_array_equal(end.deficit, yearly.state.deficit)
 
 
 def test_a_run_may_be_cut_in_two() -> None:

@@ -14,8 +14,9 @@ import pytest
 from edaphos.kernels import equilibrium as equilibrium_module
 from edaphos.kernels import rothc_arrays, rothc_run, rothc_year
 from edaphos.kernels.equilibrium import equilibrium_of, project
-from edaphos.kernels.rothc_arrays import Microbial
+from edaphos.kernels.rothc_arrays import Microbial, blocked, packed
 from edaphos.kernels.rothc_run import rate_modifiers, simulate
+from edaphos.kernels.rothc_stocks import simulate_stocks
 from edaphos.kernels.rothc_year import year_map
 
 from ..strategies import World, world
@@ -76,6 +77,41 @@ def test_threads_and_blocks(compute: Compute, dtype, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # pixels where nothing decomposes
+@DTYPES
+@pytest.mark.parametrize("pixels", [100, 512, 1300])
+@pytest.mark.parametrize("store", [blocked, lambda f: blocked(f, 64), lambda f: blocked(packed(f))])
+def test_blocks_of_forcing(dtype, pixels: int, store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits of rows; packed forcing's are those of packed rows."""
+    monkeypatch.setattr(rothc_arrays, "BLOCK", 512)
+    at = world(4, pixels, 24, tilled=True).of(dtype)
+    stored = store(at.forcing)
+    rows = packed(at.forcing) if stored.scales != (1, 1, 1, 1) else at.forcing
+    assert stored.pixels == pixels
+    found = simulate(stored, at.soil, at.state, 36, threads=3)
+    wanted = simulate(rows, at.soil, at.state, 36)
+    np.testing.assert_array_equal(found.pools, wanted.pools)
+    np.testing.assert_array_equal(found.co2, wanted.co2)
+    with pytest.raises(ValueError, match="in blocks"):
+        rate_modifiers(stored, at.soil, at.state.deficit, 12)
+
+
+@DTYPES
+@pytest.mark.parametrize("store", [lambda f: f, lambda f: blocked(f, 64)])
+def test_stocks_alone_are_those_of_the_run(dtype, store) -> None:
+    at = world(5, 300, 24, manure=False).of(dtype)
+    factor = np.random.default_rng(0).uniform(0.5, 2, (3, 300))
+    total, end = simulate_stocks(
+        store(at.forcing), at.soil, at.state, 36, input_factor=factor, threads=2
+    )
+    wanted = simulate(at.forcing, at.soil, at.state, 36, every=12, input_factor=factor)
+    close = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-4}
+    np.testing.assert_allclose(total, wanted.pools.sum(axis=1), **close)
+    np.testing.assert_allclose(end.pools, wanted.state.pools, **close)
+    np.testing.assert_array_equal(end.deficit, wanted.state.deficit)
+    with pytest.raises(ValueError, match="without manure"):
+        simulate_stocks(world(5).forcing, world(5).soil, world(5).state, 12)
+
+
 @pytest.mark.parametrize("compute", [months, microbial_months, years])
 def test_strips_of_plain_python(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels as Python runs them, in strips of three pixels and in one, and as compiled."""

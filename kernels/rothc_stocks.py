@@ -1,0 +1,157 @@
+"""RothC's stocks over very many pixels: the months of ``rothc_run`` with nothing else in the way.
+
+:func:`simulate_stocks` gives what :func:`~edaphos.kernels.rothc_run.simulate` gives, to rounding,
+but only the sum of the pools. Two loops over a strip of pixels do a month: its rates, then what
+decomposes; split so, neither waits long for its own results. Where each month's forcing comes from
+memory, :func:`~edaphos.kernels.rothc_arrays.blocked` forcing lets it come in one stream.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import CONTRACT, kernel
+from .rothc import (
+    COVERED,
+    PAN_FACTOR,
+    exchange,
+    largest_deficit,
+    losses,
+    moisture_factor,
+    moisture_slope,
+    next_deficit,
+    retained,
+    temperature_factor,
+)
+from .rothc_arrays import Array, Forcing, Soil, State, over_blocks, row_after
+from .rothc_run import prepare
+
+#: Pixels worked on at once where forcing is in rows, or its blocks are larger.
+STRIP = 1024
+
+
+def simulate_stocks(
+    forcing: Forcing,
+    soil: Soil,
+    state: State,
+    months: int,
+    *,
+    every: int = 12,
+    evaporation_factor: float = PAN_FACTOR,
+    input_factor: Array | None = None,
+    threads: int = 1,
+) -> tuple[Array, State]:
+    """Return the sum of the four pools at the end of each record, ``(n, pixel)``, and the state.
+
+    Parameters are those of :func:`~edaphos.kernels.rothc_run.simulate`; IOM is to be added.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, or there is manure or a rate factor, which ``simulate`` knows.
+    """
+    if forcing.manure is not None or forcing.rate_factor is not None:
+        raise ValueError("stocks alone are simulated without manure and rate factor; use simulate")
+    arrays, measures, factor, end = prepare(
+        forcing, soil, state, months, every, evaporation_factor, input_factor
+    )
+    total = np.empty((months // every, forcing.pixels), end.pools.dtype)
+    rows = (*arrays[:6], *arrays[8:])
+
+    def run(first: int, last: int) -> None:
+        _stocks(*rows, measures, factor, months, every, first, last, end.pools, end.deficit, total)
+
+    over_blocks(run, forcing.pixels, threads)
+    return total, end
+
+
+@kernel(fastmath=CONTRACT)
+def _stocks(
+    temperature: Array,
+    rain: Array,
+    evaporation: Array,
+    cover: Array,
+    plant: Array,
+    share: Array,
+    clay: Array,
+    depth: Array,
+    units: Array,
+    factor: Array,
+    months: int,
+    every: int,
+    first: int,
+    last: int,
+    pools: Array,
+    deficit: Array,
+    total: Array,
+) -> None:
+    t = pools.dtype.type
+    width = temperature.shape[2]
+    strip = min(STRIP, width)
+    size = min(strip, last - first)
+    dpm, rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
+    bio, hum = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
+    smd, x = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
+    kept, most = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
+    slope = np.empty(size, pools.dtype)
+    to_dpm, to_rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
+    covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
+    u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
+    for lo in range(first, last, strip):
+        n = min(strip, last - lo)
+        block = lo // width
+        at = lo - block * width
+        whole = n == width
+        for w in range(n):
+            most[w] = largest_deficit(clay[lo + w], depth[lo + w])
+            slope[w] = moisture_slope(most[w])
+            kept[w] = retained(clay[lo + w])
+        dpm[:n], rpm[:n] = pools[0, lo : lo + n], pools[1, lo : lo + n]
+        bio[:n], hum[:n] = pools[2, lo : lo + n], pools[3, lo : lo + n]
+        smd[:n] = deficit[lo : lo + n]
+        i_tm = i_rn = i_ev = i_cv = i_pl = i_sh = record = in_record = 0
+        i_fa, month_of_year = -1, 11
+        for _ in range(months):
+            month_of_year = row_after(month_of_year, 12)
+            if month_of_year == 0:
+                i_fa = row_after(i_fa, factor.shape[0])
+            if month_of_year == 0 or share.shape[1] > 1:
+                # what becomes of a unit of stored plant input
+                sh = share[block, i_sh, at : at + n]
+                fa = factor[i_fa, lo : lo + n]
+                i_sh = row_after(i_sh, share.shape[1])
+                for w in range(n):
+                    to_dpm[w] = u_plant * fa[w] * sh[w]
+                    to_rpm[w] = u_plant * fa[w] * (t(1.0) - sh[w])
+            if whole:
+                tm, rn = temperature[block, i_tm], rain[block, i_rn]
+                ev, cv = evaporation[block, i_ev], cover[block, i_cv]
+                pl = plant[block, i_pl]
+            else:
+                tm, rn = temperature[block, i_tm, at : at + n], rain[block, i_rn, at : at + n]
+                ev, cv = evaporation[block, i_ev, at : at + n], cover[block, i_cv, at : at + n]
+                pl = plant[block, i_pl, at : at + n]
+            for w in range(n):
+                green = cv[w] > 0
+                net = (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain
+                s = next_deficit(smd[w], net, most[w], green)
+                b = moisture_factor(s, most[w], slope[w]) * (covered if green else bare)
+                smd[w] = s
+                x[w] = temperature_factor(t(tm[w]) * u_temperature) * b
+            for w in range(n):
+                lost = losses(x[w])
+                d, r, b, h, _ = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])
+                dpm[w], rpm[w] = d + t(pl[w]) * to_dpm[w], r + t(pl[w]) * to_rpm[w]
+                bio[w], hum[w] = b, h
+            i_tm, i_rn = row_after(i_tm, temperature.shape[1]), row_after(i_rn, rain.shape[1])
+            i_ev, i_cv = row_after(i_ev, evaporation.shape[1]), row_after(i_cv, cover.shape[1])
+            i_pl = row_after(i_pl, plant.shape[1])
+            in_record += 1
+            if in_record == every:
+                found = total[record, lo : lo + n]
+                for w in range(n):
+                    found[w] = (dpm[w] + rpm[w]) + (bio[w] + hum[w])
+                record, in_record = record + 1, 0
+        pools[0, lo : lo + n], pools[1, lo : lo + n] = dpm[:n], rpm[:n]
+        pools[2, lo : lo + n], pools[3, lo : lo + n] = bio[:n], hum[:n]
+        deficit[lo : lo + n] = smd[:n]
