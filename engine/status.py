@@ -33,6 +33,7 @@ class Status(IntEnum):
     NO_EQUILIBRIUM = 26
     MANGROVE = 27
     PADDY = 28
+    INPUT_ABOVE_NPP = 29
     NOT_COMPUTED = 255
 
     @property
@@ -54,6 +55,7 @@ _WORDS: Mapping[Status, str] = {
     Status.INVALID_STOCK: "initial stock invalid",
     Status.NO_EQUILIBRIUM: "no equilibrium",
     Status.PADDY: "paddy, flagged",
+    Status.INPUT_ABOVE_NPP: "needs more input than grows, flagged",
 }
 
 #: Codes of cells that carry predictions.
@@ -64,11 +66,12 @@ MAPPED: frozenset[int] = frozenset(
         Status.IMPUTED_INPUT,
         Status.OUTSIDE_APPLICABILITY,
         Status.PADDY,
+        Status.INPUT_ABOVE_NPP,
     }
 )
 
 #: Codes of cells that a model maps although it hardly holds there; totals come without them, too.
-FLAGGED: frozenset[int] = frozenset({Status.PADDY})
+FLAGGED: frozenset[int] = frozenset({Status.PADDY, Status.INPUT_ABOVE_NPP})
 
 
 def flag_attributes() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from .protocol import Emits, Output, Reads, TileInputs
 from .rothc_cells import Gathered, gather
 from .rothc_cover import legend_of
 from .rothc_cube import check_cube
-from .rothc_phases import T_HA, Outcome, disturbances, disturbed, outcomes
+from .rothc_phases import T_HA, Outcome, disturbances, disturbed, outcomes, productivity
 from .rothc_settings import RothCSettings, from_plain
 
 #: Cells run at once: enough for vector code, few enough for the second cache.
@@ -230,6 +230,16 @@ class RothCModel:
                 for q, level in zip(INTERVAL, np.quantile(stocks, INTERVAL, axis=0), strict=True):
                     _place(out, quantile_name(f"stock_{name}", q), level, found.at)
             self._place_rest(out, name, members, found.at)
+        self._flag(found, next(iter(runs.values())), out["status"].reshape(-1))
+
+    def _flag(self, found: Gathered, members: list[Outcome], status: NDArray[np.uint8]) -> None:
+        """Flag cells whose stock takes more carbon than plants there make."""
+        most = self.told.domain.input_over_npp
+        if most > 0:
+            needed = np.mean([m.input[0] for m in members], axis=0)
+            more = needed > most * productivity(found.cells, self.told)
+            more &= status[found.at] == 0
+            status[found.at[more]] = Status.INPUT_ABOVE_NPP
 
     def _place_rest(
         self,

@@ -30,6 +30,8 @@ Array = NDArray[Any]
 EVEN = 1 / 12
 #: Share by which a stock is disturbed at most: the same both ways, or its mean would move.
 MOST = 0.99
+#: Carbon in dry matter, 0.45, and t/ha for each g/m².
+NPP_CARBON = 0.45 * 0.01
 #: t/ha for each kg/m².
 T_HA = 10.0
 
@@ -240,6 +242,11 @@ def _driver(cells: Cells, settings: RothCSettings) -> Array:
     npp += [_miami(cells, settings, y - settings.stock.start) for y in years]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(npp[0] > 0, np.stack(npp[1:]) / npp[0], 1.0)
+
+
+def productivity(cells: Cells, settings: RothCSettings) -> Array:
+    """Return the net primary productivity of the start's climate, t C/ha a year, ``(n,)``."""
+    return _miami(cells, settings, 0) * NPP_CARBON
 
 
 def _miami(cells: Cells, settings: RothCSettings, years_on: int) -> Array:

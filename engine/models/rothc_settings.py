@@ -155,6 +155,9 @@ class Domain:
         Mean annual temperature, °C, below which the ground counts as frozen.
     wetland, mangrove, paddy
         ``variable = classes`` of the cube.
+    input_over_npp
+        Cells are flagged whose stock takes more carbon input than this many times the net primary
+        productivity of the Miami model, 0.45 of its dry matter being carbon; 0 flags none.
     drained
         ``variable = classes`` that are no wetland even where `wetland` says so, such as cropland
         on a river plain.
@@ -162,6 +165,7 @@ class Domain:
 
     organic_above: float = 200.0
     frozen_below: float = -2.0
+    input_over_npp: float = 1.0
     wetland: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     drained: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     mangrove: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -53,6 +53,7 @@ STATUS_COLOURS: dict[Status, tuple[int, int, int]] = {
     Status.NO_EQUILIBRIUM: (196, 132, 164),
     Status.MANGROVE: (56, 112, 88),
     Status.PADDY: (140, 168, 84),
+    Status.INPUT_ABOVE_NPP: (214, 178, 94),
     Status.NOT_COMPUTED: (250, 250, 250),
 }
 

@@ -10,6 +10,10 @@ import numpy as np
 
 from ..engine.models.rothc_land import write_land
 
+#: The land's stocks are made up: what they take is not judged.
+OWN_DOMAIN = """[model.domain]
+input_over_npp = 0
+"""
 RECIPE = """
 name = "land"
 title = "A made-up land under RothC"
@@ -39,6 +43,7 @@ start = 2000
 [model.clay]
 variable = "clay"
 
+DOMAIN
 [map]
 years = [2000, 2010, 2040]
 depths = [[0, 30]]
@@ -84,5 +89,5 @@ def make_rothc_land(
     folder.mkdir(parents=True, exist_ok=True)
     made = RothCLand(folder)
     write_land(made.cube, values, units, kinds)
-    made.recipe.write_text(RECIPE.replace("CUBE", str(made.cube)))
+    made.recipe.write_text(RECIPE.replace("CUBE", str(made.cube)).replace("DOMAIN", OWN_DOMAIN))
     return made

@@ -18,7 +18,7 @@ from edaphos.engine.status import MAPPED, Status
 from edaphos.recipes.cli import app
 
 from ..engine.models.rothc_land import SHAPE, make_land
-from .rothc_country import RothCLand, make_rothc_land
+from .rothc_country import OWN_DOMAIN, RothCLand, make_rothc_land
 
 #: Half a step of the map's stocks, kg/m².
 HALF_STEP = 0.001
@@ -56,8 +56,8 @@ ODD = [
     ({"soil_mask": int(Status.ICE), "rain": np.nan}, Status.ICE),
     ({"soil_mask": int(Status.SEA)}, Status.SEA),
 ]
-DOMAIN = """
-[model.domain]
+DOMAIN = """[model.domain]
+input_over_npp = 0
 wetland = { landcover = [11], peat = [1] }
 drained = { landcover = [12] }
 mangrove = { coast = [3] }
@@ -80,7 +80,7 @@ def odd(tmp_path_factory) -> tuple[RothCLand, xr.Dataset, np.ndarray]:
     kinds = dict.fromkeys(("peat", "coast", "crop"), "class")
     folder = tmp_path_factory.mktemp("odd")
     land = make_rothc_land(folder, made.values, kinds=kinds)
-    land.add(DOMAIN)
+    land.replace(OWN_DOMAIN, DOMAIN)
     land.replace("report = false", "report = true")
     land.replace("warm_up = 2010", 'warm_up = 2010\nemit = ["input", "co2"]')
     return land, mapped(land), expected

@@ -91,7 +91,8 @@ def test_south_america_needs_believable_inputs_and_tells_its_reasons(america: xr
     assert 0.5 < np.nanmedian(entering) < 15  # t C/ha in a year
     counts = json.loads((run_of(america) / "manifest.json").read_text())["provenance"]
     counts = counts["cells_by_status"]
-    assert counts["soil"] > 900
+    assert counts["soil"] + counts["input_above_npp"] > 900
+    assert counts["input_above_npp"] < 0.5 * counts["soil"]
     assert sum(counts.values()) == 40 * 40
     assert counts["wetland"] > 10
     mean, low, high = (america[f"stock_bau_{s}"].values for s in ("mean", "q05", "q95"))
@@ -144,7 +145,8 @@ def test_the_world_begins_where_its_stock_map_does(world: xr.Dataset) -> None:
     for reason, least in {"organic_outside": 100, "wetland": 500, "frozen": 2000}.items():
         assert counts[reason] > least, reason
     assert counts["imputed_input"] > 20  # polar night in January's NDVI
-    assert counts["soil"] > 9000
+    assert counts["soil"] + counts["input_above_npp"] > 8000
+    assert counts["bare"] > 1000  # deserts
     assert "invalid_climate" not in counts
     assert counts["invalid_input"] < 300  # water and ice in 2011 that the land mask calls land
     status = world["status"]

@@ -65,13 +65,15 @@ def make_land(seed: int = 0) -> Land:
 
 
 def make_model(changes: Mapping[str, Any] | None = None, seed: int = 3) -> RothCModel:
-    """Return a model with clay given; `changes` are settings."""
+    """Return a model with clay given; `changes` are settings. What a stock takes is not judged."""
+    own = dict(changes or {})
     plain: dict[str, Any] = {
         "years": (2000, 2010, 2040),
         "warm_up": 2020,
         "scenarios": {"bau": 1.0, "plus20": 1.2},
         "clay": {"variable": "clay"},
-        **(changes or {}),
+        **own,
+        "domain": {"input_over_npp": 0.0, **own.get("domain", {})},
     }
     return RothCModel(plain, seed=seed)
 

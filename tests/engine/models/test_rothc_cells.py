@@ -12,6 +12,7 @@ import pytest
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.rothc_cells import latitudes
 from edaphos.engine.status import Status
+from edaphos.kernels.productivity import miami_npp
 from edaphos.kernels.sun import day_length_by_month
 
 from .rothc_land import SHAPE, Land, make_land, make_model, predicted
@@ -161,6 +162,24 @@ def test_every_reason_at_once_in_one_tile() -> None:
         expected[cell] = status
     found = predicted(make_model({"domain": DOMAIN}), made)
     np.testing.assert_array_equal(found["status"], expected)
+
+
+def test_more_input_than_grows_is_flagged_and_mapped() -> None:
+    land = make_land()
+    plain = predicted(make_model({"emit": ("input",)}), land)
+    temperature, rain = (land.values[n].astype(float) for n in ("temperature", "rain"))
+    npp = miami_npp(temperature.mean(axis=0), rain.sum(axis=0)) * 0.45 / 1000  # kg C/m²
+    for share in (1.0, 0.5):
+        found = predicted(
+            make_model({"emit": ("input",), "domain": {"input_over_npp": share}}), land
+        )
+        flagged = found["status"] == Status.INPUT_ABOVE_NPP
+        needed = found["input_bau_mean"][0]
+        sure = np.abs(needed / (share * npp) - 1) > 1e-5
+        assert 0 < flagged.sum() < flagged.size
+        np.testing.assert_array_equal(flagged[sure], (needed > share * npp)[sure])
+        np.testing.assert_array_equal(found["stock_bau_mean"], plain["stock_bau_mean"])
+    assert (plain["status"] == 0).all()
 
 
 def test_a_member_without_equilibrium_leaves_the_cell_out() -> None:
