@@ -227,7 +227,9 @@ class RothCModel:
             lost = np.isnan(mean[0])  # no input holds the stock, or that of any of the members
             out["status"].reshape(-1)[found.at[lost]] = Status.NO_EQUILIBRIUM
             if self.told.ensemble.members:
-                for q, level in zip(INTERVAL, np.quantile(stocks, INTERVAL, axis=0), strict=True):
+                # the usual rule would make the interval of 8 members too narrow by a sixth
+                levels = np.quantile(stocks, INTERVAL, axis=0, method="hazen")
+                for q, level in zip(INTERVAL, levels, strict=True):
                     _place(out, quantile_name(f"stock_{name}", q), level, found.at)
             self._place_rest(out, name, members, found.at)
         self._flag(found, next(iter(runs.values())), out["status"].reshape(-1))

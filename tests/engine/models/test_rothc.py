@@ -147,6 +147,17 @@ def test_the_stocks_interval_at_the_start_is_that_of_a_normal() -> None:
     np.testing.assert_allclose(width, 2 * 1.645 * 0.2 * found["stock_bau_mean"][0], rtol=0.03)
 
 
+def test_few_members_give_no_narrower_an_interval() -> None:
+    """As wide as a normal's, on average over seeds, with the eight members of a world map."""
+    changes = {"ensemble": {"members": 8, "stock": 20.0}, "years": (2000,), "warm_up": None}
+    widths = []
+    for seed in range(40):
+        found = predicted(make_model(changes, seed=seed), make_land())
+        low, mean, high = (found[f"stock_bau_{s}"][0] for s in ("q05", "mean", "q95"))
+        widths.append(((high - low) / (2 * 1.645 * 0.2 * mean)).mean())
+    assert np.mean(widths) == pytest.approx(1, abs=0.1)
+
+
 def test_the_seed_decides() -> None:
     changes = {"ensemble": ENSEMBLE}
     one, same, other = (predicted(make_model(changes, seed=s), make_land()) for s in (3, 3, 4))
