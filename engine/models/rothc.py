@@ -142,7 +142,7 @@ class RothCModel:
                 "the initial stock map by construction; under the climate and input of the start "
                 f"nothing changes. Scenarios begin after {told.last_warm_up}: "
                 + ", ".join(f"{k} (input x {v:g})" for k, v in told.scenarios.items())
-                + f". Climate: {_climate_words(told)}. Driver of the input: {told.driver.kind}."
+                + f". Climate: {_climate_words(told)}. Driver of the input: {_driver_words(told)}."
             ),
         }
 
@@ -356,6 +356,12 @@ def _check(told: RothCSettings) -> None:
             "not follow the changed temperature"
         )
     legend_of(told.cover)
+
+
+def _driver_words(told: RothCSettings) -> str:
+    if told.driver.kind == "miami" and told.change.none:
+        return "miami, which is the same every year under one climate"
+    return told.driver.kind
 
 
 def _climate_words(told: RothCSettings) -> str:

@@ -111,6 +111,8 @@ def test_it_describes_a_scenario_and_no_forecast() -> None:
     for part in ("plus20 (input x 1.2)", "+0.3 °C", "-2 % rain", "miami"):
         assert part in words
     assert "0-30 cm" in make_model().describe()["summary"]
+    still = make_model({"driver": {"kind": "miami"}}).describe()["scenario"]
+    assert "miami, which is the same every year under one climate" in still
 
 
 # -- ensemble -------------------------------------------------------------------------------------
