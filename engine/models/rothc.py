@@ -339,10 +339,13 @@ def _check(told: RothCSettings) -> None:
         raise InputError(
             f"model.warm_up {told.last_warm_up} lies before model.stock.start {told.stock.start}"
         )
-    if told.warm_up is not None and told.warm_up > told.years[-1]:
+    over = None if told.warm_up is None else told.warm_up - told.years[-1]
+    differ = set(told.scenarios.values()) != {1.0}
+    if over is not None and (over > 0 or (over == 0 and differ)):
         raise InputError(
-            f"model.warm_up {told.warm_up} lies after the last of map.years, {told.years[-1]}: the "
-            "scenarios would never begin; map a later year, or let the warm-up end sooner"
+            f"model.warm_up {told.warm_up} does not end before the last of map.years, "
+            f"{told.years[-1]}: the scenarios would never begin; map a later year, or let the "
+            "warm-up end sooner"
         )
     if told.ensemble.members % 2:
         raise InputError(

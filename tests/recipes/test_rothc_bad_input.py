@@ -111,6 +111,11 @@ RECIPES = {
         "warm_up = 2050",
         ("model.warm_up 2050", "2040", "scenarios would never begin"),
     ),
+    "a warm-up to the end": (
+        "warm_up = 2010",
+        "warm_up = 2040",
+        ("model.warm_up 2040", "before the last of map.years, 2040", "never begin"),
+    ),
     "odd members": (
         "[map]",
         "[model.ensemble]\nmembers = 7\n[map]",

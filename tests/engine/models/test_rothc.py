@@ -311,7 +311,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"years": (2000, 2020)},
+        {"years": (2000, 2021)},
         {"ensemble": {"members": 12}, "emit": ("pools", "co2", "input")},
         {**EVERYTHING, "years": (2000, 2025, 2040, 2080)},
         {**EVERYTHING, "years": tuple(range(2000, 2041)), "ensemble": {"members": 4}},
