@@ -242,6 +242,15 @@ class Recipe(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _own_interval(self) -> Recipe:
+        if isinstance(self.model, RothCTable) and "quantiles" in self.map.model_fields_set:
+            raise ValueError(
+                "rothc maps the 90 % interval of its ensemble, and no other quantiles: leave "
+                "map.quantiles out, and give model.ensemble.members"
+            )
+        return self
+
     @property
     def years(self) -> tuple[int, ...]:
         """The years that are mapped."""

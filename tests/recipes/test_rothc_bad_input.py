@@ -187,6 +187,11 @@ RECIPES = {
         "depths = [[0, 30], [30, 100]]",
         ("land.toml", "one layer", "[[0, 30]]"),
     ),
+    "quantiles, of which it has its own": (
+        "depths = [[0, 30]]",
+        "depths = [[0, 30]]\nquantiles = [0.5]",
+        ("land.toml", "leave map.quantiles out", "model.ensemble.members"),
+    ),
     "no stock": (
         '[model.stock]\nvariable = "stock"\nstart = 2000\n',
         "",
