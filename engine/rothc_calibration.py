@@ -21,6 +21,7 @@ from .calibrate import Calibration, Parameter, calibrate
 from .errors import InputError, did_you_mean
 from .progress import QUIET, Reporter
 from .rothc_checks import SPIN_UP_MONTHS
+from .rothc_forcing import FORCING, RATE_FACTOR
 from .rothc_input import SiteInput
 
 #: What can be fitted or held, and what it is.
@@ -79,12 +80,11 @@ class MeasuredSite:
     ) -> MeasuredSite:
         """Return the forward part of an official input file, begun from `start`."""
         later = slice(SPIN_UP_MONTHS, None)
-        names = ("temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure")
         if site.months <= SPIN_UP_MONTHS:
             raise InputError(f"site {name}: no months follow the year of the spin-up")
         return cls(
             name=name,
-            forcing=Forcing(**{field: getattr(site, field)[later, None] for field in names}),
+            forcing=Forcing(**{field: getattr(site, field)[later, None] for field in FORCING}),
             soil=Soil(np.array([site.clay]), np.array([site.depth])),
             state=start,
             iom=site.iom,
@@ -278,8 +278,9 @@ def _stack_forcing(sites: Sequence[MeasuredSite], months: int) -> Forcing:
         columns = []
         for site in sites:
             rows = getattr(site.forcing, name)
-            rows = np.zeros((1, 1)) if rows is None else np.asarray(rows, np.float64)
-            columns.append(rows[month % len(rows)])
+            if rows is None:  # what the kernels take where there is none
+                rows = np.full((1, 1), 1.0 if name == RATE_FACTOR else 0.0)
+            columns.append(np.asarray(rows, np.float64)[month % len(rows)])
         return np.concatenate(columns, axis=1)
 
     names = {name for site in sites for name in _fields(site.forcing)}

@@ -136,7 +136,9 @@ def official(name: str, which: list[int]) -> MeasuredSite:
 
 
 def test_sites_side_by_side_are_as_each_alone(levels) -> None:
-    sites = [*levels, official("g02_hoosfield_fym", [9])]
+    """One manured, one tilled, though the others are neither."""
+    tilled = replace(levels[0].forcing, rate_factor=np.full((12, 1), 1.2))
+    sites = [*levels, official("g02_hoosfield_fym", [9]), replace(levels[0], forcing=tilled)]
     alone = [StockRun([one]).stocks(TRUTH) for one in sites]
     np.testing.assert_array_equal(StockRun(sites).stocks(TRUTH), np.concatenate(alone))
 
