@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edaphos.kernels.rothc import COLDEST
+from edaphos.kernels.rothc import COLDEST, PAN_FACTOR
 from edaphos.kernels.rothc_arrays import Forcing
 
 from .errors import InputError
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Evaporation = Literal["pan", "pet"]
 
 #: Rain is balanced against this share of the evaporation given.
-EVAPORATION: dict[Evaporation, float] = {"pan": 0.75, "pet": 1.0}
+EVAPORATION: dict[Evaporation, float] = {"pan": PAN_FACTOR, "pet": 1.0}
 #: What drives the soil; each is also a variable of a Dataset and a field of SiteInput.
 FORCING = ("temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure")
 #: Multiplies the rate constants; a variable of a Dataset only, and 1 where there is none.
