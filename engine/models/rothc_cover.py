@@ -4,7 +4,7 @@ RothC knows two things of vegetation: whether it covers the soil in a month, and
 decomposable to resistant material in what it leaves behind (Coleman & Jenkinson 1996): 1.44 for
 crops and improved grassland, 0.67 for unimproved grassland and scrub, savanna included, 0.25 for
 deciduous and tropical woodland. Which class counts as which is the choice of the tables below,
-as in FAO 2022, *GSOCseq Technical Manual*, table 4.4, where the classes are comparable.
+as in FAO's *GSOCseq Technical Manual*, table 6.1, where the classes are comparable.
 """
 
 from __future__ import annotations
