@@ -88,7 +88,9 @@ class CoverTable(Table):
         default_factory=dict,
         description="ratio of classes, instead of the legend's; 0: carries no soil",
     )
-    bare: tuple[int, ...] | None = Field(None, description="classes bare all year, if not legend's")
+    bare: tuple[int, ...] | None = Field(
+        None, description="classes bare all year, if not the legend's"
+    )
     seasonal: tuple[int, ...] | None = Field(
         None, description="classes covered only in the growing months, if not the legend's"
     )
