@@ -41,9 +41,12 @@ def rothc_calibrate(
             help="A parameter to fit and the bounds it is searched between, both above 0. Repeat.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")
+    ],
     file: Annotated[
-        Path | None, typer.Argument(help="Input in the official layout, of a single site.")
+        Path | None,
+        typer.Argument(metavar="FILE", help="Input in the official layout, of a single site."),
     ] = None,
     measured: Annotated[
         Path | None,

@@ -34,8 +34,8 @@ class Inert(StrEnum):
 
 @rothc_app.command("site", epilog="Example: edaphos rothc site RothC_input.dat --out results")
 def rothc_site(
-    file: Annotated[Path, typer.Argument(help="Input in the official layout.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Input in the official layout.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tables.")],
     plot: Annotated[bool, typer.Option("--plot", help="Draw the pools as pools.png.")] = False,
     measured: Annotated[
         Path | None,
