@@ -5,8 +5,8 @@ Powlson, Smith & Smith, *Evaluation of Soil Organic Matter Models*, Springer, 23
 model description that Rothamsted Research distributes with it. Pools are in t C/ha, rates in
 1/yr, water in mm, clay in %, depth in cm, temperature in °C.
 
-The functions in capitals below are constants of the model; those on single values are inlined
-into the loops of :mod:`edaphos.kernels.rothc_run` and :mod:`edaphos.kernels.equilibrium`, and
+Names in capitals are constants of the model; the functions of single values are inlined into the
+loops of :mod:`edaphos.kernels.rothc_run` and :mod:`edaphos.kernels.equilibrium`, and
 serve float32 and float64 alike: constants take the type of their argument. Comparisons are
 written so that NaN passes through: a missing value gives a missing result, never a wrong one.
 """
