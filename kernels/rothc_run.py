@@ -126,7 +126,7 @@ def simulate(
     Raises
     ------
     ValueError
-        Shapes do not fit.
+        Shapes do not fit, or km is negative.
     """
     arrays, measures, factor, end = prepare(
         forcing, soil, state, months, every, evaporation_factor, input_factor
@@ -134,8 +134,12 @@ def simulate(
     pixels, dtype, records = forcing.pixels, end.pools.dtype, months // every
     found = np.empty((records, 4, pixels), dtype)
     co2, deficit = np.empty((records, pixels), dtype), np.empty((records, pixels), dtype)
-    mu = microbial or Microbial(1.0, -1.0)  # a negative km: none
-    options = np.array([mu.mu_max, mu.km, *rates], dtype)
+    mu = (1.0, -1.0)  # a negative km: none
+    if microbial is not None:
+        if not microbial.km >= 0:
+            raise ValueError(f"km must be 0 or more, found {microbial.km}")
+        mu = (microbial.mu_max, microbial.km)
+    options = np.array([*mu, *rates], dtype)
     general = microbial is not None or rates != RATES
     out = (end.pools, end.deficit, found, co2, deficit)
 
@@ -176,7 +180,11 @@ def prepare(
             f"{state.pools.shape} and {state.deficit.shape}"
         )
     arrays = forcing_arrays(forcing, soil, dtype)
-    factor = np.ones((1, 1)) if input_factor is None else np.atleast_2d(input_factor)
+    factor = np.ones((1, 1)) if input_factor is None else np.asarray(input_factor)
+    if factor.ndim != 2 or factor.shape[1] not in (1, pixels):
+        raise ValueError(
+            f"input_factor must be (years, {pixels}) or (years, 1), found {factor.shape}"
+        )
     factor = np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype)
     begun = State(state.pools.copy(), state.deficit.astype(dtype) + missing(arrays))
     return arrays, units(forcing, evaporation_factor, dtype), factor, begun

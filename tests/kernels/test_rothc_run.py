@@ -331,5 +331,9 @@ def test_what_does_not_fit_is_refused() -> None:
         rate_modifiers(at.forcing, at.soil, np.zeros(40, int), 12)
     with pytest.raises(ValueError, match=r"deficit must be \(40,\)"):
         rate_modifiers(at.forcing, at.soil, np.zeros(50), 12)
+    with pytest.raises(ValueError, match=r"input_factor must be .* found \(40,\)"):
+        run(at, input_factor=np.ones(40))
+    with pytest.raises(ValueError, match="km must be 0 or more"):
+        run(at, microbial=Microbial(2.0, -0.5))
     with pytest.raises(ValueError, match="same pixels"):
         replace(at.forcing, rain=np.zeros((12, 41)))
