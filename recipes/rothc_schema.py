@@ -59,7 +59,9 @@ class DriverTable(Table):
     """What scales the carbon input from year to year, relative to the start."""
 
     kind: Literal["none", "miami", "variable"] = Field(
-        "none", description="none; miami: NPP from climate; variable: a yearly cube variable"
+        "none",
+        description="none; miami: NPP from climate, which [model.change] alone alters; variable: a "
+        "yearly cube variable",
     )
     variable: str = Field("", description="the cube variable")
 
