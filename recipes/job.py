@@ -20,6 +20,7 @@ from edaphos.engine.years import YearPolicy
 from .config import load_toml, parse
 from .rothc_schema import RothCTable
 from .schema import ForestTable, ProfilesTable, Recipe
+from .templates import builtin_files
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,19 @@ def load_job(path: Path, overrides: Overrides | None = None) -> Job:
         text=_overridden(path.read_text(), own),
         data=(own.data or path.parent / recipe.paths.data).resolve(),
         cube_path=(own.cube or Path(recipe.cube.path)).resolve(),
-        cube_spec=path.parent / recipe.cube.spec if recipe.cube.spec else None,
+        cube_spec=_cube_spec(path, recipe.cube.spec) if recipe.cube.spec else None,
         cube_data=own.data,
         grid=grid,
         cluster=ClusterSpec(own.cluster or table.kind, workers, table.tiles_at_once),
     )
+
+
+def _cube_spec(path: Path, name: str) -> Path:
+    """Return the cube TOML beside the recipe, or the built-in one of that name."""
+    beside, known = path.parent / name, builtin_files()
+    if beside.exists() or Path(name).name != name:
+        return beside
+    return known.get(Path(name).stem, beside)
 
 
 def _overridden(text: str, own: Overrides) -> str:

@@ -48,7 +48,8 @@ class CubeTable(Table):
     path: str = Field(description="folder of the cube, from where you run unless absolute")
     spec: str | None = Field(
         None,
-        description="cube TOML beside the recipe; the cube is built from it if it is not there",
+        description="cube TOML beside the recipe, or a built-in one; the cube is built from it if "
+        "it is not there",
     )
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from edaphos.engine.map_view import open_map
 from edaphos.recipes.cli import app
 from edaphos.recipes.config import parse
+from edaphos.recipes.job import load_job
 from edaphos.recipes.schema import Recipe
 from edaphos.recipes.templates import builtin_path, builtin_recipes, commented
 
@@ -55,6 +56,15 @@ def test_recipes_are_listed_and_explained() -> None:
     assert "unknown" not in commented("world")
     for key in ("tile_size", "min_samples_leaf", "decluster_deg", "bootstrap", "workers"):
         assert key in commented("world")
+
+
+def test_a_new_recipe_finds_the_built_in_cube_unless_one_lies_beside_it(tmp_path) -> None:
+    mine = tmp_path / "my.toml"
+    mine.write_text(edaphos("recipe", "new", "rothc_world"))
+    assert load_job(mine).cube_spec == builtin_path("rothc_world_cube")
+    own = tmp_path / "rothc_world_cube.toml"
+    own.write_text(builtin_path("rothc_world_cube").read_text())
+    assert load_job(mine).cube_spec == own
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
