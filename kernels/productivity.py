@@ -25,7 +25,7 @@ def miami_npp(mat: ArrayLike, map_: ArrayLike) -> NDArray[np.floating]:
     Returns
     -------
     array
-        Dry matter above and below ground, **g m⁻² yr⁻¹** (about 0.45 of it carbon), broadcast
+        Dry matter above and below ground, **g m⁻² yr⁻¹** (0.45 to 0.48 of it carbon), broadcast
         shape, float type of the inputs; NaN where either is NaN.
 
     Notes

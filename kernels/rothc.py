@@ -161,6 +161,21 @@ def moisture_factor(deficit: float, largest: float, slope: float) -> float:
 
 
 @kernel(fastmath=CONTRACT, inline=True)
+def exposure(
+    temperature: float, net: float, covered: bool, deficit: float, largest: float, slope: float
+) -> tuple[float, float]:
+    """Return a month's exposure to decomposition, ``a b c / 12`` in years, and its last deficit.
+
+    `net` is rain minus evapotranspiration, mm; see :func:`next_deficit` and :func:`moisture_factor`
+    for the rest.
+    """
+    t = type(deficit)
+    after = next_deficit(deficit, net, largest, covered)
+    b = moisture_factor(after, largest, slope) * (t(COVERED / 12) if covered else t(1 / 12))
+    return temperature_factor(temperature) * b, after
+
+
+@kernel(fastmath=CONTRACT, inline=True)
 def retained(clay: float) -> float:
     r"""Return the share of decomposed carbon that stays as BIO and HUM.
 

@@ -20,6 +20,7 @@ from .rothc import (
     PAN_FACTOR,
     RATES,
     exchange,
+    exposure,
     largest_deficit,
     losses,
     moisture_factor,
@@ -256,7 +257,6 @@ def _simulate(
     kept, most = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     slope, x = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     to_dpm, to_rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
-    covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     mu_max, km, rates = options[0], options[1], options[2:]
     u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
     manured, scaled, quality_varies = manure.size > 0, rate_factor.size > 0, share.shape[1] > 1
@@ -294,12 +294,10 @@ def _simulate(
                     to_dpm[w] = u_plant * fa[w] * sh[w]
                     to_rpm[w] = u_plant * fa[w] * (t(1.0) - sh[w])
             for w in range(n):
-                green = cv[w] > 0
                 net = (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain
-                s = next_deficit(smd[w], net, most[w], green)
-                b = moisture_factor(s, most[w], slope[w]) * (covered if green else bare)
-                smd[w] = s
-                x[w] = temperature_factor(t(tm[w]) * u_temperature) * b
+                x[w], smd[w] = exposure(
+                    t(tm[w]) * u_temperature, net, cv[w] > 0, smd[w], most[w], slope[w]
+                )
             if scaled:
                 rf = rate_factor[block, i_rf, at : at + n]
                 i_rf = row_after(i_rf, rate_factor.shape[1])

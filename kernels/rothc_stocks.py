@@ -12,16 +12,13 @@ import numpy as np
 
 from .jit import CONTRACT, kernel
 from .rothc import (
-    COVERED,
     PAN_FACTOR,
     exchange,
+    exposure,
     largest_deficit,
     losses,
-    moisture_factor,
     moisture_slope,
-    next_deficit,
     retained,
-    temperature_factor,
 )
 from .rothc_arrays import Array, Forcing, Soil, State, over_blocks, row_after
 from .rothc_run import prepare
@@ -95,7 +92,6 @@ def _stocks(
     kept, most = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     slope = np.empty(size, pools.dtype)
     to_dpm, to_rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
-    covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
     for lo in range(first, last, strip):
         n = min(strip, last - lo)
@@ -132,12 +128,10 @@ def _stocks(
                 ev, cv = evaporation[block, i_ev, at : at + n], cover[block, i_cv, at : at + n]
                 pl = plant[block, i_pl, at : at + n]
             for w in range(n):
-                green = cv[w] > 0
                 net = (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain
-                s = next_deficit(smd[w], net, most[w], green)
-                b = moisture_factor(s, most[w], slope[w]) * (covered if green else bare)
-                smd[w] = s
-                x[w] = temperature_factor(t(tm[w]) * u_temperature) * b
+                x[w], smd[w] = exposure(
+                    t(tm[w]) * u_temperature, net, cv[w] > 0, smd[w], most[w], slope[w]
+                )
             for w in range(n):
                 lost = losses(x[w])
                 d, r, b, h, _ = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])

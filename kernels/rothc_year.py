@@ -15,16 +15,14 @@ from numpy.typing import DTypeLike
 
 from .jit import CONTRACT, kernel
 from .rothc import (
-    COVERED,
     MANURE,
     PAN_FACTOR,
+    exposure,
     largest_deficit,
     losses,
-    moisture_factor,
     moisture_slope,
     next_deficit,
     retained,
-    temperature_factor,
 )
 from .rothc_arrays import Array, Forcing, Soil, forcing_arrays, one_block, over_blocks, units
 
@@ -100,7 +98,9 @@ def year_map(
 
 
 def check_year(forcing: Forcing) -> None:
-    """Refuse forcing that is no repeating year."""
+    """Refuse forcing that is no repeating year, or in blocks."""
+    if forcing.temperature.ndim != 2:
+        raise ValueError("a repeating year is given in rows of months, not in blocks")
     found = {a.shape[-2] for a in vars(forcing).values() if isinstance(a, np.ndarray)}
     if not found <= {1, 12}:
         raise ValueError(f"a repeating year has 12 rows (or 1), found {sorted(found)}")
@@ -131,7 +131,6 @@ def _year_map(
     kept, smd = np.zeros(STRIP, table.dtype), np.empty(STRIP, table.dtype)
     u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
     manured, scaled = manure.size > 0, rate_factor.size > 0
-    covered, bare = t(COVERED / 12), t(1 / 12)  # cover modifier times a month in years
     for lo in range(first, last, STRIP):
         n = min(STRIP, last - lo)
         for w in range(n):
@@ -147,14 +146,9 @@ def _year_map(
             cv = cover[month % cover.shape[0], lo : lo + n]
             row = x[month]
             for w in range(n):
-                green = cv[w] > 0
-                s = next_deficit(
-                    smd[w], (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain, most[w], green
-                )
-                b = moisture_factor(s, most[w], slope[w])
-                smd[w] = s
-                row[w] = temperature_factor(t(tm[w]) * u_temperature) * (
-                    b * (covered if green else bare)
+                net = (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain
+                row[w], smd[w] = exposure(
+                    t(tm[w]) * u_temperature, net, cv[w] > 0, smd[w], most[w], slope[w]
                 )
             if scaled:
                 rf = rate_factor[month % rate_factor.shape[0], lo : lo + n]

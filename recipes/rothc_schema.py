@@ -28,6 +28,8 @@ class EvaporationTable(Table):
 
     @model_validator(mode="after")
     def _named(self) -> EvaporationTable:
+        if self.pan and self.method != "given":
+            raise ValueError(f'pan is for method = "given"; {self.method} has no pan')
         needed = {"given": ("variable",), "hargreaves": ("minimum", "maximum")}
         for name in needed.get(self.method, ()):
             if not getattr(self, name):
@@ -140,6 +142,15 @@ class EnsembleTable(Table):
     stock: float = Field(20.0, ge=0, le=50, description="the same of the initial stock, %")
 
 
+def _told_by_name(name: str) -> float | None:
+    """Return the factor that reports read from a scenario's name, None where they read none."""
+    if name == "bau":
+        return 1.0
+    sign = {"plus": 1, "minus": -1}.get(name.rstrip("0123456789"))
+    percent = name[len(name.rstrip("0123456789")) :]
+    return None if sign is None or not percent else 1 + sign * int(percent) / 100
+
+
 class RothCTable(Table):
     """RothC-26.3 from an initial stock map, under scenarios of carbon input."""
 
@@ -175,4 +186,10 @@ class RothCTable(Table):
         for name, factor in scenarios.items():
             if not 0 <= factor <= 10:
                 raise ValueError(f"factor of {name} must be 0 to 10, such as 1.05, found {factor}")
+            told = _told_by_name(name)
+            if told is not None and abs(told - factor) > 1e-9:
+                raise ValueError(
+                    f'"{name}" is shown as an input times {told:g}, and its factor is {factor}; '
+                    "rename the scenario or correct the factor"
+                )
         return scenarios

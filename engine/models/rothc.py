@@ -269,7 +269,8 @@ class RothCModel:
         forest = self._forest.memory_bytes(cells) if self._forest else 0
         chunk = min(cells, CHUNK_CELLS)
         kept = members * len(told.scenarios) * years * 7 * 8
-        running = (len(told.run_years) * 16 + 12 * 60) * 8
+        each_year = 16 if told.change.none else 24
+        running = (len(told.run_years) * each_year + 12 * 60) * 8
         return outputs + forest + chunk * (kept + running) + 16 * cells
 
     def fit_bytes(self, rows: int) -> int:

@@ -30,8 +30,8 @@ Array = NDArray[Any]
 EVEN = 1 / 12
 #: Share by which a stock is disturbed at most: the same both ways, or its mean would move.
 MOST = 0.99
-#: Carbon in dry matter, 0.45, and t/ha for each g/m².
-NPP_CARBON = 0.45 * 0.01
+#: Carbon in dry matter, 0.48 as FAO 2022 (GSOCseq) takes it, and t/ha for each g/m².
+NPP_CARBON = 0.48 * 0.01
 #: t/ha for each kg/m².
 T_HA = 10.0
 

@@ -157,7 +157,7 @@ class Domain:
         ``variable = classes`` of the cube.
     input_over_npp
         Cells are flagged whose stock takes more carbon input than this many times the net primary
-        productivity of the Miami model, 0.45 of its dry matter being carbon; 0 flags none.
+        productivity of the Miami model, 0.48 of its dry matter being carbon; 0 flags none.
     drained
         ``variable = classes`` that are no wetland even where `wetland` says so, such as cropland
         on a river plain.

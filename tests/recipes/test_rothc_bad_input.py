@@ -157,6 +157,16 @@ RECIPES = {
         "plus20 = 20",
         ("land.toml: model.scenarios", "plus20", "0 to 10", "1.05"),
     ),
+    "a scenario that is not what it is called": (
+        "plus20 = 1.2",
+        "plus20 = 1.02",
+        ("land.toml: model.scenarios", '"plus20" is shown as an input times 1.2', "1.02"),
+    ),
+    "a pan where none evaporates": (
+        "[map]",
+        "[model.evaporation]\npan = true\n[map]",
+        ("land.toml: model.evaporation", 'pan is for method = "given"'),
+    ),
     "no scenario": (
         "bau = 1.0\nplus20 = 1.2",
         "",

@@ -168,7 +168,7 @@ def test_more_input_than_grows_is_flagged_and_mapped() -> None:
     land = make_land()
     plain = predicted(make_model({"emit": ("input",)}), land)
     temperature, rain = (land.values[n].astype(float) for n in ("temperature", "rain"))
-    npp = miami_npp(temperature.mean(axis=0), rain.sum(axis=0)) * 0.45 / 1000  # kg C/m²
+    npp = miami_npp(temperature.mean(axis=0), rain.sum(axis=0)) * 0.48 / 1000  # kg C/m²
     for share in (1.0, 0.5):
         found = predicted(
             make_model({"emit": ("input",), "domain": {"input_over_npp": share}}), land

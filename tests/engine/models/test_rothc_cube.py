@@ -142,7 +142,7 @@ def test_clay_of_a_forest_is_not_looked_for(tmp_path: Path) -> None:
         ),
         ({"years": (2010, 2020)}, "map.years begins with 2010"),
         ({"warm_up": 1999}, "model.warm_up 1999 lies before model.stock.start 2000"),
-        ({"warm_up": 2041}, "model.warm_up 2041 lies after the last of map.years, 2040"),
+        ({"warm_up": 2041}, "model.warm_up 2041 does not end before the last of map.years, 2040"),
         ({"ensemble": {"members": 7}}, "members must be even .*, found 7"),
         ({"clay": {}}, "model.clay: give either variable .* or covariates"),
         ({"clay": {"variable": "clay", "covariates": ("rain",)}}, "model.clay: give either"),
