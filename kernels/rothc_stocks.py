@@ -2,8 +2,10 @@
 
 :func:`simulate_stocks` gives what :func:`~edaphos.kernels.rothc_run.simulate` gives, to rounding,
 but only the sum of the pools. Two loops over a strip of pixels do a month: its rates, then what
-decomposes; split so, neither waits long for its own results. Where each month's forcing comes from
-memory, :func:`~edaphos.kernels.rothc_arrays.blocked` forcing lets it come in one stream.
+decomposes; split so, neither waits long for its own results. Whatever else stood in the loop over
+months would cost up to a third of the speed: manure, factors and CO2 are for ``simulate``. Where
+each month's forcing comes from memory, :func:`~edaphos.kernels.rothc_arrays.blocked` forcing lets
+it come in one stream.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ def simulate_stocks(
     *,
     every: int = 12,
     evaporation_factor: float = PAN_FACTOR,
-    input_factor: Array | None = None,
     threads: int = 1,
 ) -> tuple[Array, State]:
     """Return the sum of the four pools at the end of each record, ``(n, pixel)``, and the state.
 
-    Parameters are those of :func:`~edaphos.kernels.rothc_run.simulate`; IOM is to be added.
+    Parameters are those of :func:`~edaphos.kernels.rothc_run.simulate`, less what the loop does
+    without; IOM is to be added.
 
     Raises
     ------
@@ -49,14 +51,14 @@ def simulate_stocks(
     """
     if forcing.manure is not None or forcing.rate_factor is not None:
         raise ValueError("stocks alone are simulated without manure and rate factor; use simulate")
-    arrays, measures, factor, end = prepare(
-        forcing, soil, state, months, every, evaporation_factor, input_factor
+    arrays, measures, _, end = prepare(
+        forcing, soil, state, months, every, evaporation_factor, None
     )
     total = np.empty((months // every, forcing.pixels), end.pools.dtype)
     rows = (*arrays[:6], *arrays[8:])
 
     def run(first: int, last: int) -> None:
-        _stocks(*rows, measures, factor, months, every, first, last, end.pools, end.deficit, total)
+        _stocks(*rows, measures, months, every, first, last, end.pools, end.deficit, total)
 
     over_blocks(run, forcing.pixels, threads)
     return total, end
@@ -73,7 +75,6 @@ def _stocks(
     clay: Array,
     depth: Array,
     units: Array,
-    factor: Array,
     months: int,
     every: int,
     first: int,
@@ -91,7 +92,6 @@ def _stocks(
     smd, x = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     kept, most = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     slope = np.empty(size, pools.dtype)
-    to_dpm, to_rpm = np.empty(size, pools.dtype), np.empty(size, pools.dtype)
     u_temperature, u_rain, u_evaporation, u_plant = units[0], units[1], units[2], units[3]
     for lo in range(first, last, strip):
         n = min(strip, last - lo)
@@ -106,27 +106,15 @@ def _stocks(
         bio[:n], hum[:n] = pools[2, lo : lo + n], pools[3, lo : lo + n]
         smd[:n] = deficit[lo : lo + n]
         i_tm = i_rn = i_ev = i_cv = i_pl = i_sh = record = in_record = 0
-        i_fa, month_of_year = -1, 11
         for _ in range(months):
-            month_of_year = row_after(month_of_year, 12)
-            if month_of_year == 0:
-                i_fa = row_after(i_fa, factor.shape[0])
-            if month_of_year == 0 or share.shape[1] > 1:
-                # what becomes of a unit of stored plant input
-                sh = share[block, i_sh, at : at + n]
-                fa = factor[i_fa, lo : lo + n]
-                i_sh = row_after(i_sh, share.shape[1])
-                for w in range(n):
-                    to_dpm[w] = u_plant * fa[w] * sh[w]
-                    to_rpm[w] = u_plant * fa[w] * (t(1.0) - sh[w])
             if whole:
                 tm, rn = temperature[block, i_tm], rain[block, i_rn]
                 ev, cv = evaporation[block, i_ev], cover[block, i_cv]
-                pl = plant[block, i_pl]
+                pl, sh = plant[block, i_pl], share[block, i_sh]
             else:
                 tm, rn = temperature[block, i_tm, at : at + n], rain[block, i_rn, at : at + n]
                 ev, cv = evaporation[block, i_ev, at : at + n], cover[block, i_cv, at : at + n]
-                pl = plant[block, i_pl, at : at + n]
+                pl, sh = plant[block, i_pl, at : at + n], share[block, i_sh, at : at + n]
             for w in range(n):
                 net = (t(rn[w]) - t(ev[w]) * u_evaporation) * u_rain
                 x[w], smd[w] = exposure(
@@ -135,11 +123,13 @@ def _stocks(
             for w in range(n):
                 lost = losses(x[w])
                 d, r, b, h, _ = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])
-                dpm[w], rpm[w] = d + t(pl[w]) * to_dpm[w], r + t(pl[w]) * to_rpm[w]
+                p = t(pl[w]) * u_plant
+                into = p * sh[w]
+                dpm[w], rpm[w] = d + into, r + (p - into)
                 bio[w], hum[w] = b, h
             i_tm, i_rn = row_after(i_tm, temperature.shape[1]), row_after(i_rn, rain.shape[1])
             i_ev, i_cv = row_after(i_ev, evaporation.shape[1]), row_after(i_cv, cover.shape[1])
-            i_pl = row_after(i_pl, plant.shape[1])
+            i_pl, i_sh = row_after(i_pl, plant.shape[1]), row_after(i_sh, share.shape[1])
             in_record += 1
             if in_record == every:
                 found = total[record, lo : lo + n]

@@ -100,11 +100,8 @@ def test_blocks_of_forcing(dtype, pixels: int, store, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("store", [lambda f: f, lambda f: blocked(f, 64)])
 def test_stocks_alone_are_those_of_the_run(dtype, store) -> None:
     at = world(5, 300, 24, manure=False).of(dtype)
-    factor = np.random.default_rng(0).uniform(0.5, 2, (3, 300))
-    total, end = simulate_stocks(
-        store(at.forcing), at.soil, at.state, 36, input_factor=factor, threads=2
-    )
-    wanted = simulate(at.forcing, at.soil, at.state, 36, every=12, input_factor=factor)
+    total, end = simulate_stocks(store(at.forcing), at.soil, at.state, 36, threads=2)
+    wanted = simulate(at.forcing, at.soil, at.state, 36, every=12)
     close = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-4}
     np.testing.assert_allclose(total, wanted.pools.sum(axis=1), **close)
     np.testing.assert_allclose(end.pools, wanted.state.pools, **close)
