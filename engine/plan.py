@@ -104,7 +104,7 @@ def plan(
         What a worker needs does not fit this machine's memory (local clusters), with the numbers.
     """
     counts = soil_counts(cube, grid)
-    emits, read = model.emits, years_read(model, years)
+    emits, read = model.emits, model.reads.years_for(years)
     peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once, training_rows)
     if cluster.kind == "local":
         check_memory(peak, cluster.processes)
@@ -146,7 +146,7 @@ def peak_memory(
     )
     reads, emits = model.reads, model.emits
     size = grid.tile_size**2
-    read = years_read(model, years)
+    read = model.reads.years_for(years)
     reading = cube.nbytes_for(window, reads.variables, read, reads.halo) + 24 * size
     outputs = len(emits.outputs) * len(emits.depths) * len(years) * size
     own = getattr(model, "memory_bytes", None)
@@ -158,12 +158,6 @@ def peak_memory(
     fit = getattr(model, "fit_bytes", None)
     validating = tiles_at_once * fit(training_rows) if fit and training_rows else 0
     return int(WORKER_BASE_BYTES + max(mapping, validating) * (1 + SLACK))
-
-
-def years_read(model: Model, years: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the years in which a model reads yearly variables: its own, or those of the map."""
-    own: tuple[int, ...] | None = getattr(model.reads, "years", None)
-    return years if own is None else own
 
 
 def check_memory(peak: int, workers: int) -> None:
@@ -197,7 +191,7 @@ def _sample_rate(cube: Cube, model: Model, tile: Tile, years: tuple[int, ...]) -
     """Cells a second of reading and predicting one tile here, on one thread."""
     halo = model.reads.halo
     started = time.perf_counter()
-    read = years_read(model, years)
+    read = model.reads.years_for(years)
     values = cube.read(tile.window, model.reads.variables, read, halo, year_policy="nearest")
     wanted = cube.status(tile.window) == Status.SOIL
     model.predict(TileInputs(tile.window, values, wanted, years, halo))

@@ -141,7 +141,7 @@ def read_inputs(context: RunContext, window: Window) -> tuple[TileInputs, NDArra
     """
     cube, reads = context.cube, context.model.reads
     status = cube.status(window)
-    years = context.run.years if reads.years is None else reads.years
+    years = reads.years_for(context.run.years)
     values = cube.read(window, reads.variables, years, reads.halo, year_policy="nearest")
     if reads.judges_missing:
         wanted = status == Status.SOIL

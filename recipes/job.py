@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,26 +164,12 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
     """
     spec = model_spec(recipe)
     if isinstance(recipe.model, RothCTable) and recipe.profiles is not None:
-        spec = clay_forest(recipe, recipe.model)
+        spec = ModelSpec("forest", asdict(spec.build().clay_forest))
     if spec.kind != "forest":
         return spec
     trees = recipe.assess.trees or spec.settings["trees"]
     quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))
     return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
-
-
-def clay_forest(recipe: Recipe, table: RothCTable) -> ModelSpec:
-    """Return the forest that a RothC map takes clay from."""
-    return ModelSpec(
-        "forest",
-        {
-            **table.clay.model_dump(exclude={"variable"}),
-            "transform": "none",
-            "quantiles": (0.05, 0.95),
-            "depths": recipe.map.depths,
-            "seed": recipe.seed,
-        },
-    )
 
 
 def covariates_of(job: Job) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from edaphos.engine.models.protocol import (
     needs_samples,
     target_of,
 )
-from edaphos.engine.plan import Plan, plan, years_read
+from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Reporter
@@ -182,7 +182,7 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
 
 def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
     """Tell of yearly covariates that lack a year of the map, whose nearest year is taken."""
-    wanted = years_read(job.model.build(), job.recipe.years)
+    wanted = job.model.build().reads.years_for(job.recipe.years)
     for name in covariates_of(job):
         held = cube.variable(name).years
         lacking = [year for year in wanted if held and year not in held]

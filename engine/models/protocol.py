@@ -76,6 +76,10 @@ class Reads:
     years: tuple[int, ...] | None = None
     judges_missing: bool = False
 
+    def years_for(self, mapped: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the years in which yearly variables are read for a map of these years."""
+        return mapped if self.years is None else self.years
+
 
 @dataclass(frozen=True)
 class Output:

@@ -83,6 +83,11 @@ class RothCModel:
     # -- declarations ---------------------------------------------------------------------------
 
     @property
+    def clay_forest(self) -> ForestModel | None:
+        """The forest that clay comes from, None where the cube gives it."""
+        return self._forest
+
+    @property
     def needs_samples(self) -> bool:
         """Only for a clay forest."""
         return self._forest is not None
