@@ -25,7 +25,7 @@ from edaphos.engine.map_store import create_map
 from edaphos.engine.models.forest import ForestModel
 from edaphos.engine.run import GridSpec, Run
 from edaphos.engine.sampling import draw_samples
-from edaphos.engine.store import RecordingStore, local_store
+from edaphos.engine.store import RecordingStore, zarr_store
 
 DEGREES = 40.0
 
@@ -33,7 +33,7 @@ DEGREES = 40.0
 def make_cube(path: Path, fine: int) -> Cube:
     """Write a cube of relief and a mask of `fine` cells a side, and a coarser climate."""
     rng = np.random.default_rng(0)
-    store = RecordingStore(local_store(path))
+    store = RecordingStore(zarr_store(path))
     zarr.create_group(store=store)
     coarse = max(8, fine // 16)
     stacks, variables = {}, {}

@@ -28,6 +28,10 @@ class RunError(EdaphosError):
     exit_code = 1
 
 
+class StoreError(RunError):
+    """A folder or bucket could not be read or written, though it was tried again."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint naming the known word nearest to `word`, or the list of known words.
 

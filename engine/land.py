@@ -17,7 +17,7 @@ from .grid import Tile
 from .ledger import Ledger, Record
 from .map_store import MAP, write_tile
 from .status import Status
-from .store import RecordingStore, local_store, write_atomically
+from .store import RecordingStore, write_atomically, zarr_store
 from .tiles import RunContext, count_status, run_context
 
 LAND_INDEX = "land_index.npy"
@@ -37,7 +37,7 @@ def _index(context: RunContext, tile: Tile) -> int:
     status = context.cube.status(tile.window)
     cells = int((status == Status.SOIL).sum())
     if cells == 0:
-        store = RecordingStore(local_store(context.run.path / MAP))
+        store = RecordingStore(zarr_store(context.run.path / MAP))
         write_tile(store, tile.window, (), {}, status)
         objects = tuple(store.written())
         Ledger(context.run.path).write(

@@ -22,7 +22,7 @@ from .errors import InputError
 from .grid import Grid, Window
 from .models.protocol import Depth, Emits, Output
 from .status import Status, flag_attributes
-from .store import local_store
+from .store import zarr_store
 
 MAP = "map.zarr"
 #: Side of an inner chunk: what a viewer reads at once.
@@ -81,7 +81,7 @@ def create_map(
     attributes
         Global attributes (title, licence, sources, …), JSON-compatible.
     """
-    root = zarr.open_group(local_store(folder / MAP), mode="a", zarr_format=3)
+    root = zarr.open_group(zarr_store(folder / MAP), mode="a", zarr_format=3)
     root.attrs.update({"Conventions": "CF-1.11", **attributes})
     _create_coordinates(root, grid, emits.depths, years)
     for output in emits.outputs:

@@ -30,7 +30,7 @@ from .map_store import MAP, write_tile
 from .models.protocol import Model, TileInputs
 from .run import Run
 from .status import MAPPED, Status
-from .store import RecordingStore, local_store
+from .store import RecordingStore, zarr_store
 
 #: Content (g/kg) from which a soil counts as organic (spec of the field: 12 % carbon).
 ORGANIC_G_KG = 120.0
@@ -117,7 +117,7 @@ def make_tile(context: RunContext, tile: Tile) -> Record:
             _COMPUTE.release()
         bytes_read = sum(a.nbytes for a in inputs.values.values())
         with watch.phase("write"):
-            store = RecordingStore(local_store(context.run.path / MAP))
+            store = RecordingStore(zarr_store(context.run.path / MAP))
             clipped = write_tile(store, tile.window, context.model.emits.outputs, values, status)
     return Record(
         tile=tile.name,

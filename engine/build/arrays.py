@@ -15,7 +15,7 @@ from zarr.codecs import ZstdCodec
 
 from ..cube.layout import CLASS_FILL, Stack
 from ..status import Status
-from ..store import RecordingStore, StoredObject, local_store
+from ..store import RecordingStore, StoredObject, zarr_store
 from .block_plan import CHUNK, Block, Plan, shard_side
 from .native import Rect
 
@@ -62,7 +62,7 @@ def create_arrays(
 
     `identity` and `spec` are the hashes of everything that decides the bytes, and of the settings.
     """
-    store = RecordingStore(local_store(out))
+    store = RecordingStore(zarr_store(out))
     root = zarr.create_group(
         store,
         overwrite=False,

@@ -27,9 +27,9 @@ from ..store import (
     RecordingStore,
     StoredObject,
     list_objects,
-    local_store,
     remove_partial,
     write_atomically,
+    zarr_store,
 )
 from .arrays import block_slices, create_arrays, shard_keys, stored_dtype
 from .block_plan import Block, Plan, open_plan
@@ -177,7 +177,7 @@ def build_block(spec: CubeSpec, out: Path, identity: str, block: Block) -> None:
     for key in shard_keys(stack, block):
         # Zarr merges shards at the edge with what is there, which a crash may have left cut.
         (out / key).unlink(missing_ok=True)
-    store = RecordingStore(local_store(out))
+    store = RecordingStore(zarr_store(out))
     array = zarr.open_array(store, path=f"{stack.path}/values", mode="r+")
     for target, chosen in block_slices(stack, rect):
         array[target] = values[chosen]
@@ -219,7 +219,7 @@ def spec_digest(spec: CubeSpec) -> str:
 
 def check_spec(spec: CubeSpec, cube: Path) -> None:
     """Refuse a finished cube that was built from other settings than `spec`."""
-    held = zarr.open_group(local_store(cube, read_only=True), mode="r").attrs.get("edaphos_spec")
+    held = zarr.open_group(zarr_store(cube, read_only=True), mode="r").attrs.get("edaphos_spec")
     if held is not None and held != spec_digest(spec):
         raise InputError(
             f"{cube}: this cube was built from other layers or settings than its TOML names now; "
@@ -240,7 +240,7 @@ def _claim(out: Path, identity: str) -> bool | None:
     marker = out / ".build" / _IDENTITY
     if (out / MANIFEST).exists():
         read_manifest(out)
-        found = zarr.open_group(local_store(out), mode="r").attrs.get("edaphos_build")
+        found = zarr.open_group(zarr_store(out), mode="r").attrs.get("edaphos_build")
         if found == identity:
             return None
         raise InputError(

@@ -24,7 +24,7 @@ from edaphos.kernels.resample import (
 )
 
 from ..grid import Grid, Window
-from ..store import local_store
+from ..store import zarr_store
 from .layout import CLASS_FILL, Stack
 from .resampling import (
     NEIGHBOURHOOD,
@@ -92,7 +92,7 @@ class StackReader:
         """The stack's values."""
         with self._lock:
             if self._array is None:
-                store = local_store(self._root, read_only=True)
+                store = zarr_store(self._root, read_only=True)
                 path = f"{self.stack.path}/values"
                 self._array = zarr.open_array(store=store, path=path, mode="r", zarr_format=3)
             return self._array

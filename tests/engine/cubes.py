@@ -19,7 +19,7 @@ from edaphos.engine.cube.layout import (
     Variable,
     objects_digest,
 )
-from edaphos.engine.store import RecordingStore, local_store
+from edaphos.engine.store import RecordingStore, zarr_store
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def write_cube(
     shards: int | None = None,
 ) -> Path:
     """Write a cube of `layers`; chunks are small so that reads cross them."""
-    store = RecordingStore(local_store(path))
+    store = RecordingStore(zarr_store(path))
     zarr.create_group(store=store)
     stacks, variables = {}, {}
     for number, layer in enumerate(layers):

@@ -13,14 +13,14 @@ from edaphos.engine.store import (
     StoredObject,
     checksum,
     list_objects,
-    local_store,
     remove_partial,
     write_atomically,
+    zarr_store,
 )
 
 
 def test_the_recording_store_knows_what_lies_on_disk(tmp_path) -> None:
-    store = RecordingStore(local_store(tmp_path / "a.zarr"))
+    store = RecordingStore(zarr_store(tmp_path / "a.zarr"))
     array = zarr.create_array(
         store=store, shape=(64, 64), chunks=(16, 16), shards=(32, 32), dtype="float32"
     )

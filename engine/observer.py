@@ -1,0 +1,41 @@
+"""Who looks on while a run goes: told of every tile, asked whether to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from .ledger import Record
+
+
+class Observer(Protocol):
+    """What :func:`edaphos.engine.produce.produce` tells, and whom it asks between tiles."""
+
+    def begin(self, todo: Collection[str], finished: Collection[str]) -> None:
+        """Tiles to be made by this call, and tiles found finished."""
+
+    def submitted(self, tile: str) -> None:
+        """A tile went to the cluster."""
+
+    def ended(self, record: Record) -> None:
+        """A tile is done, or an attempt at it failed."""
+
+    def stop_reason(self) -> str | None:
+        """Why no further tile may be started (those that run are waited for); None to go on."""
+
+
+class Nobody:
+    """An observer that looks away and never stops a run."""
+
+    def begin(self, todo: Collection[str], finished: Collection[str]) -> None:
+        """Do nothing."""
+
+    def submitted(self, tile: str) -> None:
+        """Do nothing."""
+
+    def ended(self, record: Record) -> None:
+        """Do nothing."""
+
+    def stop_reason(self) -> str | None:
+        """Go on."""
+        return None
