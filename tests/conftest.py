@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -11,7 +16,8 @@ from hypothesis import settings
 settings.register_profile("edaphos", deadline=None)
 settings.load_profile("edaphos")
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +26,48 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the open data folder, looked for at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def s3_servers() -> Any:
+    """Return the module that runs S3 servers; this folder need not be on the path."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        from benchmarks.servers import s3
+    finally:
+        sys.path.remove(str(ROOT))
+    return s3
+
+
+@pytest.fixture(scope="session")
+def rclone_endpoint(s3_servers: Any) -> Iterator[str]:
+    """Endpoint of an rclone server; skips where there is no rclone."""
+    yield from _running(s3_servers.available_rclone(), s3_servers.rclone_server)
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint(s3_servers: Any) -> Iterator[str]:
+    """Endpoint of a moto server; skips where there is none."""
+    yield from _running(s3_servers.available_moto(), s3_servers.moto_server)
+
+
+@pytest.fixture
+def s3_folder(s3_servers: Any, rclone_endpoint: str) -> Iterator[str]:
+    """Return an unused ``s3://`` folder of rclone's server: fast, but ignores write conditions."""
+    with s3_servers.environment(rclone_endpoint):
+        yield f"s3://{s3_servers.BUCKET}/{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def moto_folder(s3_servers: Any, moto_endpoint: str) -> Iterator[str]:
+    """Return an unused ``s3://`` folder of moto's server: slow, but keeps write conditions."""
+    with s3_servers.environment(moto_endpoint):
+        yield f"s3://{s3_servers.BUCKET}/{uuid.uuid4().hex[:12]}"
+
+
+def _running(missing: str | None, server: Any) -> Iterator[str]:
+    if missing is not None:
+        pytest.skip(missing)
+    running: AbstractContextManager[str] = server()
+    with running as endpoint:
+        yield endpoint

@@ -1,0 +1,1 @@
+"""Servers on this machine's loopback that tests and benchmarks run against."""
