@@ -28,6 +28,10 @@ class RunError(EdaphosError):
     exit_code = 1
 
 
+class Stopped(RunError):
+    """A run that was asked to stop: what was begun is finished, the rest waits for the next run."""
+
+
 class StoreError(RunError):
     """A folder or bucket could not be read or written, though it was tried again."""
 

@@ -82,6 +82,15 @@ class Window:
         )
 
 
+def tile_name(row: int, col: int) -> str:
+    """Return the stable name of a tile.
+
+    >>> tile_name(3, 17)
+    '0003-0017'
+    """
+    return f"{row:04d}-{col:04d}"
+
+
 @dataclass(frozen=True)
 class Tile:
     """One square of a grid, clipped at its far edges: the unit of work."""
@@ -92,7 +101,7 @@ class Tile:
     @property
     def name(self) -> str:
         """Stable name, row and column of the tile: ``0003-0017``."""
-        return f"{self.index[0]:04d}-{self.index[1]:04d}"
+        return tile_name(*self.index)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from .grid import Tile
 from .ledger import Ledger, Record
 from .map_store import MAP, write_tile
+from .place import Place
 from .status import Status
 from .store import RecordingStore, write_atomically, zarr_store
 from .tiles import RunContext, count_status, run_context
@@ -52,17 +52,17 @@ def batches(tiles: Iterable[Tile]) -> list[list[tuple[int, int]]]:
     return [indices[i : i + BATCH] for i in range(0, len(indices), BATCH)]
 
 
-def save_index(run: Path, counts: NDArray[np.int64]) -> None:
+def save_index(run: Place, counts: NDArray[np.int64]) -> None:
     """Store the cells of each tile, ``(tile rows, tile columns)``."""
     buffer = io.BytesIO()
     np.save(buffer, counts, allow_pickle=False)
     write_atomically(run / LAND_INDEX, buffer.getvalue())
 
 
-def load_index(run: Path) -> NDArray[np.int64] | None:
+def load_index(run: Place) -> NDArray[np.int64] | None:
     """Return the stored index, or None where there is none yet."""
     path = run / LAND_INDEX
-    if not path.exists():
+    if not path.is_file():
         return None
-    counts: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    counts: NDArray[np.int64] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     return counts

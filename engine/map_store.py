@@ -8,25 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from edaphos.kernels.encoding import quantise
 
 from .errors import InputError
 from .grid import Grid, Window
 from .models.protocol import Depth, Emits, Output
+from .place import Place
 from .status import Status, flag_attributes
 from .store import zarr_store
 
 MAP = "map.zarr"
 #: Side of an inner chunk: what a viewer reads at once.
 INNER = 256
+#: How an inner chunk is packed; its own checksum tells a reader of a flipped bit.
+CODECS = (ZstdCodec(level=3), Crc32cCodec())
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def inner_size(tile_size: int) -> int:
 
 
 def create_map(
-    folder: Path,
+    folder: Place,
     grid: Grid,
     emits: Emits,
     years: Sequence[int],
@@ -111,6 +114,7 @@ def _create_output(root: zarr.Group, grid: Grid, output: Output, depths: int, ye
             dtype=encoding.dtype,
             chunks=(1, 1, inner, inner),
             shards=(depths, 1, grid.tile_size, grid.tile_size),
+            compressors=CODECS,
             fill_value=encoding.fill,
             dimension_names=("depth", "year", "y", "x"),
             attributes=attributes,
@@ -130,6 +134,7 @@ def _create_status(root: zarr.Group, grid: Grid) -> None:
             dtype="uint8",
             chunks=(inner_size(grid.tile_size),) * 2,
             shards=(grid.tile_size,) * 2,
+            compressors=CODECS,
             fill_value=int(Status.NOT_COMPUTED),
             dimension_names=("y", "x"),
             attributes=attributes,

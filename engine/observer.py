@@ -12,16 +12,16 @@ class Observer(Protocol):
     """What :func:`edaphos.engine.produce.produce` tells, and whom it asks between tiles."""
 
     def begin(self, todo: Collection[str], finished: Collection[str]) -> None:
-        """Tiles to be made by this call, and tiles found finished."""
+        """Note the tiles to be made by this call, and those found finished."""
 
     def submitted(self, tile: str) -> None:
-        """A tile went to the cluster."""
+        """Note that a tile went to the cluster."""
 
     def ended(self, record: Record) -> None:
-        """A tile is done, or an attempt at it failed."""
+        """Note that a tile is done, or that an attempt at it failed."""
 
     def stop_reason(self) -> str | None:
-        """Why no further tile may be started (those that run are waited for); None to go on."""
+        """Return why no further tile may be started (those begun are waited for); None to go on."""
 
 
 class Nobody:

@@ -1,34 +1,34 @@
 """Production: every tile of a run, in parallel, with a bounded number of tasks in flight.
 
-The client never builds a graph of all tiles. It keeps a window of tasks with the scheduler, reads
-the ledger to know what is done, tries a failed tile once more, and sets it aside after that.
+The client never builds a graph of all tiles. It reads the ledger to know what is done and hands
+the rest to :mod:`edaphos.engine.dispatch`, which tries a failed tile once more and sets it aside
+after that.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-from distributed import Client, Future, as_completed
+from distributed import Client, as_completed
 from numpy.typing import NDArray
 
+from .dispatch import ATTEMPTS, Dispatcher
 from .errors import RunError
-from .land import LAND_INDEX, batches, index_tiles, load_index, save_index
+from .grid import tile_name
+from .land import batches, index_tiles, load_index, save_index
 from .ledger import Ledger, Record
 from .map_store import MAP
+from .observer import Nobody, Observer
 from .progress import QUIET, Reporter
+from .recovery import clear_unfinished
 from .run import Run
 from .status import Status
-from .store import checksum, list_objects, remove_partial
-from .tiles import RunContext, produce_tile
-
-#: Attempts before a tile is set aside.
-ATTEMPTS = 2
-#: Tasks with the scheduler for each worker thread: one running, one ready.
-IN_FLIGHT_PER_THREAD = 2
+from .store import remove_partial
+from .tiles import RunContext
 
 
 @dataclass
@@ -73,7 +73,15 @@ class Production:
             self.clipped[name] = self.clipped.get(name, 0) + count
 
 
-def produce(run: Run, client: Client, reporter: Reporter = QUIET) -> Production:
+def produce(
+    run: Run,
+    client: Client,
+    reporter: Reporter = QUIET,
+    observer: Observer | None = None,
+    *,
+    only: Collection[str] | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Production:
     """Make every tile of a run that is not made yet.
 
     Parameters
@@ -84,14 +92,24 @@ def produce(run: Run, client: Client, reporter: Reporter = QUIET) -> Production:
         A Dask client; any cluster will do.
     reporter
         Where progress goes.
+    observer
+        Who is told of every tile, and asked whether to stop.
+    only
+        Names of the tiles that may be made; all by default.
+    resources
+        Dask resources that a tile asks of its worker, such as ``{"GPU": 0.5}``.
 
     Raises
     ------
     InputError
         The cube changed, or the model needs what it lacks (before any tile is scheduled).
+    Stopped
+        The observer asked for it; what was begun is finished.
     RunError
-        Some tiles failed twice; the others are finished, and the message names the failed.
+        Some tiles failed twice; the others are finished, and the message names the failed. Or the
+        store or the scheduler failed.
     """
+    observer = observer or Nobody()
     RunContext.open(run.path)  # bad input fails here, before any work is spread
     ledger = Ledger(run.path)
     ledger.forget_failures()
@@ -102,12 +120,15 @@ def produce(run: Run, client: Client, reporter: Reporter = QUIET) -> Production:
     todo = [
         (int(row), int(col))
         for row, col in np.argwhere(counts > 0)
-        if run.grid.tile(int(row), int(col)).name not in finished
+        if (name := tile_name(int(row), int(col))) not in finished
+        and (only is None or name in only)
     ]
     production = Production(skipped=int((counts > 0).sum()) - len(todo))
+    observer.begin([tile_name(*place) for place in todo], finished)
     started = time.perf_counter()
+    dispatcher = Dispatcher(client, run, observer, reporter, resources or {})
     with reporter.task("Mapping tiles", len(todo)) as progress:
-        for record in _run_window(client, run, todo):
+        for record in dispatcher.records(todo):
             if record.outcome == "failed":
                 production.failed.append(record.tile)
             else:
@@ -116,44 +137,11 @@ def produce(run: Run, client: Client, reporter: Reporter = QUIET) -> Production:
             failures = f", {len(production.failed)} failed" if production.failed else ""
             progress.advance(note=f"{rate:,.0f} land cells/s{failures}")
     production.seconds = round(time.perf_counter() - started, 3)
-    run.note(cells_by_status=cells_by_status(ledger))
+    if production.tiles or "cells_by_status" not in run.manifest()["provenance"]:
+        run.note(cells_by_status=cells_by_status(ledger))
     if production.failed:
         raise RunError(_failure_text(ledger))
     return production
-
-
-def _run_window(client: Client, run: Run, todo: Sequence[tuple[int, int]]) -> Iterator[Record]:
-    """Yield a record for each tile; only a bounded window of tasks is with the scheduler."""
-    threads = sum(client.nthreads().values()) or 1
-    window = IN_FLIGHT_PER_THREAD * threads
-    waiting = iter(todo)
-    attempts: dict[str, int] = {}
-    places: dict[str, tuple[int, int]] = {}
-    path, run_hash = str(run.path.resolve()), run.hash
-
-    def submit(place: tuple[int, int]) -> Future:
-        name = run.grid.tile(*place).name
-        attempts[name] = attempts.get(name, 0) + 1
-        places[name] = place
-        key = f"tile-{name}-{run_hash[:8]}-{attempts[name]}"
-        return client.submit(
-            produce_tile, path, run_hash, *place, key=key, pure=False, retries=ATTEMPTS
-        )
-
-    queue = as_completed(
-        [submit(place) for _, place in zip(range(window), waiting, strict=False)],
-        with_results=False,
-    )
-    for future in queue:
-        record: Record = future.result()
-        future.release()
-        if record.outcome == "failed" and attempts[record.tile] < ATTEMPTS:
-            queue.add(submit(places[record.tile]))
-            continue
-        following = next(waiting, None)
-        if following is not None:
-            queue.add(submit(following))
-        yield record
 
 
 def index_land(run: Run, client: Client, reporter: Reporter = QUIET) -> NDArray[np.int64]:
@@ -164,9 +152,8 @@ def index_land(run: Run, client: Client, reporter: Reporter = QUIET) -> NDArray[
     grid = run.grid
     counts = np.zeros(grid.tile_counts, np.int64)
     jobs = batches(grid.tiles())
-    futures = client.map(
-        index_tiles, [str(run.path.resolve())] * len(jobs), [run.hash] * len(jobs), jobs, pure=False
-    )
+    look = partial(index_tiles, str(run.path.absolute()), run.hash)
+    futures = client.map(look, jobs, pure=False)
     with reporter.task("Looking for land", len(jobs)) as progress:
         for _, found in as_completed(futures, with_results=True):
             for row, col, cells in found:
@@ -174,46 +161,6 @@ def index_land(run: Run, client: Client, reporter: Reporter = QUIET) -> NDArray[
             progress.advance(note=f"{int((counts > 0).sum())} tiles with soil")
     save_index(run.path, counts)
     return counts
-
-
-def clear_unfinished(run: Run) -> list[str]:
-    """Make the map hold what the ledger vouches for, and nothing else.
-
-    A tile whose objects are gone or of another size is forgotten, and objects that no record
-    names are deleted (a cut-off task's, or a forgotten tile's): writing part of a shard would
-    read what is there first. Returns the names of forgotten tiles.
-    """
-    folder = run.path / MAP
-    held = list_objects(folder)
-    ledger = Ledger(run.path)
-    forgotten: list[str] = []
-    vouched: set[str] = set()
-    for record in ledger.records():
-        if any(held.get(o.key) != o.size for o in record.objects):
-            ledger.forget(record.tile)
-            forgotten.append(record.tile)
-            if record.outcome == "empty":  # these are written while the land index is made
-                (run.path / LAND_INDEX).unlink(missing_ok=True)
-        else:
-            vouched.update(o.key for o in record.objects)
-    data = {*(o.name for o in run.load_model().emits.outputs), "status"}
-    for key in held:
-        if key.split("/")[0] in data and "/c/" in key and key not in vouched:
-            (folder / key).unlink(missing_ok=True)
-    return forgotten
-
-
-def verify_map(run: Run) -> list[str]:
-    """Recompute the checksum of every object in the ledger; return what is wrong."""
-    problems: list[str] = []
-    for record in Ledger(run.path).records():
-        for item in record.objects:
-            path: Path = run.path / MAP / item.key
-            if not path.exists():
-                problems.append(f"tile {record.tile}: {item.key} is missing")
-            elif checksum(path.read_bytes()) != item.crc32c:
-                problems.append(f"tile {record.tile}: {item.key} does not match its checksum")
-    return problems
 
 
 def cells_by_status(ledger: Ledger) -> dict[str, int]:

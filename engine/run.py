@@ -27,7 +27,9 @@ from typing import Any
 from .errors import InputError
 from .grid import Grid
 from .models.protocol import model_class
+from .place import Place, place
 from .store import write_atomically
+from .whole_folder import on_disk
 
 MANIFEST = "manifest.json"
 MODEL = "model"
@@ -88,7 +90,7 @@ class Run:
         versions, and the digests of cube and profiles.
     """
 
-    path: Path
+    path: Place
     identity: Mapping[str, Any]
 
     @property
@@ -97,7 +99,7 @@ class Run:
         return identity_hash(self.identity)
 
     @property
-    def model_folder(self) -> Path:
+    def model_folder(self) -> Place:
         """Where the fitted model lies."""
         return self.path / MODEL
 
@@ -114,13 +116,13 @@ class Run:
         return tuple(self.identity["years"])
 
     @property
-    def cube_path(self) -> Path:
+    def cube_path(self) -> Place:
         """Where the cube lies."""
-        return Path(self.manifest()["provenance"]["cube"])
+        return place(self.manifest()["provenance"]["cube"])
 
     def load_model(self) -> Any:
         """Open the fitted model."""
-        return model_class(self.identity["model"]["kind"]).load(self.model_folder)
+        return model_class(self.identity["model"]["kind"]).load(on_disk(self.model_folder))
 
     def manifest(self) -> dict[str, Any]:
         """Read the manifest."""
@@ -135,13 +137,13 @@ class Run:
         )
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
+    def open(cls, path: str | Place) -> Run:
         """Open an existing run."""
-        path = Path(path)
+        path = place(path)
         return cls(path, _read_manifest(path)["identity"])
 
     @classmethod
-    def start(cls, path: Path, identity: Mapping[str, Any], provenance: Mapping[str, Any]) -> Run:
+    def start(cls, path: Place, identity: Mapping[str, Any], provenance: Mapping[str, Any]) -> Run:
         """Create a run in `path`, or continue the one there if it has the same identity.
 
         Raises
@@ -172,7 +174,7 @@ class Run:
         return run
 
 
-def identity_hash(identity: Mapping[str, Any]) -> str:
+def identity_hash(identity: Mapping[str, Any] | None) -> str:
     """Return the SHA-256 of an identity in canonical JSON."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -205,9 +207,9 @@ def files_digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Place) -> dict[str, Any]:
     file = path / MANIFEST
-    if not file.exists():
+    if not file.is_file():
         raise InputError(
             f"{path} holds no run ({MANIFEST} is missing); choose a run's folder, or an empty or "
             "new one to write to (--out)"
@@ -220,6 +222,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{file}: schema {manifest['schema']} is newer than this edaphos knows ({SCHEMA}); "
             "install a newer edaphos"
+        )
+    if manifest.get("hash") != identity_hash(manifest.get("identity")):
+        raise InputError(
+            f"{file}: the identity is not the one that its hash was taken of, so somebody edited "
+            "it; restore the file, or start a new run (--out)"
         )
     return manifest
 

@@ -16,7 +16,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
-from .errors import StoreError
+from .errors import InputError, StoreError
 from .place import Place, S3Path, place, store_error
 from .retry import retrying, retrying_async
 from .s3_client import s3_client
@@ -29,6 +29,14 @@ class StoredObject:
     key: str
     size: int
     crc32c: str
+
+
+def safe_key(key: str) -> str:
+    """Return an object's key; refuse one that could lead out of the folder it is a key of."""
+    parts = key.split("/")
+    if not key or "\\" in key or any(part in ("", ".", "..") for part in parts):
+        raise InputError(f'"{key}" is no key of an object: expected names joined by "/"')
+    return key
 
 
 def checksum(data: bytes | memoryview) -> str:

@@ -24,10 +24,12 @@ from threadpoolctl import threadpool_limits
 
 from .cube.cube import Cube
 from .errors import InputError
-from .grid import Grid, Tile, Window
+from .grid import Grid, Tile, Window, tile_name
 from .ledger import Ledger, Record
 from .map_store import MAP, write_tile
 from .models.protocol import Model, TileInputs
+from .place import Place
+from .retry import store_failure
 from .run import Run
 from .status import MAPPED, Status
 from .store import RecordingStore, zarr_store
@@ -49,7 +51,7 @@ class RunContext:
     grid: Grid
 
     @classmethod
-    def open(cls, path: str | Path) -> RunContext:
+    def open(cls, path: str | Place) -> RunContext:
         """Open cube, model and grid of a run; refuse a cube that changed since the run began."""
         run = Run.open(path)
         cube = Cube.open(run.cube_path)
@@ -89,16 +91,50 @@ def produce_tile(run: str, run_hash: str, row: int, col: int) -> Record:
     """Read, predict and write one tile of a run, and enter it in the ledger.
 
     A failure is recorded with its traceback, not raised, so that one bad tile cannot stop a run.
+    Where the store failed, that is told and nothing is recorded: the tile may be as good as any.
     """
-    context = run_context(run, run_hash)
-    tile = context.grid.tile(row, col)
-    ledger = Ledger(context.run.path)
+    name = tile_name(row, col)
     try:
-        record = make_tile(context, tile)
-    except Exception:
-        record = Record(tile.name, "failed", worker=_worker(), error=traceback.format_exc())
-    ledger.write(record)
-    return record
+        with _active(name):
+            context = run_context(run, run_hash)
+            tile = context.grid.tile(row, col)
+            try:
+                record = make_tile(context, tile)
+            except Exception as error:
+                if store_failure(error):
+                    raise
+                record = failed_tile(tile, traceback.format_exc(), _worker())
+            Ledger(context.run.path).write(record)
+            return record
+    except Exception as error:
+        reason = store_failure(error)
+        if reason is None:
+            raise
+        return Record(name, "failed", worker=_worker(), error=traceback.format_exc(), store=reason)
+
+
+def failed_tile(tile: Tile, error: str, worker: str = "") -> Record:
+    """Return the record of a failed attempt, with what was asked of the tile."""
+    w = tile.window
+    where = (w.row0, w.col0, w.height, w.width)
+    return Record(tile.name, "failed", worker=worker, error=error, window=where)
+
+
+_ACTIVE: set[str] = set()
+
+
+@contextmanager
+def _active(name: str) -> Iterator[None]:
+    _ACTIVE.add(name)
+    try:
+        yield
+    finally:
+        _ACTIVE.discard(name)
+
+
+def active_tiles() -> list[str]:
+    """Return the tiles that this process works on."""
+    return sorted(_ACTIVE)
 
 
 def make_tile(context: RunContext, tile: Tile) -> Record:
@@ -130,6 +166,7 @@ def make_tile(context: RunContext, tile: Tile) -> Record:
         bytes_read=bytes_read,
         worker=_worker(),
         peak_memory=peak_memory(),
+        retries=store.retries,
     )
 
 

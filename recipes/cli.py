@@ -36,7 +36,9 @@ app.add_typer(rothc_app, name="rothc")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output folder.")]
+Out = Annotated[
+    str | None, typer.Option("--out", "-o", help="Output folder, or s3://bucket/folder.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes.")]
 Cluster = Annotated[
     str | None, typer.Option(help='"local", or a Dask scheduler such as tcp://host:8786.')
@@ -45,11 +47,13 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that source files are looked for in.")
 ]
 CubePath = Annotated[
-    Path | None, typer.Option("--cube", help="The cube's folder, instead of the recipe's.")
+    str | None,
+    typer.Option("--cube", help="The cube's folder or s3:// address, instead of the recipe's."),
 ]
 Preset = Annotated[
     str | None, typer.Option("--grid", help="A grid preset instead of the recipe's grid.")
 ]
+RunPlace = Annotated[str, typer.Argument(help="A run's folder, or its s3:// address.")]
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")]
 
 
@@ -92,7 +96,7 @@ def demo(
     with _errors():
         from .demo import run_demo
 
-        report = run_demo(out or Path("runs/demo"), degrees, workers, Reporter(quiet=quiet))
+        report = run_demo(Path(out or "runs/demo"), degrees, workers, Reporter(quiet=quiet))
         typer.echo(f"report: {report}")
 
 
@@ -105,18 +109,27 @@ def run(
     grid: Preset = None,
     cluster: Cluster = None,
     workers: Workers = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="west,south,east,north in the map's CRS: make only the tiles that touch it, anew "
+            "where they are finished."
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Make the map of a recipe, or continue one that was cut off."""
     with _errors():
+        from edaphos.engine.place import place
+
         from .finish import finish
         from .job import Overrides, load_job
         from .pipeline import run_job
 
         reporter = Reporter(quiet=quiet or as_json)
         job = load_job(_recipe_path(recipe), Overrides(cluster, workers, data, cube, grid))
-        made = run_job(job, out or Path("runs") / job.recipe.name, reporter)
+        made = run_job(job, place(out or f"runs/{job.recipe.name}"), reporter, region=_box(region))
         report = finish(made, reporter)
         if as_json:
             _print_json({"run": str(made.path), "report": str(report) if report else None})
@@ -148,9 +161,7 @@ def plan(
 
 
 @app.command(epilog="Example: edaphos report runs/world")
-def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")], quiet: Quiet = False
-) -> None:
+def report(run: RunPlace, quiet: Quiet = False) -> None:
     """Write a run's report again, from what the run folder holds."""
     with _errors():
         from edaphos.engine.run import Run
@@ -158,7 +169,8 @@ def report(
         from .finish import write_run_report
         from .truth_files import TRUTH, load_truth
 
-        truth = load_truth(run / TRUTH) if (run / TRUTH / "note.txt").exists() else None
+        folder = Path(run) / TRUTH
+        truth = load_truth(folder) if (folder / "note.txt").exists() else None
         typer.echo(f"report: {write_run_report(Run.open(run), Reporter(quiet=quiet), truth)}")
 
 
@@ -238,13 +250,33 @@ def profiles_check(
 
 
 @map_app.command("verify", epilog="Example: edaphos map verify runs/world")
-def map_verify(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+def map_verify(
+    run: RunPlace,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make the tiles anew in which something is wrong.")
+    ] = False,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
     """Recompute the checksum of every object of a map against the run's ledger."""
     with _errors():
-        from edaphos.engine.produce import verify_map
+        from edaphos.engine.recovery import verify_map
         from edaphos.engine.run import Run
 
-        _tell_problems(verify_map(Run.open(run)), f"{run}: every object matches its checksum")
+        reporter = Reporter(quiet=quiet)
+        opened = Run.open(run)
+        problems = verify_map(opened, reporter)
+        fine = f"{run}: every object matches its checksum"
+        if problems and repair:
+            from .repair import repair_map
+
+            typer.echo("\n".join(map(str, problems)), err=True)
+            tiles = repair_map(opened, problems, cluster, workers, reporter)
+            problems = verify_map(opened, reporter)
+            fine = f"{run}: {tiles} tile(s) made anew; {fine.split(': ', 1)[1]}"
+        hint = [] if repair or not problems else ["make these tiles anew with --repair"]
+        _tell_problems([*map(str, problems), *hint], fine)
 
 
 @recipe_app.command("list", epilog="Example: edaphos recipe list")
@@ -279,6 +311,20 @@ def _recipe_path(path: Path) -> Path:
     from .templates import builtin_path
 
     return builtin_path(str(path))
+
+
+def _box(text: str | None) -> tuple[float, float, float, float] | None:
+    from edaphos.engine.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f'--region "{text}": expected west,south,east,north, such as 5,45,11,48'
+        ) from None
+    return west, south, east, north
 
 
 def _pairs(options: list[str] | None) -> dict[str, str]:

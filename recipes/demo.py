@@ -10,6 +10,7 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import GLOBAL_DEGREES
 from edaphos.engine.map_view import open_map
+from edaphos.engine.place import Place
 from edaphos.engine.products.report import Truth
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
@@ -36,7 +37,7 @@ PROFILES = 4000
 
 def run_demo(
     out: Path, degrees: float = 0.25, workers: int | None = None, reporter: Reporter = QUIET
-) -> Path:
+) -> Place:
     """Build the world, survey it, map it, judge the map everywhere; return the report's path.
 
     Parameters
@@ -85,7 +86,7 @@ def _judge(
     soil: VirtualSoil, cube: Cube, job: Job, run: Run, client: Any, reporter: Reporter
 ) -> Truth:
     """Compare the map with the truth everywhere, or read what an earlier call found."""
-    folder = run.path / TRUTH
+    folder = Path(str(run.path)) / TRUTH
     if not (folder / "note.txt").exists():
         table = job.recipe.map
         settings = JudgeSettings(depths=table.depths, seed=job.recipe.seed, block=_block(job))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid, Window
 from edaphos.engine.map_view import open_map
+from edaphos.engine.place import Place
 from edaphos.engine.products.cog import export_cogs
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.stac import write_stac
@@ -30,7 +30,7 @@ KOEPPEN_LEGENDS: Mapping[str, Mapping[int, str]] = {
 }
 
 
-def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Path | None:
+def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Place | None:
     """Export and describe a map as its recipe asks; return the report's path, if it wants one."""
     wanted = run.manifest()["provenance"]["products"]
     note_initial_stock(run)
@@ -56,7 +56,7 @@ def note_initial_stock(run: Run) -> None:
     run.note(initial_stock_pg=stock_by_status(open_map(run.path), stock))
 
 
-def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Path:
+def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Place:
     """Write the report of a run from what its folder holds."""
     inputs = gather(run.path, totals=_totals(run, reporter), truth=truth)
     return write_report(run.path, inputs)

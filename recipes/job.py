@@ -12,6 +12,7 @@ from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import inner_size
 from edaphos.engine.models.protocol import ModelSpec, model_class
+from edaphos.engine.place import Place, place
 from edaphos.engine.profiles.schema import ProfileFile, QARules
 from edaphos.engine.run import files_digest
 from edaphos.engine.samples import SOC_TARGET, Target
@@ -46,7 +47,7 @@ class Job:
     recipe: Recipe
     text: str
     data: Path
-    cube_path: Path
+    cube_path: Place
     cube_spec: Path | None
     cube_data: Path | None
     grid: Grid
@@ -65,7 +66,7 @@ class Overrides:
     cluster: str | None = None
     workers: int | None = None
     data: Path | None = None
-    cube: Path | None = None
+    cube: str | Path | None = None
     preset: str | None = None
 
 
@@ -92,7 +93,7 @@ def load_job(path: Path, overrides: Overrides | None = None) -> Job:
         recipe=recipe,
         text=_overridden(path.read_text(), own),
         data=(own.data or path.parent / recipe.paths.data).resolve(),
-        cube_path=(own.cube or Path(recipe.cube.path)).resolve(),
+        cube_path=place(own.cube or recipe.cube.path).absolute(),
         cube_spec=_cube_spec(path, recipe.cube.spec) if recipe.cube.spec else None,
         cube_data=own.data,
         grid=grid,

@@ -7,9 +7,7 @@ run that was cut off continues with the first stage that is missing.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,14 +29,17 @@ from edaphos.engine.models.protocol import (
     needs_samples,
     target_of,
 )
+from edaphos.engine.place import Place
 from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Reporter
+from edaphos.engine.recovery import forget_tiles, tiles_within
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
 from edaphos.engine.store import write_atomically
+from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
 from .cube_schema import read_cube_spec
 from .finish import KOEPPEN_LEGENDS
@@ -59,7 +60,13 @@ from .stages import Stages
 RECIPE_COPY = "recipe.toml"
 
 
-def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
+def run_job(
+    job: Job,
+    out: Place,
+    reporter: Reporter = QUIET,
+    *,
+    region: tuple[float, float, float, float] | None = None,
+) -> Run:
     """Make the map of a recipe, or finish one that was begun; products are left to the caller.
 
     Raises
@@ -71,10 +78,10 @@ def run_job(job: Job, out: Path, reporter: Reporter = QUIET) -> Run:
     """
     preflight(job, out)
     with connect(job.cluster, reporter) as client:
-        return run_stages(job, out, client, reporter)
+        return run_stages(job, out, client, reporter, region=region)
 
 
-def preflight(job: Job, out: Path) -> None:
+def preflight(job: Job, out: Place) -> None:
     """Refuse what can be seen to fail before hours are spent: files, folders, covariates."""
     check_learning(job)
     if out.exists() and any(out.iterdir()):
@@ -126,11 +133,19 @@ def check_learning(job: Job) -> None:
 
 
 def run_stages(
-    job: Job, out: Path, client: Client, reporter: Reporter = QUIET, stages: Stages | None = None
+    job: Job,
+    out: Place,
+    client: Client,
+    reporter: Reporter = QUIET,
+    stages: Stages | None = None,
+    *,
+    region: tuple[float, float, float, float] | None = None,
 ) -> Run:
     """Run the stages of :func:`run_job` on a cluster that stands.
 
-    `stages` goes on timing where a caller began; a cube that it opened is not timed again.
+    `stages` goes on timing where a caller began; a cube that it opened is not timed again. With a
+    `region` (west, south, east, north in the map's CRS) only the tiles that touch it are made, and
+    made anew where they are finished.
     """
     stages = stages or Stages(reporter)
     with stages.stage("cube", "Cube"):
@@ -156,7 +171,10 @@ def run_stages(
     emits = run.load_model().emits
     create_map(run.path, job.grid, emits, run.years, map_attributes(job, cube, run))
     with stages.stage("map", "Mapping"):
-        production = produce(run, client, reporter)
+        only = set(tiles_within(run, region)) if region else None
+        if only is not None:
+            forget_tiles(run, only)
+        production = produce(run, client, reporter, only=only)
     note_production(run, production, client)
     return run
 
@@ -303,8 +321,8 @@ def assessment(
 ) -> Assessment:
     """Cross-validate, or read the result of an earlier call."""
     folder = run.path / "assessment"
-    if folder.exists():
-        return Assessment.load(folder)
+    if is_whole(folder):
+        return Assessment.load(on_disk(folder))
     table = job.recipe.assess
     spec = AssessSpec(
         folds=table.folds,
@@ -323,7 +341,7 @@ def assessment(
 
 def fit(job: Job, run: Run, samples: Samples | None) -> None:
     """Fit the model on all samples, if it learns from any, and save it, unless it is there."""
-    if run.model_folder.exists():
+    if is_whole(run.model_folder):
         return
     settings: Mapping[str, Any] = job.model.settings
     if job.model.kind in ("forest", "rothc"):
@@ -333,16 +351,6 @@ def fit(job: Job, run: Run, samples: Samples | None) -> None:
         model = model.fit(samples)
     with whole_folder(run.model_folder) as partial:
         model.save(partial)
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Fill a folder beside `folder` and give it that name only when it is complete."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    partial.rename(folder)
 
 
 def note_production(run: Run, production: Production, client: Client) -> None:

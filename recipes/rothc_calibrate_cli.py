@@ -158,7 +158,9 @@ def _report(found: CalibratedSites, folder: Path, *, as_json: bool) -> None:
     for name, text in texts.items():
         write_atomically(folder / name, text)
     written = [folder / name for name in texts]
-    written.append(calibration_picture(found).save(folder))
+    picture = calibration_picture(found)
+    picture.save(folder)
+    written.append(folder / f"{picture.name}.png")
     if as_json:
         del result["surface"]  # the file has it
         print_json({**result, "files": [str(path) for path in written]})

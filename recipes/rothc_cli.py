@@ -112,7 +112,9 @@ def rothc_site(
             from edaphos.engine.rothc_plot import outside, result_picture
 
             title = f"RothC-26.3, {file.name}"
-            written.append(result_picture(result, title, points).save(out))
+            picture = result_picture(result, title, points)
+            picture.save(out)
+            written.append(out / f"{picture.name}.png")
             if points is not None:
                 notes = outside(result, points)
         summary = result.summary()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..place import Place
 from ..store import write_atomically
 from .colours import INK, MUTED, PALETTE, PAPER, RULE
 
@@ -98,11 +98,9 @@ class Picture:
     png: bytes
     svg: str
 
-    def save(self, folder: Path) -> Path:
-        """Write the PNG below `folder`."""
-        path = folder / f"{self.name}.png"
-        write_atomically(path, self.png)
-        return path
+    def save(self, folder: Place) -> None:
+        """Write the PNG below `folder`, under the picture's name."""
+        write_atomically(folder / f"{self.name}.png", self.png)
 
 
 @contextmanager

@@ -6,11 +6,11 @@ is left out, or says what is missing.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -19,8 +19,10 @@ import xarray as xr
 
 from ..assess.assessment import Assessment
 from ..map_view import open_map
+from ..place import Place
 from ..run import identity_hash
 from ..store import write_atomically
+from ..whole_folder import is_whole, on_disk
 from .layers import layers, mean_layers, sources_of, years_of
 from .report_head import KeyNumber, key_numbers, lede, not_the_map, resolutions, summary
 from .report_pictures import ReportPictures, Truth, draw_all
@@ -85,11 +87,11 @@ class ReportInputs:
     totals: Totals | None = None
     locations: pd.DataFrame | None = None
     truth: Truth | None = None
-    products: Path | None = None
+    products: Place | None = None
 
 
 def gather(
-    run_folder: Path, *, totals: Totals | None = None, truth: Truth | None = None
+    run_folder: Place, *, totals: Totals | None = None, truth: Truth | None = None
 ) -> ReportInputs:
     """Collect what a run's folder holds; files that are not there leave their part out."""
     assessment = run_folder / "assessment"
@@ -98,23 +100,23 @@ def gather(
     products = run_folder / "products"
     return ReportInputs(
         dataset=open_map(run_folder),
-        assessment=Assessment.load(assessment) if assessment.is_dir() else None,
+        assessment=Assessment.load(on_disk(assessment)) if is_whole(assessment) else None,
         qa=json.loads(qa.read_text()) if qa.is_file() else None,
         manifest=json.loads(manifest.read_text()) if manifest.is_file() else None,
-        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        recipe=recipe.read_text() if recipe.is_file() else "",
         totals=totals,
-        locations=pd.read_csv(places) if places.is_file() else None,
+        locations=pd.read_csv(io.StringIO(places.read_text())) if places.is_file() else None,
         truth=truth,
         products=products if products.is_dir() else None,
     )
 
 
-def write_report(run_folder: Path, inputs: ReportInputs) -> Path:
+def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
     """Write ``report.html``, and its pictures as PNG files beside it.
 
     Returns
     -------
-    Path
+    Place
         The report. It appears only when whole.
     """
     pictures = draw_all(

@@ -15,7 +15,8 @@ from edaphos.engine.errors import InputError, RunError
 from edaphos.engine.ledger import Ledger
 from edaphos.engine.map_store import MAP
 from edaphos.engine.map_view import open_map
-from edaphos.engine.produce import produce, verify_map
+from edaphos.engine.produce import produce
+from edaphos.engine.recovery import verify_map
 from edaphos.engine.run import Run
 from edaphos.engine.status import Status
 from edaphos.engine.store import checksum, list_objects
@@ -129,7 +130,7 @@ def test_a_finished_run_is_left_alone_and_damage_is_mended(cube: Path, client, t
     assert (again.tiles, again.skipped) == (0, 6)
     victim = run.path / MAP / "soc_mean" / "c" / "0" / "0" / "1" / "0"
     victim.write_bytes(victim.read_bytes()[:100])
-    assert any("soc_mean" in problem for problem in verify_map(run))
+    assert any("soc_mean" in str(problem) for problem in verify_map(run))
     assert not open_map(run.path).attrs["complete"] or verify_map(run)
     mended = produce(run, client)
     assert (mended.tiles, mended.skipped) == (1, 5)

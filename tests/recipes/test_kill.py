@@ -19,7 +19,7 @@ import pytest
 
 from edaphos.engine.ledger import Ledger
 from edaphos.engine.map_store import MAP
-from edaphos.engine.produce import verify_map
+from edaphos.engine.recovery import verify_map
 from edaphos.engine.run import Run
 from edaphos.engine.store import checksum, list_objects
 

@@ -97,7 +97,8 @@ def test_a_real_map_has_no_banner(preview: Preview) -> None:
 
 def test_pictures_are_legible_pngs(pictures: list[Picture], tmp_path: Path) -> None:
     for picture in pictures:
-        image = Image.open(picture.save(tmp_path))
+        picture.save(tmp_path)
+        image = Image.open(tmp_path / f"{picture.name}.png")
         assert image.width >= 700
         assert len(image.convert("RGB").resize((64, 64)).getcolors(4096) or []) > 5
         assert image.info["Description"] == picture.alt
