@@ -4,7 +4,8 @@
 ``python -m benchmarks --list``     name them
 ``python -m benchmarks produce``    run one; ``--json`` for one JSON object a line,
                                     ``--small`` for a quick look;
-                                    ``--fraction 0.1`` for that share of a benchmark that can
+                                    ``--fraction 0.1`` for that share of a benchmark that can;
+                                    ``--write`` to write its table or picture, if it has one
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ import inspect
 import sys
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "result", "rothc_phases_timed", "soils", "worlds"}
+HELPERS = {"__init__", "__main__", "result", "rothc_phases_timed", "soils", "worlds"} | {
+    "chaos_faults",
+    "chaos_job",
+    "chaos_table",
+    "chaos_world",
+}
 
 
 def names() -> list[str]:
@@ -31,6 +37,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--small", action="store_true", help="a quick look, not a figure to quote")
     parser.add_argument("--fraction", type=float, help="share of a benchmark that can, 0 to 1")
+    parser.add_argument("--write", action="store_true", help="write its table or picture")
     parser.add_argument("--list", action="store_true", help="name the benchmarks")
     options = parser.parse_args()
     for name in options.names:
@@ -42,8 +49,10 @@ def main() -> int:
             print(f"{name:12} {(module.__doc__ or '').splitlines()[0]}")
             continue
         extra = {} if options.fraction is None else {"fraction": options.fraction}
-        if extra and "fraction" not in inspect.signature(module.measure).parameters:
-            parser.error(f"{name} takes no --fraction")
+        extra |= {"write": True} if options.write else {}
+        for option in extra:
+            if option not in inspect.signature(module.measure).parameters:
+                parser.error(f"{name} takes no --{option}")
         for result in module.measure(small=options.small, **extra):
             print(result.to_json() if options.json else result.to_text(), flush=True)
     return 0

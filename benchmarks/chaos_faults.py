@@ -1,0 +1,226 @@
+"""The faults: what is done to a run, and how many tiles it may cost to be made again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from edaphos.engine.map_store import MAP
+from edaphos.engine.place import S3Path
+
+from .chaos_job import TILES_AT_ONCE, WORKERS, Job, edaphos
+
+ALL = WORKERS * TILES_AT_ONCE
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault.
+
+    Parameters
+    ----------
+    name
+        In the table.
+    act
+        Does it to a run, and says what exactly was done; None where it came too late.
+    again
+        Tiles that may be made again for it: those that were being made.
+    ends
+        Whether the run ends by it, and is started again.
+    offline
+        Whether it is done between two runs: the run is killed first.
+    """
+
+    name: str
+    act: Callable[[Job, random.Random], str | None]
+    again: int
+    ends: bool = False
+    offline: bool = False
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def _signal_workers(
+    job: Job, chance: random.Random, how_many: int, number: signal.Signals
+) -> list[psutil.Process]:
+    workers = job.workers()
+    chosen = chance.sample(workers, min(how_many, len(workers)))
+    struck = []
+    for worker in chosen:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.send_signal(number)
+            struck.append(worker)
+    return struck
+
+
+def kill_worker(job: Job, chance: random.Random) -> str | None:
+    """SIGKILL one worker."""
+    return "SIGKILL" if _signal_workers(job, chance, 1, signal.SIGKILL) else None
+
+
+def kill_workers(job: Job, chance: random.Random) -> str | None:
+    """SIGKILL all workers at once."""
+    struck = _signal_workers(job, chance, WORKERS, signal.SIGKILL)
+    return f"{len(struck)} x SIGKILL" if struck else None
+
+
+def _to_client(number: signal.Signals) -> Callable[[Job, random.Random], str | None]:
+    def act(job: Job, chance: random.Random) -> str | None:
+        del chance
+        if not job.alive():
+            return None
+        os.kill(job.running.pid, number)
+        return number.name
+
+    return act
+
+
+def kill_group(job: Job, chance: random.Random) -> str | None:
+    """SIGKILL client and workers at once."""
+    del chance
+    if not job.alive():
+        return None
+    job.kill_all()
+    return "SIGKILL"
+
+
+def stop_worker(job: Job, chance: random.Random) -> str | None:
+    """SIGSTOP a worker for some seconds."""
+    seconds = chance.uniform(1, 5)
+    struck = _signal_workers(job, chance, 1, signal.SIGSTOP)
+    time.sleep(seconds)
+    for worker in struck:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.send_signal(signal.SIGCONT)
+    return f"{seconds:.1f} s" if struck else None
+
+
+def stop_client(job: Job, chance: random.Random) -> str | None:
+    """SIGSTOP the client for some seconds; its workers go on."""
+    if not job.alive():
+        return None
+    seconds = chance.uniform(1, 5)
+    os.kill(job.running.pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(job.running.pid, signal.SIGCONT)
+    return f"{seconds:.1f} s"
+
+
+# -- what is stored --------------------------------------------------------------------------------
+
+
+def _recorded_object(job: Job, chance: random.Random) -> str | None:
+    keys = sorted(item["key"] for item in job.recorded())
+    return chance.choice(keys) if keys else None
+
+
+def _write(job: Job, key: str, data: bytes) -> None:
+    where = job.out / MAP / key
+    where.write_bytes(data)
+
+
+def truncate(job: Job, chance: random.Random) -> str | None:
+    """Cut a recorded object short; the size tells the next start."""
+    key = _recorded_object(job, chance)
+    if key is None:
+        return None
+    data = (job.out / MAP / key).read_bytes()
+    left = chance.randrange(len(data))
+    _write(job, key, data[:left])
+    return f"{key}: {left} of {len(data)} bytes left"
+
+
+def delete(job: Job, chance: random.Random) -> str | None:
+    """Delete a recorded object."""
+    key = _recorded_object(job, chance)
+    if key is not None:
+        (job.out / MAP / key).unlink()
+    return key
+
+
+def flip(job: Job, chance: random.Random) -> str | None:
+    """Flip one bit of a recorded object: ``map verify --repair`` must find it."""
+    key = _recorded_object(job, chance)
+    if key is None:
+        return None
+    data = bytearray((job.out / MAP / key).read_bytes())
+    bit = chance.randrange(8 * len(data))
+    data[bit // 8] ^= 1 << bit % 8
+    _write(job, key, bytes(data))
+    found = edaphos(job.world, "map", "verify", str(job.out))
+    if found.returncode != 1 or key not in found.stdout + found.stderr:
+        raise AssertionError(f"{key}: bit {bit} flipped, and `map verify` did not tell")
+    repaired = edaphos(job.world, "map", "verify", str(job.out), "--repair")
+    if key not in repaired.stdout + repaired.stderr:
+        raise AssertionError(f"{key}: `map verify --repair` did not name it: {repaired.stderr}")
+    return f"{key}: bit {bit}"
+
+
+def cut_record(job: Job, chance: random.Random) -> str | None:
+    """Cut a ledger record short, as a dying disk might."""
+    names = sorted(job._records())
+    if not names:
+        return None
+    path = job.out / "ledger" / chance.choice(names)
+    data = path.read_bytes()
+    path.write_bytes(data[: chance.randrange(len(data))])
+    return path.name
+
+
+# -- the machine -----------------------------------------------------------------------------------
+
+
+def fill_disk(job: Job, chance: random.Random) -> str | None:
+    """Fill the disk that the run lies on until the run has ended; then free it."""
+    del chance
+    if not job.alive() or isinstance(job.out, S3Path):
+        return None
+    filler = job.out.parent / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    try:
+        status = job.wait()
+    finally:
+        filler.unlink()
+    if status == 0:
+        return None
+    return f"the run ended with {status}"
+
+
+def jump_clock(job: Job, chance: random.Random) -> str | None:
+    """Set the clock of client and workers days ahead or back, while they run."""
+    path = Path(job.environment["FAKETIME_TIMESTAMP_FILE"])
+    days = chance.choice([-400, -3, 3, 40])
+    path.write_text(f"{days:+d}d\n")
+    return f"{days:+d} days" if job.alive() else None
+
+
+FAULTS: dict[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("worker killed", kill_worker, TILES_AT_ONCE),
+        Fault("all workers killed", kill_workers, ALL),
+        Fault("client killed", _to_client(signal.SIGKILL), ALL, ends=True),
+        Fault("client interrupted", _to_client(signal.SIGINT), ALL, ends=True),
+        Fault("client terminated", _to_client(signal.SIGTERM), ALL, ends=True),
+        Fault("all processes killed", kill_group, ALL, ends=True),
+        Fault("worker stopped", stop_worker, 0),
+        Fault("client stopped", stop_client, 0),
+        Fault("object cut short", truncate, 1 + ALL, offline=True),
+        Fault("object deleted", delete, 1 + ALL, offline=True),
+        Fault("bit flipped", flip, 1 + ALL, offline=True),
+        Fault("record cut short", cut_record, 1 + ALL, offline=True),
+        Fault("disk full", fill_disk, ALL, ends=True),
+        Fault("clock jumps", jump_clock, 0),
+    )
+}
