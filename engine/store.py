@@ -92,6 +92,12 @@ class _Retrying(WrapperStore[Store]):
     async def set(self, key: str, value: Buffer) -> None:
         await self._attempt(key, lambda: self._store.set(key, value))
 
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        # Zarr asks for this to make sure that a group is there; a server that ignores the condition
+        # would put an empty group over the one with attributes
+        if not await self.exists(key):
+            await self._attempt(key, lambda: self._store.set_if_not_exists(key, value))
+
     async def delete(self, key: str) -> None:
         await self._attempt(key, lambda: self._store.delete(key))
 

@@ -12,9 +12,11 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import create_map
 from edaphos.engine.models.forest import ForestModel
+from edaphos.engine.place import Place
 from edaphos.engine.run import GridSpec, Run
 from edaphos.engine.sampling import draw_samples
 from edaphos.engine.status import Status
+from edaphos.engine.whole_folder import is_whole, whole_folder
 
 from .cubes import Layer, write_cube
 
@@ -63,7 +65,7 @@ def make_table(rows: int = 600, seed: int = 1) -> pd.DataFrame:
     )
 
 
-def make_run(folder: Path, grid: Grid, cube: Path, **identity: Any) -> Run:
+def make_run(folder: Place, grid: Grid, cube: Path, **identity: Any) -> Run:
     """Fit a small forest and prepare a run of it on `grid`."""
     opened = Cube.open(cube)
     samples, _ = draw_samples(make_table(), opened, grid, ("temperature", "relief"))
@@ -76,8 +78,9 @@ def make_run(folder: Path, grid: Grid, cube: Path, **identity: Any) -> Run:
         **identity,
     }
     run = Run.start(folder, held, {"cube": str(cube)})
-    if not run.model_folder.exists():
-        model.save(run.model_folder)
+    if not is_whole(run.model_folder):
+        with whole_folder(run.model_folder) as filled:
+            model.save(filled)
     create_map(run.path, grid, model.emits, run.years, {"title": "a small world"})
     return run
 
