@@ -116,6 +116,9 @@ def run(
             "where they are finished."
         ),
     ] = None,
+    years: Annotated[
+        str | None, typer.Option(help="Years instead of the recipe's, such as 2000,2005-2010.")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +131,8 @@ def run(
         from .pipeline import run_job
 
         reporter = Reporter(quiet=quiet or as_json)
-        job = load_job(_recipe_path(recipe), Overrides(cluster, workers, data, cube, grid))
+        own = Overrides(cluster, workers, data, cube, grid, _years(years))
+        job = load_job(_recipe_path(recipe), own)
         made = run_job(job, place(out or f"runs/{job.recipe.name}"), reporter, region=_box(region))
         report = finish(made, reporter)
         if as_json:
@@ -325,6 +329,20 @@ def _box(text: str | None) -> tuple[float, float, float, float] | None:
             f'--region "{text}": expected west,south,east,north, such as 5,45,11,48'
         ) from None
     return west, south, east, north
+
+
+def _years(text: str | None) -> tuple[int, ...] | None:
+    from edaphos.engine.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        if any(len(pair) > 2 for pair in ends):
+            raise ValueError
+    except ValueError:
+        raise InputError(f'--years "{text}": expected years such as 2000,2005-2010') from None
+    return tuple(year for pair in ends for year in range(pair[0], pair[-1] + 1))
 
 
 def _pairs(options: list[str] | None) -> dict[str, str]:

@@ -68,6 +68,7 @@ class Overrides:
     data: Path | None = None
     cube: str | Path | None = None
     preset: str | None = None
+    years: tuple[int, ...] | None = None
 
 
 def load_job(path: Path, overrides: Overrides | None = None) -> Job:
@@ -84,6 +85,9 @@ def load_job(path: Path, overrides: Overrides | None = None) -> Job:
     raw = load_toml(path)
     if own.preset is not None:
         raw["grid"] = {"tile_size": raw.get("grid", {}).get("tile_size", 512), "preset": own.preset}
+    if own.years is not None:
+        raw["map"] = {k: v for k, v in raw.get("map", {}).items() if k not in ("year", "years")}
+        raw["map"]["years"] = list(own.years)
     recipe = parse(raw, Recipe, path)
     table = recipe.cluster
     workers = table.workers if own.workers is None else own.workers
