@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from distributed import Client, Future
 
-from .errors import RunError, Stopped, StoreError
+from .errors import EdaphosError, RunError, Stopped, StoreError
 from .grid import tile_name
 from .ledger import Ledger, Record
 from .observer import Observer
@@ -74,6 +74,8 @@ class Dispatcher:
             The store failed again and again.
         RunError
             The scheduler is gone.
+        InputError
+            A worker cannot work on this run at all.
         """
         suspects: list[TilePlace] = []
         yield from self._window(todo, self._wide, suspects)
@@ -142,6 +144,8 @@ class Dispatcher:
         """Return what became of a tile, and whether it took its worker down."""
         try:
             record: Record = future.result()
+        except EdaphosError:
+            raise  # no fault of this tile: every worker would say so
         except Exception as error:
             if future.status == "cancelled" or self.client.status != "running":
                 raise RunError(

@@ -30,7 +30,7 @@ from .map_store import MAP, write_tile
 from .models.protocol import Model, TileInputs
 from .place import Place
 from .retry import store_failure
-from .run import Run
+from .run import Run, differences, versions
 from .status import MAPPED, Status
 from .store import RecordingStore, zarr_store
 
@@ -67,8 +67,21 @@ class RunContext:
 
 @lru_cache(maxsize=4)
 def run_context(path: str, run_hash: str) -> RunContext:  # noqa: ARG001
-    """Open a run once for each process; the hash tells apart runs that follow in one folder."""
-    return RunContext.open(path)
+    """Open a run once for each process; the hash tells apart runs that follow in one folder.
+
+    Raises
+    ------
+    InputError
+        This process has other versions of the packages that decide the map's bytes than the run.
+    """
+    context = RunContext.open(path)
+    apart = differences(context.run.identity.get("versions", versions()), versions())
+    if apart:
+        raise InputError(
+            f"the worker {_worker()} has other packages than the run in {path}: {'; '.join(apart)} "
+            "(there: the run, here: the worker). Give workers and client the same environment"
+        )
+    return context
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edaphos.engine.observer import Nobody
 from edaphos.engine.place import Place, place
 from edaphos.engine.produce import produce
 from edaphos.engine.recovery import clear_unfinished, forget_tiles, tiles_within, verify_map
-from edaphos.engine.run import GridSpec, Run
+from edaphos.engine.run import GridSpec, Run, versions
 from edaphos.engine.store import StoredObject, checksum, list_objects
 from edaphos.engine.whole_folder import whole_folder
 
@@ -69,6 +70,8 @@ def test_a_bucket_holds_the_same_objects_as_a_folder(made, cube, client, s3_fold
     produce(run, client)
     assert objects(run.path) == objects(made.path)
     assert verify_map(run) == []
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"].encode()
+    assert not any(secret in (run.path / key).read_bytes() for key in list_objects(run.path))
     theirs, ours = open_map(made.path), open_map(run.path)
     assert ours.attrs["complete"]
     np.testing.assert_array_equal(ours["soc_mean"].values, theirs["soc_mean"].values)
@@ -179,6 +182,13 @@ def test_a_run_that_is_asked_to_stop_finishes_what_it_began(made, cube, client, 
     assert verify_map(run) == []
     assert produce(run, client).tiles == 6 - len(kept)
     assert objects(run.path) == objects(made.path)
+
+
+def test_a_worker_with_other_packages_is_refused(cube, client, tmp_path) -> None:
+    held = {**versions(), "numpy": "1.0"}
+    run = make_run(tmp_path / "run", world_grid(256), cube, versions=held)
+    with pytest.raises(InputError, match=r'numpy is "1.0" there .*same environment'):
+        produce(run, client)
 
 
 KILLER = '''
