@@ -54,6 +54,7 @@ Preset = Annotated[
     str | None, typer.Option("--grid", help="A grid preset instead of the recipe's grid.")
 ]
 RunPlace = Annotated[str, typer.Argument(help="A run's folder, or its s3:// address.")]
+CubePlace = Annotated[str, typer.Argument(help="A cube's folder, or its s3:// address.")]
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")]
 
 
@@ -181,7 +182,9 @@ def report(run: RunPlace, quiet: Quiet = False) -> None:
 @cube_app.command("build", epilog="Example: edaphos cube build world_cube.toml --out world.zarr")
 def cube_build(
     spec: Annotated[Path, typer.Argument(help="A cube TOML, or the name of a built-in one.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the cube.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder of the cube, or s3://bucket/folder.")
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Folder that the TOML's relative files start from.")
     ] = None,
@@ -192,18 +195,19 @@ def cube_build(
     with _errors():
         from edaphos.engine.build.build import build_cube
         from edaphos.engine.cluster import ClusterSpec, connect
+        from edaphos.engine.place import place
 
         from .cube_schema import read_cube_spec
 
         reporter = Reporter(quiet=quiet)
         wanted = read_cube_spec(_recipe_path(spec), data)
         with connect(ClusterSpec(workers=workers or 0), reporter) as client:
-            manifest = build_cube(wanted, out, client=client, reporter=reporter)
+            manifest = build_cube(wanted, place(out), client=client, reporter=reporter)
         typer.echo(f"{out}: {len(manifest.variables)} variables in {len(manifest.stacks)} stacks")
 
 
 @cube_app.command("verify", epilog="Example: edaphos cube verify world.zarr")
-def cube_verify(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) -> None:
+def cube_verify(cube: CubePlace) -> None:
     """Recompute the checksum of every object of a cube."""
     with _errors():
         from edaphos.engine.cube.cube import Cube
@@ -212,7 +216,7 @@ def cube_verify(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) 
 
 
 @cube_app.command("show", epilog="Example: edaphos cube show world.zarr")
-def cube_show(cube: Annotated[Path, typer.Argument(help="A cube's folder.")]) -> None:
+def cube_show(cube: CubePlace) -> None:
     """List a cube's variables with units, native resolution, gaps and licence."""
     with _errors():
         from edaphos.engine.cube.cube import Cube

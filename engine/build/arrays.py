@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from pyproj import CRS
 from zarr.codecs import ZstdCodec
 
 from ..cube.layout import CLASS_FILL, Stack
+from ..place import Place
 from ..status import Status
-from ..store import RecordingStore, StoredObject, zarr_store
+from ..store import RecordingStore, StoredObject, write_atomically, zarr_store
 from .block_plan import CHUNK, Block, Plan, shard_side
 from .native import Rect
 
@@ -56,7 +57,7 @@ def shard_keys(stack: Stack, block: Block) -> list[str]:
 
 
 def create_arrays(
-    plan: Plan, out: Path, title: str, identity: str, spec: str
+    plan: Plan, out: Place, title: str, identity: str, spec: str
 ) -> list[StoredObject]:
     """Write groups, coordinates and metadata of the value arrays; return what was written.
 
@@ -80,7 +81,17 @@ def create_arrays(
         # Readers warn where it is absent; zarr-python, where it is written for format 3.
         warnings.simplefilter("ignore", UserWarning)
         zarr.consolidate_metadata(store)
+    _sort_consolidated(out)
     return store.written()
+
+
+def _sort_consolidated(out: Place) -> None:
+    """Put what consolidating gathered in order: it comes as the store happens to list it."""
+    path = out / "zarr.json"
+    root = json.loads(path.read_text())
+    gathered = root["consolidated_metadata"]["metadata"]
+    root["consolidated_metadata"]["metadata"] = {key: gathered[key] for key in sorted(gathered)}
+    write_atomically(path, json.dumps(root, indent=2))
 
 
 def _create_stack(group: zarr.Group, stack: Stack, plan: Plan) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,12 +23,16 @@ import zarr
 from ..cube.layout import CLASS_FILL, MANIFEST, CubeManifest, objects_digest, read_manifest
 from ..errors import InputError
 from ..fan_out import fan_out
+from ..place import Place, S3Path
 from ..progress import QUIET, Reporter
+from ..scratch import scratch_folder
 from ..store import (
     RecordingStore,
     StoredObject,
     list_objects,
     remove_partial,
+    remove_tree,
+    safe_key,
     write_atomically,
     zarr_store,
 )
@@ -35,13 +40,14 @@ from .arrays import block_slices, create_arrays, shard_keys, stored_dtype
 from .block_plan import Block, Plan, open_plan
 from .packaged import PACKAGE, dataset
 from .sources import hash_file, source_files
-from .spec import CubeSpec
-from .staging import is_staged, stage, staged_path
+from .spec import CubeSpec, LayerSpec
+from .staging import is_staged, one_at_a_time, stage, staged_path
 
 #: Raised when the bytes that a recipe gives change, so that old unfinished builds are not mixed in.
 _BUILD_VERSION = 1
 _IDENTITY = "identity.json"
-
+#: Records read at once: in a bucket each waits for the network.
+_READERS = 16
 
 #: Share of a layer's values outside its declared range from which range or scale is wrong.
 MOST_OUT_OF_RANGE = 0.3
@@ -65,11 +71,13 @@ class Record:
         """Read what :meth:`to_json` gave."""
         raw = json.loads(text)
         objects = tuple(StoredObject(**item) for item in raw.pop("objects"))
+        for item in objects:
+            safe_key(item.key)
         return cls(objects=objects, **raw)
 
 
 def build_cube(
-    spec: CubeSpec, out: Path, *, client: Any = None, reporter: Reporter = QUIET
+    spec: CubeSpec, out: Place, *, client: Any = None, reporter: Reporter = QUIET
 ) -> CubeManifest:
     """Build a cube, or go on where an interrupted build of the same cube stopped.
 
@@ -78,7 +86,8 @@ def build_cube(
     spec
         What it is to hold.
     out
-        Folder of the cube; new, empty, or holding an unfinished or finished build of the same cube.
+        Folder of the cube, or its place in a bucket; new, empty, or holding an unfinished or
+        finished build of the same cube.
     client
         A ``distributed.Client``; without it everything runs in this process.
     reporter
@@ -97,42 +106,56 @@ def build_cube(
     identity = _identity(spec, sources)
     fresh = _claim(out, identity)
     if fresh is None:
-        shutil.rmtree(out / ".build", ignore_errors=True)
+        _clear(out, identity, client)
         reporter.say(f"{out}: this cube is already built")
         return read_manifest(out)
     try:
         manifest = _build(spec, out, sources, identity, client, reporter)
     except InputError:
         if fresh:  # nothing half-written stays behind a refusal
-            shutil.rmtree(out, ignore_errors=True)
+            _clear(out, identity, client)
+            remove_tree(out)
         raise
     write_atomically(out / MANIFEST, manifest.to_json())
-    shutil.rmtree(out / ".build", ignore_errors=True)
+    _clear(out, identity, client)
     return manifest
+
+
+def _clear(out: Place, identity: str, client: Any) -> None:
+    """Delete records and staged sources."""
+    remove_tree(out / ".build")
+    if isinstance(out, S3Path):
+        staging = _staging(out, identity)
+        shutil.rmtree(staging, ignore_errors=True)
+        if client is not None:
+            client.run(shutil.rmtree, staging, ignore_errors=True, on_error="ignore")
+
+
+def _staging(out: Place, identity: str) -> Path:
+    """Return the folder of staged sources; for a cube in a bucket each machine has its own."""
+    if isinstance(out, S3Path):
+        own = hashlib.sha256(f"{out} {identity}".encode()).hexdigest()
+        return scratch_folder() / f"staged-{own[:24]}"
+    return out / ".build" / "staged"
 
 
 def _build(
     spec: CubeSpec,
-    out: Path,
+    out: Place,
     sources: Mapping[str, Mapping[str, Any]],
     identity: str,
     client: Any,
     reporter: Reporter,
 ) -> CubeManifest:
     work = out / ".build"
-    staged = [layer for layer in spec.layers if is_staged(layer)]
-    unique = {staged_path(layer, work): layer for layer in staged}
+    staged = list(_staged(spec))
     fan_out(
-        partial(_stage, spec, work),
-        list(unique.values()),
-        client,
-        reporter,
-        "reading packed sources",
+        partial(_stage, spec, out, identity), staged, client, reporter, "reading packed sources"
     )
-    plan = open_plan(spec, work / "staged")
+    plan = open_plan(spec, _staging(out, identity))
     prepared = work / "arrays.json"
     if not prepared.exists():
-        shutil.rmtree(out / "stacks", ignore_errors=True)
+        remove_tree(out / "stacks")
         (out / "zarr.json").unlink(missing_ok=True)
         metadata = create_arrays(plan, out, spec.title, identity, spec_digest(spec))
         write_atomically(prepared, Record(tuple(metadata), {}, {}, {}).to_json())
@@ -145,20 +168,36 @@ def _build(
     return _manifest(spec, out, plan, sources, prepared)
 
 
-def _stage(spec: CubeSpec, work: Path, layer: Any) -> None:
-    stage(layer, source_files(layer, spec.base), work / "staged")
+def _staged(spec: CubeSpec) -> Iterable[LayerSpec]:
+    """Return one layer for each staged array."""
+    return {staged_path(x, Path()): x for x in spec.layers if is_staged(x)}.values()
+
+
+def _stage(spec: CubeSpec, out: Place, identity: str, layer: LayerSpec) -> None:
+    stage(layer, source_files(layer, spec.base), _staging(out, identity))
 
 
 @lru_cache(maxsize=2)
-def _opened(spec: CubeSpec, staging: Path, identity: str) -> Plan:
+def _opened(spec: CubeSpec, out: Place, identity: str) -> Plan:
     """Open the sources once in a process; `identity` tells changed files of one name apart."""
-    del identity
-    return open_plan(spec, staging)
+    return open_plan(spec, _staging(out, identity))
 
 
-def build_block(spec: CubeSpec, out: Path, identity: str, block: Block) -> None:
+def _stage_here(spec: CubeSpec, out: Place, identity: str) -> None:
+    """Stage what has been staged on other machines only."""
+    staging = _staging(out, identity)
+    missing = [layer for layer in _staged(spec) if not staged_path(layer, staging).exists()]
+    if missing:
+        with one_at_a_time(staging):
+            for layer in missing:
+                _stage(spec, out, identity, layer)
+
+
+def build_block(spec: CubeSpec, out: Place, identity: str, block: Block) -> None:
     """Read, derive and write one block, then its record."""
-    plan = _opened(spec, out / ".build" / "staged", identity)
+    if isinstance(out, S3Path):
+        _stage_here(spec, out, identity)
+    plan = _opened(spec, out, identity)
     stack, rect = plan.stacks[block.stack], plan.rect(block)
     fields = [plan.fields[name] for name in stack.bands]
     values = np.empty((fields[0].steps, len(fields), *rect.shape), stored_dtype(stack))
@@ -217,7 +256,7 @@ def spec_digest(spec: CubeSpec) -> str:
     ).hexdigest()
 
 
-def check_spec(spec: CubeSpec, cube: Path) -> None:
+def check_spec(spec: CubeSpec, cube: Place) -> None:
     """Refuse a finished cube that was built from other settings than `spec`."""
     held = zarr.open_group(zarr_store(cube, read_only=True), mode="r").attrs.get("edaphos_spec")
     if held is not None and held != spec_digest(spec):
@@ -235,7 +274,7 @@ def _settings(spec: CubeSpec) -> dict[str, Any]:
     return raw
 
 
-def _claim(out: Path, identity: str) -> bool | None:
+def _claim(out: Place, identity: str) -> bool | None:
     """Take the folder for this build: True if new, False if it goes on, None if finished."""
     marker = out / ".build" / _IDENTITY
     if (out / MANIFEST).exists():
@@ -266,30 +305,38 @@ def _claim(out: Path, identity: str) -> bool | None:
     return True
 
 
-def _done(out: Path) -> set[str]:
+def _records(out: Place, names: Iterable[str]) -> dict[str, Record]:
+    """Return the records of blocks by name."""
+    folder, names = out / ".build" / "done", list(names)
+
+    def read(name: str) -> Record:
+        return Record.from_json((folder / f"{name}.json").read_text())
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(zip(names, pool.map(read, names), strict=True))
+
+
+def _done(out: Place) -> set[str]:
     """Return names of blocks whose record exists and whose objects are there in full size."""
     present = list_objects(out / "stacks")
+    recorded = (key.removesuffix(".json") for key in list_objects(out / ".build" / "done"))
     done = set()
-    for path in (out / ".build" / "done").glob("*.json"):
-        record = Record.from_json(path.read_text())
+    for name, record in _records(out, recorded).items():
         keys = {item.key.removeprefix("stacks/"): item.size for item in record.objects}
         if all(present.get(key) == size for key, size in keys.items()):
-            done.add(path.stem)
+            done.add(name)
     return done
 
 
 def _manifest(
     spec: CubeSpec,
-    out: Path,
+    out: Place,
     plan: Plan,
     sources: Mapping[str, Mapping[str, Any]],
-    prepared: Path,
+    prepared: Place,
 ) -> CubeManifest:
     """Collect the records, refuse layers without any value, and describe the cube."""
-    records = [
-        Record.from_json((out / ".build" / "done" / f"{block.name}.json").read_text())
-        for block in plan.blocks()
-    ]
+    records = _records(out, (block.name for block in plan.blocks())).values()
     files = {layer.name: layer.file for layer in spec.layers}
     variables = {}
     described = {name: dict(entry) for name, entry in sources.items()}

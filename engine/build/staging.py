@@ -2,11 +2,16 @@
 
 Compressed archives inside pip packages, PNG and CSV can only be read from their beginning. At build
 each is streamed once into a NumPy file in the build's own folder, which tasks then map into memory.
+A cube in a bucket has no folder to map from: each machine then stages for itself, once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +43,7 @@ def stage(spec: LayerSpec, files: list[Path], staging: Path) -> None:
     if target.exists():
         return
     staging.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
+    partial = target.with_suffix(f".{uuid.uuid4().hex}.partial")
     if spec.file.startswith(PACKAGE):
         packaged = dataset(spec)
         shape = (packaged.steps, *packaged.shape)
@@ -50,6 +55,15 @@ def stage(spec: LayerSpec, files: list[Path], staging: Path) -> None:
         with partial.open("wb") as file:
             np.save(file, np.stack([_read_csv(spec, path) for path in files]))
     partial.replace(target)
+
+
+@contextmanager
+def one_at_a_time(staging: Path) -> Iterator[None]:
+    """Keep other processes of this machine from staging into a folder of its disk meanwhile."""
+    staging.mkdir(parents=True, exist_ok=True)
+    with (staging / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ class StagedNative:
     def _array(self) -> NDArray[np.generic]:
         if self.staging is not None and staged_path(self.spec, self.staging).exists():
             mapped: NDArray[np.generic] = np.load(
-                staged_path(self.spec, self.staging), mmap_mode="r"
+                staged_path(self.spec, self.staging), mmap_mode="r", allow_pickle=False
             )
             return mapped
         if self.packaged:

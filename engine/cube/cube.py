@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +13,9 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import InputError, did_you_mean
 from ..grid import Grid, Window
+from ..place import Place, place
 from ..status import Status
-from ..store import checksum, list_objects
+from ..store import StoredObject, checksum, list_objects
 from .layout import CubeManifest, Variable, read_manifest
 from .points import located, neighbouring, patch_cells, unique_cells
 from .stack_reader import Planes, StackReader
@@ -24,10 +25,12 @@ Values = dict[str, NDArray[np.float32]]
 
 #: Patch cells evaluated at once.
 _PATCH_CELLS = 2**20
+#: Objects verified at once; each is held in memory whole.
+_VERIFIERS = 4
 
 
 class Cube:
-    """A cube on disk, read onto any grid.
+    """A cube on disk or in a bucket, read onto any grid.
 
     What :meth:`read`, :meth:`at` and :meth:`patches` return for a cell of a grid is one and the
     same value, bit for bit, whatever window, tile or point it is asked through. How values are
@@ -37,19 +40,19 @@ class Cube:
     Parameters
     ----------
     path
-        The cube's folder.
+        The cube's folder, or its place in a bucket.
     manifest
         What it holds.
     """
 
-    def __init__(self, path: Path, manifest: CubeManifest) -> None:
+    def __init__(self, path: Place, manifest: CubeManifest) -> None:
         self.path = path
         self.manifest = manifest
         self._readers: dict[str, StackReader] = {}
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, path: str | Path) -> Cube:
+    def open(cls, path: str | Place) -> Cube:
         """Open a cube and check that every object it was built of is there with its size.
 
         Raises
@@ -57,7 +60,7 @@ class Cube:
         InputError
             No cube, an unfinished one, or one that was changed since it was built.
         """
-        path = Path(path)
+        path = place(path)
         cube = cls(path, read_manifest(path))
         problems = cube._changed_sizes()
         if problems:
@@ -68,7 +71,7 @@ class Cube:
         return cube
 
     @classmethod
-    def _attach(cls, path: Path) -> Cube:
+    def _attach(cls, path: Place) -> Cube:
         return cls(path, read_manifest(path))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -248,20 +251,21 @@ class Cube:
 
     def verify(self) -> list[str]:
         """Read every object and compare it with what was recorded at build; return the problems."""
-        problems = []
-        for item in self.manifest.objects:
-            file = self.path / item.key
-            if not file.is_file():
-                problems.append(f"{item.key}: missing")
-                continue
-            data = file.read_bytes()
-            if len(data) != item.size:
-                problems.append(f"{item.key}: expected {item.size} bytes, found {len(data)}")
-            elif checksum(data) != item.crc32c:
-                problems.append(
-                    f"{item.key}: expected CRC-32C {item.crc32c}, found {checksum(data)}"
-                )
+        with ThreadPoolExecutor(_VERIFIERS) as pool:
+            found = pool.map(self._problem, self.manifest.objects)
+            problems = [problem for problem in found if problem]
         return problems + self._unexpected(list_objects(self.path / "stacks"))
+
+    def _problem(self, item: StoredObject) -> str:
+        try:
+            data = (self.path / item.key).read_bytes()
+        except FileNotFoundError:
+            return f"{item.key}: missing"
+        if len(data) != item.size:
+            return f"{item.key}: expected {item.size} bytes, found {len(data)}"
+        if checksum(data) != item.crc32c:
+            return f"{item.key}: expected CRC-32C {item.crc32c}, found {checksum(data)}"
+        return ""
 
     def nbytes_for(
         self, window: Window, variables: Sequence[str], years: Sequence[int] = (), halo: int = 0

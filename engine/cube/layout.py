@@ -21,13 +21,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from odc.geo.geobox import GeoBox
 
 from ..errors import InputError, did_you_mean
-from ..store import StoredObject
+from ..place import Place
+from ..store import StoredObject, safe_key
 
 SCHEMA = 1
 MANIFEST = "cube.json"
@@ -159,8 +159,14 @@ def objects_digest(objects: tuple[StoredObject, ...]) -> str:
     return digest.hexdigest()
 
 
-def read_manifest(cube: Path) -> CubeManifest:
-    """Read ``cube.json``; an absent one means the cube was never finished."""
+def read_manifest(cube: Place) -> CubeManifest:
+    """Read ``cube.json``; an absent one means the cube was never finished.
+
+    Raises
+    ------
+    InputError
+        There is no cube, or its manifest cannot be read, or names a place outside the cube.
+    """
     path = cube / MANIFEST
     if not cube.exists():
         raise InputError(f"{cube}: no such cube; build it with `edaphos cube build`")
@@ -175,7 +181,7 @@ def read_manifest(cube: Path) -> CubeManifest:
             raise InputError(
                 f"{path}: schema {raw['schema']} is newer than this edaphos knows ({SCHEMA})"
             )
-        return CubeManifest(
+        manifest = CubeManifest(
             stacks={k: Stack(**_tuples(v)) for k, v in raw["stacks"].items()},
             variables={k: Variable(**_tuples(v)) for k, v in raw["variables"].items()},
             masks=MaskRoles(**raw["masks"]),
@@ -184,9 +190,29 @@ def read_manifest(cube: Path) -> CubeManifest:
             sources=raw["sources"],
             schema=raw["schema"],
         )
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: not a readable cube manifest ({error}); build the cube again"
+        ) from error
+    _check_keys(manifest, path)
+    return manifest
+
+
+def _check_keys(manifest: CubeManifest, path: Place) -> None:
+    """Refuse a manifest that would have anything read from outside the cube's stacks."""
+    keys = [item.key for item in manifest.objects]
+    named = [*manifest.stacks, *(stack.name for stack in manifest.stacks.values())]
+    try:
+        for key in keys + named:
+            safe_key(key)
+        strange = [key for key in keys if not key.startswith("stacks/")]
+        strange += [name for name in named if "/" in name]
+        strange += [v.stack for v in manifest.variables.values() if v.stack not in manifest.stacks]
+        if strange:
+            raise InputError(f'"{strange[0]}" is not below the cube\'s stacks')
+    except InputError as error:
+        raise InputError(
+            f"{path}: {error}; the manifest was not written by edaphos, or altered since"
         ) from error
 
 

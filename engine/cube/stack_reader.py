@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +23,7 @@ from edaphos.kernels.resample import (
 )
 
 from ..grid import Grid, Window
+from ..place import Place
 from ..store import zarr_store
 from .layout import CLASS_FILL, Stack
 from .resampling import (
@@ -81,7 +81,7 @@ class Box:
 class StackReader:
     """Reads one stack; opened at first use and safe to share between threads."""
 
-    def __init__(self, root: Path, stack: Stack) -> None:
+    def __init__(self, root: Place, stack: Stack) -> None:
         self.stack = stack
         self._root = root
         self._lock = threading.Lock()
