@@ -7,7 +7,8 @@ which has the part of a path's interface that the engine uses. What the two do d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -18,6 +19,15 @@ from .s3_client import s3_client, without_secrets
 
 T = TypeVar("T")
 SCHEME = "s3://"
+#: As many objects as one request to S3 may delete.
+_DELETED_AT_ONCE = 1000
+#: What a server says in its answer, and the status before it.
+_STATUS = re.compile(r"status code: (\d{3})")
+_ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
+_NO_CREDENTIALS = (
+    "the credentials do not allow this, or are not valid there; check AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and the bucket's policy"
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,10 @@ class S3Path:
         """Store an object; a reader sees the old one or the new one, whole."""
         import obstore
 
-        self.attempt(lambda: obstore.put(self.client, self.key, data))
+        try:
+            self.attempt(lambda: obstore.put(self.client, self.key, data))
+        except FileNotFoundError:
+            raise no_bucket(self) from None
         return len(data)
 
     def unlink(self, missing_ok: bool = False) -> None:
@@ -120,7 +133,10 @@ class S3Path:
 
     def is_dir(self) -> bool:
         """Whether there are objects below."""
-        return next(self.iterdir(), None) is not None
+        import obstore
+
+        prefix = f"{self.key}/" if self.key else None
+        return bool(self.attempt(lambda: next(iter(obstore.list(self.client, prefix)), ())))
 
     def exists(self) -> bool:
         """Whether there is such an object, or objects below."""
@@ -145,6 +161,14 @@ class S3Path:
         batches = self.attempt(lambda: list(obstore.list(self.client, prefix or None)))
         return {i["path"].removeprefix(prefix): i["size"] for batch in batches for i in batch}
 
+    def unlink_below(self, keys: Sequence[str]) -> None:
+        """Delete objects by their keys from here; those that are not there are none."""
+        import obstore
+
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            some = [(self / key).key for key in keys[start : start + _DELETED_AT_ONCE]]
+            self.attempt(lambda some=some: obstore.delete(self.client, some))  # type: ignore[misc]
+
     def attempt(self, call: Callable[[], T]) -> T:
         """Return ``call()``, tried again where that may help; errors name this place.
 
@@ -166,18 +190,31 @@ class S3Path:
 Place = Path | S3Path
 
 
+def no_bucket(where: S3Path) -> StoreError:
+    """Return the error for something that is to be written to a bucket that is not there."""
+    return StoreError(f"{where}: there is no bucket {where.bucket}; create it, or correct the name")
+
+
 def store_error(where: str, error: BaseException) -> StoreError:
-    """Return an error of a store in words."""
-    name = type(error).__name__
-    text = without_secrets(str(error)).strip().splitlines()
-    hints = {
-        "PermissionDeniedError": "the credentials do not allow this; check the bucket's policy",
-        "UnauthenticatedError": "no valid credentials; set AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-        "GenericError": "check AWS_ENDPOINT_URL, the network and the bucket's name",
-    }
-    reason = text[0][:300] if text else name
-    return StoreError(f"{where}: {reason}; {hints.get(name, 'run again when the store answers')}")
+    """Return an error of a store in words: what it answered, without any credential."""
+    text = without_secrets(str(error)).strip()
+    status, answer = _STATUS.search(text), _ANSWER.search(text)
+    number = int(status.group(1)) if status else 0
+    if answer:
+        reason = f"{number or ''} {answer.group(1)}: {answer.group(2)}".strip()
+    else:
+        reason = (text.splitlines() or [type(error).__name__])[0]
+    return StoreError(f"{where}: {reason[:300]}; {_hint(type(error).__name__, number)}")
+
+
+def _hint(name: str, status: int) -> str:
+    if status in (401, 403) or name in ("PermissionDeniedError", "UnauthenticatedError"):
+        return _NO_CREDENTIALS
+    if status == 404:
+        return "create the bucket, or correct its name"
+    if name == "GenericError" and not status:
+        return "check AWS_ENDPOINT_URL and the network"
+    return "run again when the store answers"
 
 
 def place(where: str | Path | S3Path) -> Place:
@@ -192,7 +229,10 @@ def place(where: str | Path | S3Path) -> Place:
         bucket, _, key = where.removeprefix(SCHEME).partition("/")
         if not bucket:
             raise InputError(f"{where}: expected s3://bucket/folder")
-        return S3Path(bucket, "/".join(part for part in key.split("/") if part))
+        parts = [part for part in key.split("/") if part]
+        if {".", ".."} & set(parts):
+            raise InputError(f'{where}: "." and ".." mean nothing in a bucket; write them out')
+        return S3Path(bucket, "/".join(parts))
     scheme, sign, _ = where.partition("://")
     if sign:
         raise InputError(f'{where}: "{scheme}" is not known; use a folder, or s3://bucket/folder')

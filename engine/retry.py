@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -23,6 +24,9 @@ PAUSES = (0.1, 0.3, 1.0, 3.0, 6.0, 12.0)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.EBUSY}
 #: Failures of a file system that somebody has to mend.
 _LASTING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
+#: Answers of a server that say that the request is at fault, and those of them that pass.
+_REFUSED = re.compile(r"status code: (4\d\d)")
+_PASSING_STATUS = {"408", "409", "425", "429"}
 
 
 def store_failure(error: BaseException | None) -> str | None:
@@ -46,6 +50,9 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _PASSING or isinstance(error, ConnectionError | TimeoutError)
     if "non-partial response" in str(error):  # the server's way, it will not change
+        return False
+    refused = _REFUSED.search(str(error))
+    if refused and refused.group(1) not in _PASSING_STATUS:
         return False
     return type(error).__name__ in ("GenericError", "JoinError")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ _SETTINGS = {
     "region": "region",
     "endpoint_url": "endpoint",
 }
+_USER_IN_URL = re.compile(r"//[^/@\s]+@")
 _SECRET = ("access_key_id", "secret_access_key", "session_token")
 
 
@@ -66,7 +68,7 @@ def s3_settings() -> dict[str, str]:
         for name in _SECRET:
             found.pop(name, None)
     for name, ours in _SETTINGS.items():
-        if env.get(name.upper()):
+        if ours in _SECRET and env.get(name.upper()):
             found[ours] = env[name.upper()]
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
     found["region"] = region or found.get("region", "us-east-1")
@@ -85,7 +87,8 @@ def _from_files(profile: str) -> dict[str, str]:
         Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", home / "credentials")): profile,
     }
     found: dict[str, str] = {}
-    for path, section in files.items():
+    known = profile == "default"
+    for path, section in ((path.expanduser(), section) for path, section in files.items()):
         parser = configparser.ConfigParser(interpolation=None)
         try:
             parser.read(path)
@@ -93,9 +96,15 @@ def _from_files(profile: str) -> dict[str, str]:
             raise InputError(f"{path}: not readable as an AWS configuration file") from error
         name = profile if profile == "default" and "default" in parser else section
         if name in parser:
+            known = True
             found |= {
                 ours: parser[name][key] for key, ours in _SETTINGS.items() if key in parser[name]
             }
+    if not known:
+        raise InputError(
+            f'AWS_PROFILE = "{profile}": no such profile in {" or ".join(map(str, files))}; '
+            "correct the name, or unset it"
+        )
     return found
 
 
@@ -104,4 +113,4 @@ def without_secrets(text: str) -> str:
     for name, value in s3_settings().items():
         if name in _SECRET and len(value) > 3:
             text = text.replace(value, "***")
-    return text
+    return _USER_IN_URL.sub("//***@", text)

@@ -17,7 +17,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
 from .errors import InputError, StoreError
-from .place import Place, S3Path, place, store_error
+from .place import Place, S3Path, no_bucket, place, store_error
 from .retry import retrying, retrying_async
 from .s3_client import s3_client
 
@@ -90,7 +90,12 @@ class _Retrying(WrapperStore[Store]):
         return found
 
     async def set(self, key: str, value: Buffer) -> None:
-        await self._attempt(key, lambda: self._store.set(key, value))
+        try:
+            await self._attempt(key, lambda: self._store.set(key, value))
+        except FileNotFoundError:
+            where = place(self.where)
+            assert isinstance(where, S3Path)
+            raise no_bucket(where / key) from None
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         # Zarr asks for this to make sure that a group is there; a server that ignores the condition
@@ -195,7 +200,8 @@ def create(path: Place, data: bytes | str) -> bool:
     """Write a file only if there is none; return whether it was written.
 
     Of several that try at once one succeeds, where the store keeps that promise
-    (:func:`keeps_conditions` tells).
+    (:func:`keeps_conditions` tells). In a bucket the data must name their writer: an answer may get
+    lost and the writing be tried again, so the same data found there count as written by this call.
     """
     payload = data.encode() if isinstance(data, str) else data
     if isinstance(path, S3Path):
@@ -217,7 +223,7 @@ def replace_version(path: Place, data: bytes | str, version: str) -> bool:
     """
     payload = data.encode() if isinstance(data, str) else data
     if isinstance(path, S3Path):
-        return _conditional_put(path, payload, {"e_tag": version, "version": None})
+        return _conditional_put(path, payload, {"e_tag": version})
     if read_version(path)[1] != version:
         return False
     write_atomically(path, payload)
@@ -249,11 +255,18 @@ def keeps_conditions(folder: Place) -> bool:
 
 def _conditional_put(path: S3Path, payload: bytes, mode: Any) -> bool:
     import obstore
-    from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     try:
         retrying(lambda: obstore.put(path.client, path.key, payload, mode=mode))
-    except (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError):
+    except (AlreadyExistsError, PreconditionError):
+        try:
+            return path.read_bytes() == payload
+        except FileNotFoundError:
+            return False
+    except FileNotFoundError:
+        if mode == "create":
+            raise no_bucket(path) from None
         return False
     except Exception as error:
         raise store_error(str(path), error) from None
@@ -308,8 +321,7 @@ def remove_partial(folder: Place) -> int:
 def remove_tree(folder: Place) -> None:
     """Delete a folder with everything in it, if it is there."""
     if isinstance(folder, S3Path):
-        for key in folder.objects():
-            (folder / key).unlink(missing_ok=True)
+        folder.unlink_below(list(folder.objects()))
     else:
         import shutil
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from .errors import StoreError
 from .place import Place, S3Path
-from .store import checksum, list_objects, write_atomically
+from .scratch import scratch_folder
+from .store import checksum, list_objects, safe_key, write_atomically
 
 MARKER = "whole.json"
 SCHEMA = 1
@@ -45,7 +46,8 @@ def whole_folder(folder: Place) -> Iterator[Path]:
 
 
 def upload(made: Path, folder: S3Path) -> None:
-    """Store every file of a folder, and the marker that names them after them."""
+    """Store every file of a folder, and after them the marker that names them."""
+    (folder / MARKER).unlink(missing_ok=True)  # until the new one is there, nothing is
     files = {}
     for key in sorted(list_objects(made)):
         data = (made / key).read_bytes()
@@ -65,31 +67,41 @@ def on_disk(folder: Place) -> Path:
     if not isinstance(folder, S3Path):
         return folder
     marker = (folder / MARKER).read_text()
+    files = _files(marker, folder)
     name = hashlib.sha256(f"{folder} {marker}".encode()).hexdigest()[:24]
-    target = Path(tempfile.gettempdir()) / f"edaphos-{_user()}" / name
+    target = scratch_folder() / f"whole-{name}"
     with _LOCK:
-        if not target.is_dir():
-            _download(folder, json.loads(marker)["files"], target)
+        whole = target.is_dir() and all((target / key).is_file() for key in files)
+        if not whole:  # what is old may get cleared away
+            shutil.rmtree(target, ignore_errors=True)
+            _download(folder, files, target)
     return target
 
 
+def _files(marker: str, folder: Place) -> dict[str, str]:
+    """Return key and checksum of the files that a marker names."""
+    try:
+        return {safe_key(key): str(crc) for key, crc in json.loads(marker)["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{folder / MARKER}: not readable ({error}); delete the folder {folder} and run again"
+        ) from error
+
+
 def _download(folder: S3Path, files: dict[str, str], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Path(tempfile.mkdtemp(prefix=target.name, dir=target.parent))
     for key, expected in files.items():
-        data = (folder / key).read_bytes()
-        path = (made / key).resolve()
-        if checksum(data) != expected or made.resolve() not in path.parents:
-            raise StoreError(f"{folder / key}: does not match its checksum in {MARKER}")
+        try:
+            data = (folder / key).read_bytes()
+        except FileNotFoundError:
+            data = None
+        path = made / key
+        if data is None or checksum(data) != expected:
+            shutil.rmtree(made, ignore_errors=True)
+            raise StoreError(f"{folder / key}: is missing, or does not match {MARKER}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     try:
         made.rename(target)
     except OSError:  # another process was faster
         shutil.rmtree(made, ignore_errors=True)
-
-
-def _user() -> str:
-    import os
-
-    return str(os.getuid())

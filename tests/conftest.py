@@ -66,6 +66,7 @@ def moto_folder(s3_servers: Any, moto_endpoint: str) -> Iterator[str]:
 
 
 def _running(missing: str | None, server: Any) -> Iterator[str]:
+    pytest.importorskip("obstore", reason="needs obstore: pip install 'edaphos[s3]'")
     if missing is not None:
         pytest.skip(missing)
     running: AbstractContextManager[str] = server()
