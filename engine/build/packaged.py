@@ -218,7 +218,7 @@ def _itur(names: list[str], **known: object) -> Callable[[LayerSpec], Dataset]:
 def _read_itur(data: Dataset, array: NDArray[np.generic]) -> None:
     """Read the digital maps without the border that ITU adds for interpolation."""
     for step, file in enumerate(data.files):
-        with np.load(file) as archive:
+        with np.load(file, allow_pickle=False) as archive:
             stored = archive["arr_0"]
         border = (stored.shape[0] - data.shape[0]) // 2
         array[step] = stored[border : border + data.shape[0], border : border + data.shape[1]]
