@@ -1,95 +1,84 @@
-"""Where a run computes: this machine, or a Dask scheduler that already stands."""
+"""Connecting to where a run computes: this machine, Slurm, or a scheduler that already stands."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
 
-from .errors import InputError, RunError
+from .cluster_spec import ClusterSpec, SlurmSpec
+from .cluster_worker import CONFIG, PRELOAD, SINGLE_THREADED, temporary_security
+from .errors import RunError
 from .progress import QUIET, Reporter
 
-#: Libraries that would start threads of their own inside a worker; one each keeps results
-#: identical and cores unfought-over.
-_SINGLE_THREADED = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "GDAL_NUM_THREADS": "1",
-}
-
-
-@dataclass(frozen=True)
-class ClusterSpec:
-    """Where and how wide to compute.
-
-    Parameters
-    ----------
-    kind
-        ``local``, or the address of a running scheduler such as ``tcp://host:8786``.
-    workers
-        Processes of a local cluster; 0 takes one for each core.
-    tiles_at_once
-        Tiles a worker holds at once: one computes while others read and write.
-    """
-
-    kind: str = "local"
-    workers: int = 0
-    tiles_at_once: int = 2
-
-    @property
-    def processes(self) -> int:
-        """Worker processes of a local cluster."""
-        return self.workers or len(os.sched_getaffinity(0))
+__all__ = ["ClusterSpec", "SlurmSpec", "connect"]
 
 
 @contextmanager
 def connect(spec: ClusterSpec, reporter: Reporter = QUIET) -> Iterator[Client]:
-    """Yield a Dask client, and take down what was started for it."""
+    """Yield a Dask client, and take down what was started for it.
+
+    Raises
+    ------
+    InputError
+        The cluster cannot be had as it is described, or a package or program is missing.
+    RunError
+        No scheduler answers.
+    """
+    spec.check()
+    where: AbstractContextManager[tuple[Client, str]]
     if spec.kind == "local":
-        with _local(spec) as client:
-            _announce(f"{spec.processes} worker(s) on this machine", client, reporter)
-            yield client
-    elif spec.kind.startswith(("tcp://", "tls://", "ucx://")):
-        try:
-            client = Client(spec.kind, timeout="20s")
-        except OSError as error:
-            raise RunError(
-                f"no Dask scheduler answers at {spec.kind} ({error}); start one with "
-                "`dask scheduler` and workers with `dask worker`, or use --cluster local"
-            ) from error
-        with client:
-            _announce(f"{len(client.nthreads())} worker(s) at {spec.kind}", client, reporter)
-            yield client
+        where = _local(spec)
+    elif spec.kind != "slurm":
+        where = _standing(spec)
+    elif spec.slurm.nested:
+        from .cluster_slurm import jobs
+
+        where = jobs(spec)
     else:
-        raise InputError(
-            f'cluster "{spec.kind}": expected "local" or an address such as tcp://host:8786'
-        )
+        from .cluster_srun import allocation
 
-
-def _announce(where: str, client: Client, reporter: Reporter) -> None:
-    reporter.say(f"{where}, dashboard {client.dashboard_link}")
+        where = allocation(spec)
+    with where as (client, words):
+        reporter.say(f"{words}, dashboard {client.dashboard_link}")
+        yield client
 
 
 @contextmanager
-def _local(spec: ClusterSpec) -> Iterator[Client]:
+def _standing(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
+    """Connect to a running scheduler; its certificates are those of Dask's own configuration."""
+    try:
+        client = Client(spec.kind, timeout="20s")
+    except (OSError, TypeError, ValueError) as error:  # the latter two: no certificates for tls://
+        if not isinstance(error, OSError) and not spec.kind.startswith("tls://"):
+            raise
+        hint = (
+            "name its certificates in Dask's configuration, distributed.comm.tls"
+            if spec.kind.startswith("tls://")
+            else "start one with `dask scheduler` and workers with `dask worker`, or use "
+            "--cluster local"
+        )
+        raise RunError(f"no Dask scheduler answers at {spec.kind} ({error}); {hint}") from error
+    with client:
+        yield client, f"{len(client.nthreads())} worker(s) at {spec.kind}"
+
+
+@contextmanager
+def _local(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
     settings = {
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
-            **_SINGLE_THREADED,
+            **SINGLE_THREADED,
         },
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        # A paused worker would wait for memory that nobody frees; the plan keeps it below.
-        "distributed.worker.memory.pause": False,
-        "distributed.comm.timeouts.connect": "60s",
+        **CONFIG,
     }
+    tls: dict[str, Any] = {}
+    if spec.tls:
+        tls = {"security": temporary_security(), "protocol": "tls://"}
     with (
         dask.config.set(settings),
         LocalCluster(
@@ -99,7 +88,9 @@ def _local(spec: ClusterSpec) -> Iterator[Client]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
+            preload=[PRELOAD],
+            **tls,
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client
+        yield client, f"{spec.processes} worker(s) on this machine"

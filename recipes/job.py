@@ -18,6 +18,7 @@ from edaphos.engine.run import files_digest
 from edaphos.engine.samples import SOC_TARGET, Target
 from edaphos.engine.years import YearPolicy
 
+from .cluster_schema import cluster_spec
 from .config import load_toml, parse
 from .rothc_schema import RothCTable
 from .schema import ForestTable, ProfilesTable, Recipe
@@ -89,8 +90,6 @@ def load_job(path: Path, overrides: Overrides | None = None) -> Job:
         raw["map"] = {k: v for k, v in raw.get("map", {}).items() if k not in ("year", "years")}
         raw["map"]["years"] = list(own.years)
     recipe = parse(raw, Recipe, path)
-    table = recipe.cluster
-    workers = table.workers if own.workers is None else own.workers
     grid = build_grid(recipe, path)
     inner_size(grid.tile_size)
     return Job(
@@ -101,7 +100,7 @@ def load_job(path: Path, overrides: Overrides | None = None) -> Job:
         cube_spec=_cube_spec(path, recipe.cube.spec) if recipe.cube.spec else None,
         cube_data=own.data,
         grid=grid,
-        cluster=ClusterSpec(own.cluster or table.kind, workers, table.tiles_at_once),
+        cluster=cluster_spec(recipe.cluster, own.cluster, own.workers),
     )
 
 

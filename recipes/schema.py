@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from edaphos.engine.grid import PRESETS
 
+from .cluster_schema import ClusterTable
 from .config import Table
 from .rothc_schema import RothCTable
 
@@ -191,16 +192,6 @@ class AssessTable(Table):
         (), description="further block sizes to split by, degrees"
     )
     trees: int | None = Field(None, ge=1, description="trees in cross-validation, if not as mapped")
-
-
-class ClusterTable(Table):
-    """Where it computes."""
-
-    kind: str = Field("local", description='"local", or a scheduler such as tcp://host:8786')
-    workers: int = Field(0, ge=0, le=1024, description="local worker processes; 0: one a core")
-    tiles_at_once: int = Field(
-        2, ge=1, le=8, description="tiles a worker holds: one computes, others read and write"
-    )
 
 
 class ProductsTable(Table):

@@ -51,6 +51,21 @@ def moto_endpoint(s3_servers: Any) -> Iterator[str]:
     yield from _running(s3_servers.available_moto(), s3_servers.moto_server)
 
 
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Any]:
+    """Return the module that calls a running Slurm of one node; skips where there is none."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        from benchmarks.servers import slurm as server
+    finally:
+        sys.path.remove(str(ROOT))
+    missing = server.available()
+    if missing is not None:
+        pytest.skip(missing)
+    with server.slurm():
+        yield server
+
+
 @pytest.fixture
 def s3_folder(s3_servers: Any, rclone_endpoint: str) -> Iterator[str]:
     """Return an unused ``s3://`` folder of rclone's server: fast, but ignores write conditions."""

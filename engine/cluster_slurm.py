@@ -1,0 +1,85 @@
+"""Workers as Slurm jobs of their own, submitted and kept up while the run lasts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client
+
+from .cluster_spec import ClusterSpec
+from .cluster_worker import CONFIG, PRELOAD, exports, temporary_security, worker_environment
+from .errors import InputError, RunError
+
+
+def job_settings(spec: ClusterSpec) -> dict[str, Any]:
+    """Return what ``dask_jobqueue.SLURMCluster`` is told.
+
+    Each process of a job has ``tiles_at_once`` threads, which share its core or GPU: what Slurm
+    books (``job_cpu``) are the cores that were asked for, not the threads.
+    """
+    slurm = spec.slurm
+    directives = list(slurm.directives)
+    if slurm.gpus:
+        directives.insert(0, f"--gres=gpu:{slurm.gpus}")
+    return {
+        "queue": slurm.queue,
+        "account": slurm.account,
+        "walltime": slurm.walltime,
+        "job_cpu": slurm.cores,
+        "cores": slurm.processes * spec.tiles_at_once,
+        "processes": slurm.processes,
+        "memory": slurm.memory,
+        "interface": slurm.interface,
+        "python": slurm.python,
+        "job_name": "edaphos-worker",
+        "log_directory": str(Path(slurm.logs).absolute()),
+        "local_directory": os.environ.get("TMPDIR", "/tmp"),
+        "job_extra_directives": directives,
+        "job_script_prologue": [*exports(worker_environment()), *slurm.prologue],
+        "worker_extra_args": ["--preload", PRELOAD],
+        "death_timeout": 120,
+        "scheduler_options": {"dashboard_address": ":0"},
+    }
+
+
+@contextmanager
+def jobs(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
+    """Yield a client of a scheduler in this process, whose workers are Slurm jobs.
+
+    Jobs that end (their walltime is over, a node fails) are submitted again.
+    """
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError as error:
+        raise InputError(
+            'cluster "slurm" needs the package dask-jobqueue; install it with '
+            "`pip install 'edaphos[cluster]'`"
+        ) from error
+    if shutil.which("sbatch") is None:
+        raise InputError(
+            'cluster "slurm": there is no `sbatch` on this machine; run where jobs can be '
+            "submitted, or set cluster.slurm.nested = false and use `edaphos submit` where jobs "
+            "may submit none"
+        )
+    logs = Path(spec.slurm.logs).absolute()
+    logs.mkdir(parents=True, exist_ok=True)
+    settings = job_settings(spec)
+    if spec.tls:
+        # dask-jobqueue hands the keys to the jobs in files that only this user can read
+        settings |= {"security": temporary_security(), "shared_temp_directory": str(logs)}
+    least, most = spec.jobs
+    with dask.config.set(CONFIG):
+        try:
+            cluster = SLURMCluster(**settings)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise RunError(f"no scheduler could be started for Slurm's workers: {error}") from error
+        with cluster, Client(cluster) as client:
+            cluster.adapt(minimum_jobs=least, maximum_jobs=most, interval="2s", wait_count=15)
+            span = f"{least} to {most}" if most > least else str(least)
+            yield client, f"{span} Slurm job(s) of {spec.slurm.processes} worker(s)"

@@ -1,0 +1,71 @@
+"""What all worker processes of a run have in common, wherever they are started."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from distributed import Security
+
+from .errors import InputError
+
+#: Libraries that would start threads of their own inside a worker; one each keeps results
+#: identical and cores unfought-over.
+SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "GDAL_NUM_THREADS": "1",
+}
+#: Dask's settings for workers.
+CONFIG: Mapping[str, Any] = {
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    # A paused worker would wait for memory that nobody frees; the plan keeps it below.
+    "distributed.worker.memory.pause": False,
+    "distributed.comm.timeouts.connect": "60s",
+}
+#: Lets each worker take one GPU, where there are any.
+PRELOAD = "edaphos.engine.gpu_claim"
+
+
+def worker_environment() -> dict[str, str]:
+    """Return the variables by which workers started elsewhere get the same settings.
+
+    This process's ``PYTHONPATH`` goes along, so that models of the user's own are found.
+    """
+    settings = {
+        f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": str(value)
+        for key, value in CONFIG.items()
+    }
+    path = os.environ.get("PYTHONPATH")
+    return {**SINGLE_THREADED, **settings, **({"PYTHONPATH": path} if path else {})}
+
+
+def exports(variables: Mapping[str, str]) -> list[str]:
+    """Return the shell lines that set variables.
+
+    >>> exports({"A": "b c"})
+    ["export A='b c'"]
+    """
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+
+
+def temporary_security() -> Security:
+    """Return keys and a certificate for this run alone, which live in memory.
+
+    Raises
+    ------
+    InputError
+        The package that makes them is missing.
+    """
+    try:
+        return Security.temporary()
+    except ImportError as error:
+        raise InputError(
+            "cluster.tls = true needs the package cryptography to make keys; install it with "
+            "`pip install cryptography`"
+        ) from error
