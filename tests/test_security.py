@@ -53,10 +53,19 @@ def _dangerous_call(node: ast.Call) -> list[str]:
 
 @pytest.mark.parametrize(
     "source",
-    ["import pickle", "from joblib import load", "import cloudpickle.x",
-     "np.load(f, allow_pickle=True)",     "np.load(f, allow_pickle=wanted)", "torch.load(f)", "torch.load(f, weights_only=False)",
-     "pd.read_pickle(f)", "eval(text)", "run(text, shell=True)"],
-)  # fmt: skip
+    [
+        "import pickle",
+        "from joblib import load",
+        "import cloudpickle.x",
+        "np.load(f, allow_pickle=True)",
+        "np.load(f, allow_pickle=wanted)",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "pd.read_pickle(f)",
+        "eval(text)",
+        "run(text, shell=True)",
+    ],
+)
 def test_the_search_finds_them(source) -> None:
     assert dangers(source)
 
