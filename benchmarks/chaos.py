@@ -23,7 +23,7 @@ from pathlib import Path
 
 from edaphos.engine.place import place
 
-from .chaos_faults import ALL, FAULTS, Fault
+from .chaos_faults import FAULTS, STORE_FAILS, Fault
 from .chaos_job import Job, can_repair, has_faketime
 from .chaos_table import Plan, Trial, line, table
 from .chaos_world import ChaosWorld, make_chaos_world
@@ -34,7 +34,7 @@ from .servers.s3 import BUCKET, available_rclone, rclone_server
 TABLE = Path(__file__).with_name("CHAOS.md")
 #: Starts of one run until it counts as never ending well.
 STARTS = 12
-#: What goes wrong with requests in the trials on S3; the last is an outage.
+#: What goes wrong with requests in the trials on S3.
 TROUBLES = {
     "S3: 500 and 503": Misbehaviour(error_500=0.08, error_503=0.12),
     "S3: slow": Misbehaviour(late=0.2, delay=1.5),
@@ -42,7 +42,10 @@ TROUBLES = {
     "S3: connections closed": Misbehaviour(closed=0.1),
     "S3: all of these": Misbehaviour(0.05, 0.05, 0.05, 0.05, 0.05),
     "S3: outage": Misbehaviour(error_503=1.0),
+    "S3: long outage": Misbehaviour(error_503=1.0),
 }
+#: Seconds until the store answers again: one that is waited for, and one that ends the run.
+OUTAGES = {"S3: outage": 10.0, "S3: long outage": 60.0}
 
 
 def plans(small: bool) -> list[Plan]:
@@ -71,7 +74,7 @@ def plans(small: bool) -> list[Plan]:
     trials += [Plan(("disk full", "disk full"), "small disk")] * 2
     trials += [Plan(("clock jumps", "worker killed", "clock jumps"), "clock")] * 2
     for trouble in TROUBLES:
-        also = ("client killed",) if "outage" in trouble else ("worker killed", "client killed")
+        also = ("client killed",) if trouble in OUTAGES else ("worker killed", "client killed")
         trials.append(Plan((trouble, *also), trouble))
     trials.append(Plan(("S3: 500 and 503", "object cut short", "bit flipped"), "S3: 500 and 503"))
     return trials
@@ -227,8 +230,12 @@ def _strike(
         job.wait_for(int(share * job.world.tiles) + 1)
         time.sleep(chance.uniform(0, 0.4))
         _continue_if_ended(job, trial)
+        if fault.offline:
+            job.kill_all()
+            trial.wrongs += job.wrongs(reference)  # before the damage: it is what must be found
         _one_fault(job, fault, chance, trial)
-        trial.wrongs += job.wrongs(reference)
+        if not fault.offline:
+            trial.wrongs += job.wrongs(reference)
         if fault.ends or fault.offline:
             if not fault.offline:
                 job.wait()
@@ -236,7 +243,7 @@ def _strike(
     if proxy is not None:
         trial.details.append(", ".join(f"{n} {name}" for name, n in sorted(proxy.counts.items())))
     while job.wait() != 0:
-        trial.explained += ALL
+        trial.explained += STORE_FAILS
         trial.details.append(f"ended with {job.running.returncode}: {job.said()[-200:]}")
         trial.wrongs += job.wrongs(reference)
         if plan.where not in TROUBLES:
@@ -248,9 +255,6 @@ def _strike(
 
 def _one_fault(job: Job, fault: Fault, chance: random.Random, trial: Trial) -> None:
     """Let a fault strike; count it only if it did."""
-    if fault.offline:
-        job.kill_all()
-        time.sleep(0.2)
     done = fault.act(job, chance)
     if fault.offline or done is not None:
         trial.explained += fault.again
@@ -266,15 +270,15 @@ def _trouble(job: Job, name: str, trial: Trial, proxy: FaultProxy) -> None:
     job.wait_for(2)
     proxy.misbehaviour = TROUBLES[name]
     trial.struck.append(name)
-    if "outage" in name:
-        time.sleep(10)
+    if name in OUTAGES:
+        time.sleep(OUTAGES[name])
         proxy.misbehaviour = Misbehaviour()
 
 
 def _continue_if_ended(job: Job, trial: Trial) -> None:
     """Start a run again that a misbehaving store ended."""
     if not job.alive() and job.running.returncode != 0:
-        trial.explained += ALL
+        trial.explained += STORE_FAILS
         trial.details.append(f"ended with {job.running.returncode}: {job.said()[-200:]}")
         job.start()
         job.wait_for(1)
@@ -298,5 +302,6 @@ def _judge(job: Job, trial: Trial, reference: Mapping[str, str]) -> None:
         trial.problems.append(
             f"{trial.again} tiles were made again, the faults explain {trial.explained}"
         )
+        trial.details += job.world.made_again()
     if len(makes) != job.world.tiles:
         trial.problems.append(f"{len(makes)} of {job.world.tiles} tiles were made")

@@ -18,7 +18,10 @@ from edaphos.engine.place import S3Path
 
 from .chaos_job import TILES_AT_ONCE, WORKERS, Job, edaphos
 
+#: Tiles that are being made at any moment.
 ALL = WORKERS * TILES_AT_ONCE
+#: Tiles that a failing store costs: as many in a row as stop a run, and those being made then.
+STORE_FAILS = 4 + ALL
 
 
 @dataclass(frozen=True)
@@ -156,23 +159,30 @@ def flip(job: Job, chance: random.Random) -> str | None:
     bit = chance.randrange(8 * len(data))
     data[bit // 8] ^= 1 << bit % 8
     _write(job, key, bytes(data))
-    found = edaphos(job.world, "map", "verify", str(job.out))
-    if found.returncode != 1 or key not in found.stdout + found.stderr:
-        raise AssertionError(f"{key}: bit {bit} flipped, and `map verify` did not tell")
-    repaired = edaphos(job.world, "map", "verify", str(job.out), "--repair")
-    if key not in repaired.stdout + repaired.stderr:
-        raise AssertionError(f"{key}: `map verify --repair` did not name it: {repaired.stderr}")
+    _find_and_repair(job, key)
     return f"{key}: bit {bit}"
 
 
+def _find_and_repair(job: Job, name: str) -> None:
+    """Have what was damaged found, and mended, by ``map verify``."""
+    found = edaphos(job.world, "map", "verify", str(job.out))
+    if found.returncode != 1 or name not in found.stderr:
+        raise AssertionError(f"{name} was damaged, and `map verify` did not tell: {found.stderr}")
+    options = ("--repair", "--workers", str(WORKERS))
+    repaired = edaphos(job.world, "map", "verify", str(job.out), *options)
+    if repaired.returncode != 0:
+        raise AssertionError(f"{name}: `map verify --repair` failed: {repaired.stderr}")
+
+
 def cut_record(job: Job, chance: random.Random) -> str | None:
-    """Cut a ledger record short, as a dying disk might."""
-    names = sorted(job._records())
+    """Cut a ledger record short, as a dying disk might: ``map verify --repair`` must find it."""
+    names = sorted(job.records())
     if not names:
         return None
     path = job.out / "ledger" / chance.choice(names)
     data = path.read_bytes()
     path.write_bytes(data[: chance.randrange(len(data))])
+    _find_and_repair(job, path.name)
     return path.name
 
 
@@ -220,7 +230,8 @@ FAULTS: dict[str, Fault] = {
         Fault("object deleted", delete, 1 + ALL, offline=True),
         Fault("bit flipped", flip, 1 + ALL, offline=True),
         Fault("record cut short", cut_record, 1 + ALL, offline=True),
-        Fault("disk full", fill_disk, ALL, ends=True),
-        Fault("clock jumps", jump_clock, 0),
+        Fault("disk full", fill_disk, STORE_FAILS, ends=True),
+        # the scheduler takes workers for lost that it has not heard of for days
+        Fault("clock jumps", jump_clock, ALL),
     )
 }

@@ -112,7 +112,7 @@ class Job:
 
     def finished(self) -> int:
         """Return how many tiles count as finished."""
-        return len(self._records())
+        return len(self.records())
 
     def wait_for(self, tiles: int, seconds: float = PATIENCE) -> None:
         """Return when so many tiles are finished, or the client has ended."""
@@ -120,14 +120,15 @@ class Job:
         while self.alive() and self.finished() < tiles and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _records(self) -> list[str]:
+    def records(self) -> list[str]:
+        """Return the names of the ledger's records of finished tiles."""
         names = list_objects(self.out / "ledger")
         return [n for n in names if n.split(".")[1:2] in (["done"], ["empty"])]
 
     def recorded(self) -> list[dict[str, Any]]:
         """Return the objects that count as written: key, size, checksum."""
         found: list[dict[str, Any]] = []
-        for name in self._records():
+        for name in self.records():
             with contextlib.suppress(FileNotFoundError):  # a run that lives may take one back
                 found += json.loads((self.out / "ledger" / name).read_text())["objects"]
         return found

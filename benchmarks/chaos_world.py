@@ -13,6 +13,7 @@ MODEL = '''
 
 import json
 import os
+import select
 import time
 from pathlib import Path
 
@@ -49,7 +50,8 @@ class Slow:
         for _ in range(20):
             base = base + 0.1 * np.sin(base)
         values = np.stack([base, base / 2])[:, None]
-        time.sleep(max(0.0, until - time.monotonic()))
+        # not time.sleep: libfaketime, which some trials run under, breaks it
+        select.select([], [], [], max(0.0, until - time.monotonic()))
         return {
             "stock_mean": np.clip(values, 0, None).astype(np.float32),
             "drift_mean": np.cos(values).astype(np.float32),
@@ -122,6 +124,14 @@ class ChaosWorld:
         return Counter(
             {p.name: p.read_bytes().count(b"\n") for p in (self.folder / "makes").iterdir()}
         )
+
+    def made_again(self) -> list[str]:
+        """Return, for each tile begun more than once, by which process and when (s)."""
+        return [
+            f"{path.name}: {', '.join(path.read_text().split(chr(10)))}"
+            for path in sorted((self.folder / "makes").iterdir())
+            if path.read_bytes().count(b"\n") > 1
+        ]
 
 
 def make_chaos_world(
