@@ -1,29 +1,130 @@
-"""What a run will take, before anything runs: tiles, bytes, memory, time."""
+"""What a run will take, before anything runs: tiles, bytes, files, memory, time.
+
+What can be known is counted (``plan_size.py``); what cannot is measured on sample tiles
+(``plan_sampling.py``), brought to all tiles with an interval (``plan_estimate.py``), and replayed
+with any number of workers (``plan_replay.py``).
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from .cluster import ClusterSpec
 from .cube.cube import Cube
-from .errors import InputError
-from .grid import Grid, Tile
-from .map_store import ENCODINGS
-from .models.protocol import Model, TileInputs
-from .status import Status
+from .errors import EdaphosError
+from .grid import Grid
+from .land import load_index
+from .models.protocol import Model
+from .place import Place
+from .plan_estimate import Estimate
+from .plan_replay import Limit, Site, Work, draw_work, limit, wall_seconds, workers_until
+from .plan_sampling import Sample, sample_tiles
+from .plan_size import (
+    Size,
+    check_disk,
+    check_memory,
+    human_bytes,
+    human_seconds,
+    peak_memory,
+    size_of,
+    soil_counts,
+)
+from .progress import QUIET, Reporter
+from .run import GridSpec, Run
 
-#: A worker with every library and compiled kernel loaded, after a map of next to nothing
-#: (the first figure of ``python -m benchmarks memory``); the rest is planned.
-WORKER_BASE_BYTES = 560 * 2**20
-#: Allowance for allocator slack and decompression buffers, as a share of what a tile needs.
-SLACK = 0.25
+#: Numbers of workers that the replay is told for, beside the recipe's own.
+WORKERS = (1, 10, 100, 1000)
+#: Trivial tasks by which the scheduler is timed.
+TRIVIAL_TASKS = 200
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Wall time of mapping with some workers, and what keeps it from being shorter."""
+
+    workers: int
+    seconds: Estimate
+    limit: Limit
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What sample tiles say of the whole; totals with their 90 % intervals.
+
+    Parameters
+    ----------
+    worker_seconds
+        Seconds of all tiles' reading, predicting and writing, as the ledger will sum them.
+    phases
+        Their parts.
+    core_hours
+        What one worker is kept for: tiles that overlap in it are counted once.
+    on_gpu
+        Whether the model asks for a GPU, so that the hours are a GPU's.
+    stored_read, stored_written
+        Bytes from the cube's store and to the map's, compressed.
+    tiles, share, drift, start_seconds, spent
+        Of the sample: tiles measured, their share of the cells, how much a tile's time differs
+        when it is measured again (relative standard deviation), what a worker's first tile takes
+        more than later ones, and how long measuring took.
+    scheduler_seconds, store_bytes_s, store_given
+        Of the replay: the scheduler's time for a tile; the store's rate, and whether it was given
+        or measured from this machine.
+    replayed
+        Wall times.
+    scheduler_from, store_from
+        Workers beyond which the scheduler or the store is the limit; None where never.
+    """
+
+    worker_seconds: Estimate
+    phases: dict[str, Estimate]
+    core_hours: Estimate
+    on_gpu: bool
+    stored_read: Estimate
+    stored_written: Estimate
+    tiles: int
+    share: float
+    drift: float
+    start_seconds: float
+    spent: float
+    scheduler_seconds: float
+    store_bytes_s: float
+    store_given: bool
+    replayed: tuple[Replayed, ...]
+    scheduler_from: int | None
+    store_from: int | None
+
+    def lines(self) -> list[str]:
+        """Return it as a person reads it."""
+        hours = "GPU-hours" if self.on_gpu else "core-hours"
+        seconds = self.worker_seconds
+        phases = ", ".join(f"{name} {_share(e, seconds)}" for name, e in self.phases.items())
+        rate = f"{self.store_bytes_s / 1e6:,.0f} MB/s"
+        told = "as given" if self.store_given else "measured from this machine; --store-mb-s"
+        return [
+            f"compressed     {_range(self.stored_written, human_bytes)} written, "
+            f"{_range(self.stored_read, human_bytes)} read",
+            f"work           {_range(seconds, human_seconds)} of one tile after another ({phases})",
+            f"{hours:14} {_range(self.core_hours, _hours)}",
+            f"sample         {self.tiles} tile(s), {100 * self.share:.1f} % of the cells, in "
+            f"{human_seconds(self.spent)}; a tile's time differs by {100 * self.drift:.0f} % from "
+            "one measurement to the next",
+            *(
+                f"{one.workers:5,} worker(s) {_range(one.seconds, human_seconds)}, limited by the "
+                f"{one.limit}"
+                for one in self.replayed
+            ),
+            f"scheduler      {1000 * self.scheduler_seconds:.1f} ms a tile: the limit "
+            f"{_from(self.scheduler_from)}",
+            f"store          {rate} ({told}): the limit {_from(self.store_from)}",
+        ]
 
 
 @dataclass(frozen=True)
@@ -34,18 +135,20 @@ class Plan:
     ----------
     tiles, tiles_with_soil, cells
         Tiles of the grid, those to be mapped, and cells to be mapped.
-    bytes_read
-        Covariate bytes handed to the model, over all tiles.
-    bytes_written
-        Map bytes before compression.
+    bytes_read, bytes_written
+        Covariate bytes handed to the model, and map bytes before compression, over all tiles.
     peak_memory
         Of one worker, bytes.
-    seconds
-        Wall time of mapping, from a measured sample tile (None where there is no soil).
     workers, tiles_at_once
         What this holds for.
+    map_objects, ledger_records, cogs, export_temporary
+        Files and objects at most, and disk for the drafts of exports (:class:`Size`).
+    seconds
+        Wall time of mapping with these workers (None where there is no soil).
     sampled_cells_per_second
-        What the sample tile gave on one worker (None where there is no soil).
+        What one worker makes (None where there is no soil).
+    timing
+        All that was measured, with intervals (None where there is no soil).
     """
 
     tiles: int
@@ -56,8 +159,13 @@ class Plan:
     peak_memory: int
     workers: int
     tiles_at_once: int
+    map_objects: int = 0
+    ledger_records: int = 0
+    cogs: int = 0
+    export_temporary: int = 0
     seconds: float | None = None
     sampled_cells_per_second: float | None = None
+    timing: Timing | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain numbers."""
@@ -65,18 +173,28 @@ class Plan:
 
     def to_text(self) -> str:
         """Return the plan as a person reads it."""
+        exports = (
+            f", {self.cogs:,} files of products ({human_bytes(self.export_temporary)} of drafts "
+            "while exporting)"
+            if self.cogs
+            else ""
+        )
         lines = [
             f"tiles          {self.tiles_with_soil:,} of {self.tiles:,} hold soil",
             f"cells          {self.cells:,} to map",
             f"reads          {human_bytes(self.bytes_read)} of covariates",
             f"writes         {human_bytes(self.bytes_written)} before compression",
+            f"files          up to {self.map_objects:,} objects of the map, "
+            f"{self.ledger_records:,} of the ledger{exports}",
             f"memory         up to {human_bytes(self.peak_memory)} a worker; {self.workers} "
             f"worker(s), {self.tiles_at_once} tile(s) at once in each",
         ]
-        if self.seconds is not None:
+        if self.timing is not None and self.seconds is not None:
+            lines += self.timing.lines()
             lines.append(
-                f"time           about {human_seconds(self.seconds)} for mapping "
-                f"({self.sampled_cells_per_second:,.0f} cells/s a worker on a sample tile)"
+                f"time           about {human_seconds(self.seconds)} for mapping with "
+                f"{self.workers} worker(s) ({self.sampled_cells_per_second:,.0f} cells/s each); "
+                "brackets hold the truth in 9 of 10 cases, where each worker has a core"
             )
         return "\n".join(lines)
 
@@ -88,8 +206,14 @@ def plan(
     years: tuple[int, ...],
     cluster: ClusterSpec,
     training_rows: int = 0,
+    *,
+    out: Place | None = None,
+    cogs: bool = False,
+    store_mb_s: float | None = None,
+    scheduler_seconds: float | None = None,
+    reporter: Reporter = QUIET,
 ) -> Plan:
-    """Work out what mapping will take; the fitted model is timed on the fullest tile.
+    """Work out what mapping will take; the fitted model is timed on sample tiles.
 
     Parameters
     ----------
@@ -97,139 +221,175 @@ def plan(
         What is mapped, and where; the model is fitted.
     training_rows
         Rows that workers fit models to in cross-validation, 0 where there is none.
+    out
+        The output folder or bucket: samples are written beside it (and removed), and its room is
+        checked.
+    cogs
+        Whether the map is to be exported.
+    store_mb_s
+        What the store gives all workers together, MB/s; measured from this machine by default.
+    scheduler_seconds
+        The scheduler's time for a tile; measured on trivial tasks by default.
 
     Raises
     ------
     InputError
-        What a worker needs does not fit this machine's memory (local clusters), with the numbers.
+        What a worker needs does not fit this machine's memory (local clusters), or what is written
+        does not fit the disk, with the numbers.
     """
-    counts = soil_counts(cube, grid)
-    emits, read = model.emits, model.reads.years_for(years)
     peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once, training_rows)
     if cluster.kind == "local":
         check_memory(peak, cluster.processes)
-    cells, stored = int(counts.sum()), _stored_cells(grid, counts)
-    per_cell = sum(_bytes_per_cell(cube, name, len(read)) for name in model.reads.variables)
-    packed = sum(np.dtype(ENCODINGS[o.encoding].dtype).itemsize for o in emits.outputs)
-    rate = _sample_rate(cube, model, _fullest(grid, counts), years) if cells else None
+    counts = known_counts(out, cube, grid)
+    if counts is None:
+        counts = soil_counts(cube, grid, reporter)
+    size = size_of(cube, grid, model, years, counts, cogs=cogs)
+    timing = None
+    if counts.any():
+        sample = sample_tiles(
+            cube,
+            grid,
+            model,
+            years,
+            counts,
+            tiles_at_once=cluster.tiles_at_once,
+            near=out,
+            reporter=reporter,
+        )
+        if scheduler_seconds is None:
+            scheduler_seconds = time_scheduler()
+        timing = _timing(sample, cluster, model, store_mb_s, scheduler_seconds)
+    if isinstance(out, Path):
+        _check_room(out, size, timing, cogs)
+    return _plan(counts, size, peak, cluster, timing)
+
+
+def _plan(
+    counts: NDArray[np.int64], size: Size, peak: int, cluster: ClusterSpec, timing: Timing | None
+) -> Plan:
+    cells = int(counts.sum())
+    mine = {one.workers: one for one in timing.replayed} if timing else {}
     return Plan(
         tiles=counts.size,
         tiles_with_soil=int((counts > 0).sum()),
         cells=cells,
-        bytes_read=per_cell * stored,
-        bytes_written=(packed * len(emits.depths) * len(years) + 1) * stored,
+        bytes_read=size.bytes_read,
+        bytes_written=size.bytes_written,
         peak_memory=peak,
         workers=cluster.processes,
         tiles_at_once=cluster.tiles_at_once,
-        seconds=cells / rate / cluster.processes if rate else None,
-        sampled_cells_per_second=rate,
+        map_objects=size.map_objects,
+        ledger_records=size.ledger_records,
+        cogs=size.cogs,
+        export_temporary=size.export_temporary,
+        seconds=mine[cluster.processes].seconds.value if timing else None,
+        sampled_cells_per_second=cells / (timing.core_hours.value * 3600) if timing else None,
+        timing=timing,
     )
 
 
-def peak_memory(
-    cube: Cube,
-    grid: Grid,
+def known_counts(out: Place | None, cube: Cube, grid: Grid) -> NDArray[np.int64] | None:
+    """Return the soil cells of each tile that a run of this cube and grid in `out` counted."""
+    if out is None:
+        return None
+    try:
+        run = Run.open(out)
+    except EdaphosError:
+        return None  # no run yet
+    same = run.identity.get("cube", {}).get("digest") == cube.manifest.digest
+    return load_index(out) if same and GridSpec.of(run.grid) == GridSpec.of(grid) else None
+
+
+def _timing(
+    sample: Sample,
+    cluster: ClusterSpec,
     model: Model,
-    years: tuple[int, ...],
-    tiles_at_once: int,
-    training_rows: int = 0,
-) -> int:
-    """Return the most memory a worker may need, bytes.
+    store_mb_s: float | None,
+    scheduler_seconds: float,
+) -> Timing:
+    seconds = sample.total("seconds")
+    work = draw_work(sample.cells, sample.strata, sample.chosen, sample.work)
+    known = seconds.value + sample.total("record").value
+    work = work.scaled(known / max(float(work.seconds.sum()), 1e-9))
+    rate = sample.store_bytes_s if store_mb_s is None else store_mb_s * 1e6
 
-    The libraries, and the larger of cross-validation (as many fits at once as tiles) and mapping:
-    the model, and for each tile at once source windows and inputs while reading, the outputs in
-    float32 and as packed shards while writing. Years that are mapped count in the outputs, years
-    that are read in the inputs.
-    """
-    window = grid.window(
-        0, 0, min(grid.tile_size, grid.shape[0]), min(grid.tile_size, grid.shape[1])
-    )
-    reads, emits = model.reads, model.emits
-    size = grid.tile_size**2
-    read = model.reads.years_for(years)
-    reading = cube.nbytes_for(window, reads.variables, read, reads.halo) + 24 * size
-    outputs = len(emits.outputs) * len(emits.depths) * len(years) * size
-    own = getattr(model, "memory_bytes", None)
-    predicting = own(size, len(years)) if own else 4 * outputs + 16 * size
-    # one variable at a time is packed, each of its years cut into chunks, assembled into a shard
-    writing = 4 * (len(years) + 2) * len(emits.depths) * size
-    resident = getattr(model, "resident_bytes", lambda: 0)()
-    mapping = resident + tiles_at_once * (reading + predicting + writing)
-    fit = getattr(model, "fit_bytes", None)
-    validating = tiles_at_once * fit(training_rows) if fit and training_rows else 0
-    return int(WORKER_BASE_BYTES + max(mapping, validating) * (1 + SLACK))
+    def site(workers: int) -> Site:
+        return Site(workers, cluster.tiles_at_once, scheduler_seconds, rate, sample.start_seconds)
 
+    def wall(place: Site) -> Estimate:
+        return Estimate(*(wall_seconds(work.scaled(f), place) for f in _factors(seconds)))
 
-def check_memory(peak: int, workers: int) -> None:
-    """Refuse a run whose workers together need more than this machine has."""
-    total = psutil.virtual_memory().total
-    if peak * workers > 0.9 * total:
-        fits = max(1, math.floor(0.9 * total / peak))
-        advice = (
-            f"use --workers {fits}" if peak <= 0.9 * total else "use a smaller tile size in [grid]"
-        )
-        raise InputError(
-            f"{workers} worker(s) of up to {human_bytes(peak)} each need "
-            f"{human_bytes(peak * workers)}, this machine has {human_bytes(total)}; {advice}"
-        )
-
-
-def soil_counts(cube: Cube, grid: Grid) -> NDArray[np.int64]:
-    """Return the soil cells of each tile, ``(tile rows, tile columns)``."""
-    counts = np.zeros(grid.tile_counts, np.int64)
-    for tile in grid.tiles():
-        counts[tile.index] = int((cube.status(tile.window) == Status.SOIL).sum())
-    return counts
-
-
-def _fullest(grid: Grid, counts: NDArray[np.int64]) -> Tile:
-    row, col = divmod(int(np.argmax(counts)), counts.shape[1])
-    return grid.tile(row, col)
-
-
-def _sample_rate(cube: Cube, model: Model, tile: Tile, years: tuple[int, ...]) -> float:
-    """Cells a second of reading and predicting one tile here, on one thread."""
-    halo = model.reads.halo
-    started = time.perf_counter()
-    read = model.reads.years_for(years)
-    values = cube.read(tile.window, model.reads.variables, read, halo, year_policy="nearest")
-    wanted = cube.status(tile.window) == Status.SOIL
-    model.predict(TileInputs(tile.window, values, wanted, years, halo))
-    return float(wanted.sum()) / (time.perf_counter() - started)
-
-
-def _bytes_per_cell(cube: Cube, name: str, years: int) -> int:
-    return 4 * {"static": 1, "monthly": 12, "yearly": years}[cube.variable(name).time]
-
-
-def _stored_cells(grid: Grid, counts: NDArray[np.int64]) -> int:
-    return sum(
-        grid.tile(int(row), int(col)).window.height * grid.tile(int(row), int(col)).window.width
-        for row, col in np.argwhere(counts > 0)
+    bare = Site(1, cluster.tiles_at_once)
+    return Timing(
+        worker_seconds=seconds,
+        phases={name: sample.total(name) for name in ("read", "predict", "write")},
+        core_hours=wall(bare).scaled(1 / 3600),
+        on_gpu=bool(getattr(model, "needs_gpu", False)),
+        stored_read=sample.total("stored_read"),
+        stored_written=sample.total("stored_written"),
+        tiles=len(sample.tiles),
+        share=sample.share,
+        drift=sample.drift,
+        start_seconds=sample.start_seconds,
+        spent=sample.spent,
+        scheduler_seconds=scheduler_seconds,
+        store_bytes_s=rate,
+        store_given=store_mb_s is not None,
+        replayed=tuple(
+            Replayed(workers, wall(site(workers)), limit(work, site(workers)))
+            for workers in sorted({*WORKERS, cluster.processes})
+        ),
+        scheduler_from=_workers_from(work, site(1), "scheduler"),
+        store_from=_workers_from(work, site(1), "store"),
     )
 
 
-def human_bytes(count: float) -> str:
-    """Return bytes with a binary unit.
-
-    >>> human_bytes(3 * 2**20)
-    '3.0 MiB'
-    """
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024 or unit == "TiB":
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError("unreachable")
+def _factors(seconds: Estimate) -> tuple[float, float, float]:
+    return 1.0, seconds.low / seconds.value, seconds.high / seconds.value
 
 
-def human_seconds(seconds: float) -> str:
-    """Return a duration with a sensible unit.
+def _workers_from(work: Work, site: Site, part: Limit) -> int | None:
+    found = workers_until(work, site, part)
+    return None if math.isinf(found) else max(1, math.ceil(found))
 
-    >>> human_seconds(5400)
-    '1.5 h'
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+
+def _check_room(out: Path, size: Size, timing: Timing | None, cogs: bool) -> None:
+    """Refuse what the disk cannot hold; products compress about as well as the map does."""
+    written = timing.stored_written.high if timing else 0.0
+    check_disk(out, written * (1 + 4 / 3 if cogs else 1), size.export_temporary)
+
+
+def time_scheduler(tasks: int = TRIVIAL_TASKS) -> float:
+    """Return the seconds of scheduler and client for a task that does nothing, on this machine."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=None,
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.submit(abs, 0, pure=False).result()
+        started = time.perf_counter()
+        client.gather([client.submit(abs, i, pure=False) for i in range(tasks)])
+        return (time.perf_counter() - started) / tasks
+
+
+def _range(found: Estimate, words: Any) -> str:
+    return f"{words(found.value)} [{words(found.low)} to {words(found.high)}]"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def _share(part: Estimate, whole: Estimate) -> str:
+    return f"{100 * part.value / whole.value:.0f} %"
+
+
+def _from(workers: int | None) -> str:
+    return "never" if workers is None else f"beyond {workers:,} worker(s)"

@@ -12,6 +12,7 @@ import typer
 
 from edaphos.engine.progress import Reporter
 
+from .cluster_cli import submit
 from .console import errors as _errors
 from .console import print_json as _print_json
 from .rothc_cli import rothc_app
@@ -33,6 +34,7 @@ app.add_typer(profiles_app, name="profiles")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(map_app, name="map")
 app.add_typer(rothc_app, name="rothc")
+app.command(epilog="Example: edaphos submit world.toml --out runs/world")(submit)
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
@@ -145,23 +147,41 @@ def run(
 @app.command(epilog="Example: edaphos plan world.toml --workers 16")
 def plan(
     recipe: RecipePath,
+    out: Out = None,
     data: Data = None,
     cube: CubePath = None,
     grid: Preset = None,
     workers: Workers = None,
+    store_mb_s: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="MB/s that the store gives all workers together; by default what this machine "
+            "gets of it.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a recipe will take (tiles, bytes, memory, time), before anything runs.
+    """Say what a recipe will take (tiles, bytes, files, memory, time), before anything runs.
 
-    The cube is built if it is missing; a tile is timed with a model fitted for the purpose.
+    The cube is built if it is missing; sample tiles are made with a model fitted for the purpose,
+    written beside the output folder and removed. Times come with the interval that holds the truth
+    in 9 of 10 cases, for 1 to 1,000 workers.
     """
     with _errors():
+        from edaphos.engine.place import place
+
         from .job import Overrides, load_job
         from .pipeline import plan_job
 
         job = load_job(_recipe_path(recipe), Overrides(None, workers, data, cube, grid))
-        found = plan_job(job, Reporter(quiet=quiet or as_json))
+        found = plan_job(
+            job,
+            Reporter(quiet=quiet or as_json),
+            out=place(out or f"runs/{job.recipe.name}"),
+            store_mb_s=store_mb_s,
+        )
         _print_json(found.to_dict()) if as_json else typer.echo(found.to_text())
 
 

@@ -359,8 +359,17 @@ def note_production(run: Run, production: Production, client: Client) -> None:
         run.note(production={**asdict(production), "workers": len(client.nthreads())})
 
 
-def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
-    """Work out what a recipe will take, timing a tile with the model fitted for the purpose."""
+def plan_job(
+    job: Job,
+    reporter: Reporter = QUIET,
+    *,
+    out: Place | None = None,
+    store_mb_s: float | None = None,
+) -> Plan:
+    """Work out what a recipe will take, timing tiles with the model fitted for the purpose.
+
+    Tiles are written beside `out` and removed; `store_mb_s` is what the store gives all workers.
+    """
     check_learning(job)
     cube = open_cube(job, None, reporter)
     check_contents(job, cube)
@@ -369,4 +378,15 @@ def plan_job(job: Job, reporter: Reporter = QUIET) -> Plan:
         samples, _ = draw(job, cube, load(job, job.recipe.profiles, cube, reporter))
         model = model.fit(samples)
         rows = len(samples) if job.recipe.assess.enabled else 0
-    return plan(cube, job.grid, model, job.recipe.years, job.cluster, rows)
+    return plan(
+        cube,
+        job.grid,
+        model,
+        job.recipe.years,
+        job.cluster,
+        rows,
+        out=out,
+        cogs=job.recipe.products.cog,
+        store_mb_s=store_mb_s,
+        reporter=reporter,
+    )
