@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from .ledger import Record
@@ -39,3 +39,26 @@ class Nobody:
     def stop_reason(self) -> str | None:
         """Go on."""
         return None
+
+
+class Stoppable:
+    """An observer as it is, that further reasons can stop as well.
+
+    Parameters
+    ----------
+    observer
+        Who is told.
+    reasons
+        Asked after the observer; the first that gives a reason stops the run.
+    """
+
+    def __init__(self, observer: Observer, *reasons: Callable[[], str | None]) -> None:
+        self._observer = observer
+        self._reasons = (observer.stop_reason, *reasons)
+        self.begin = observer.begin
+        self.submitted = observer.submitted
+        self.ended = observer.ended
+
+    def stop_reason(self) -> str | None:
+        """Return the first reason that anyone gives."""
+        return next((told for ask in self._reasons if (told := ask()) is not None), None)
