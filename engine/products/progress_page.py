@@ -1,0 +1,181 @@
+"""The page that stands in a report's place while the map is being made, and loads itself again."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..run_progress import Progress, TileState
+from .tables import duration
+
+#: Seconds after which the page loads itself again.
+REFRESH = 30
+#: Failed tiles whose tracebacks are shown.
+SHOWN = 20
+
+#: What tiles are called, and their colours in :data:`_STYLE`.
+WORDS = {
+    TileState.DONE: "done",
+    TileState.RUNNING: "running",
+    TileState.WAITING: "waiting",
+    TileState.FAILED: "failed",
+    TileState.NO_LAND: "no soil",
+}
+_CLASSES = {
+    TileState.DONE: "done",
+    TileState.RUNNING: "running",
+    TileState.WAITING: "waiting",
+    TileState.FAILED: "failed",
+    TileState.NO_LAND: "none",
+}
+_STYLE = """
+.tiles { padding: .9rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; max-width: 60rem; }
+.tiles svg { display: block; width: 100%; max-height: 70vh; height: auto; }
+.tiles .key-row { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .7rem 0 0; font-size: .84rem; color: var(--muted); }
+.tiles .key-row i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
+.t-done { fill: var(--teal); background: var(--teal); }
+.t-running { fill: var(--gold); background: var(--gold); }
+.t-waiting { fill: var(--rule); background: var(--rule); }
+.t-failed { fill: #c22f2f; background: #c22f2f; }
+.t-none { fill: none; background: var(--sea); }
+.tiles .sea { fill: var(--sea); }
+.progress { height: .8rem; margin: 1rem 0 1.4rem; background: var(--band); border-radius: 5px; overflow: hidden; max-width: 60rem; }
+.progress span { display: block; height: 100%; background: var(--teal); }
+details { margin: .4rem 0; max-width: 60rem; }
+details pre { overflow-x: auto; padding: .7rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; font-size: .8rem; }
+"""  # noqa: E501
+
+
+def progress_page(
+    title: str, progress: Progress, states: NDArray[np.uint8], errors: Mapping[str, str]
+) -> str:
+    """Return the page: one file, that needs nothing else.
+
+    Parameters
+    ----------
+    title
+        Of the map.
+    progress
+        How far the run is. A page of a run that is over does not load itself again.
+    states
+        A :class:`~edaphos.engine.run_progress.TileState` for each tile, as the map shows them.
+    errors
+        Traceback of each failed tile.
+    """
+    css = (resources.files(__package__) / "report.css").read_text(encoding="utf-8")
+    running = progress.state == "running"
+    again = f'<meta http-equiv="refresh" content="{REFRESH}">' if running else ""
+    share = 100 * progress.done / progress.total if progress.total else 0.0
+    numbers = "".join(
+        f'<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd><dd class="about">{_text(about)}</dd>'
+        "</div>"
+        for name, value, about in _numbers(progress)
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">{again}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{_text(title)}: {share:.0f} %</title><style>{css}{_STYLE}</style></head>
+<body><main><header><p class="kicker">{_text(_state(progress))}</p><h1>{_text(title)}</h1>
+<p class="lede">{_text(_lede(progress))}</p></header>
+<div class="progress" role="progressbar" aria-valuenow="{share:.0f}" aria-valuemin="0"
+aria-valuemax="100"><span style="width:{share:.1f}%"></span></div>
+<dl class="key small">{numbers}</dl>
+<h2>Tiles</h2>{tile_map(states)}
+{_failures(errors)}
+<footer><p class="note">Written by process {progress.pid} on {_text(progress.host)} at
+{_text(progress.time)} by its clock.</p></footer></main></body></html>
+"""
+
+
+def tile_map(states: NDArray[np.uint8]) -> str:
+    """Return the map of tiles as HTML: an SVG of one path for each state, and its key."""
+    rows, cols = states.shape
+    if not states.size:
+        return "<p>It is not known yet which tiles have soil.</p>"
+    shapes = []
+    for state, name in _CLASSES.items():
+        path = "".join(f"M{c} {r}h1v1h-1z" for r, c in np.argwhere(states == state))
+        if path and state is not TileState.NO_LAND:
+            shapes.append(f'<path class="t-{name}" d="{path}"/>')
+    present = [s for s in WORDS if (states == s).any()]
+    keys = "".join(
+        f'<span><i class="t-{_CLASSES[s]}"></i>{WORDS[s]}: {int((states == s).sum()):,}</span>'
+        for s in present
+    )
+    return (
+        f'<div class="tiles"><svg viewBox="0 0 {cols} {rows}" role="img" '
+        'aria-label="Map of the tiles by what became of them" shape-rendering="crispEdges">'
+        f'<rect class="sea" width="{cols}" height="{rows}"/>{"".join(shapes)}</svg>'
+        f'<p class="key-row">{keys}</p></div>'
+    )
+
+
+def style() -> str:
+    """Return the rules of style that :func:`tile_map` needs besides those of the report."""
+    return _STYLE
+
+
+def _state(progress: Progress) -> str:
+    return {
+        "running": "being made",
+        "finished": "mapped",
+        "stopped": "stopped",
+        "failed": "failed",
+    }[progress.state]
+
+
+def _lede(progress: Progress) -> str:
+    words = f"{progress.done:,} of {progress.total:,} tiles are finished."
+    if progress.failed:
+        words += f" {progress.failed:,} failed."
+    if progress.reason:
+        words += f" {progress.reason[:1].upper()}{progress.reason[1:].rstrip('.')}."
+    if progress.state == "running":
+        return f"{words} This page loads itself again; the report takes its place at the end."
+    return words
+
+
+def _numbers(progress: Progress) -> list[tuple[str, str, str]]:
+    found = [("Tiles", f"{progress.done:,} / {progress.total:,}", "finished")]
+    if progress.rate:
+        found.append(("Rate", f"{progress.rate:,.0f}", "land cells a second, of late"))
+    if progress.eta is not None and progress.state == "running":
+        found.append(("Left", duration(progress.eta), "for the tiles, at this rate"))
+    found.append(("Running for", duration(progress.seconds), "since this process took it up"))
+    if progress.workers:
+        found.append(("Workers", f"{progress.workers:,}", "processes"))
+    if progress.peak_memory:
+        peak = f"{progress.peak_memory / 2**20:,.0f} MiB"
+        found.append(("Peak memory", peak, "largest worker"))
+    if progress.retries:
+        found.append(("Retries", f"{progress.retries:,}", "of requests to the store"))
+    total = sum(progress.phases.values())
+    for name, seconds in progress.phases.items():
+        about = f"{100 * seconds / total:.0f} % of the workers' time" if total else ""
+        found.append((name.capitalize(), duration(seconds), about))
+    return found
+
+
+def _failures(errors: Mapping[str, str]) -> str:
+    if not errors:
+        return ""
+    shown = list(errors.items())[:SHOWN]
+    more = f"<p>and {len(errors) - SHOWN:,} more</p>" if len(errors) > SHOWN else ""
+    return "<h2>Failures</h2>" + "".join(map(_failure, shown)) + more
+
+
+def _failure(item: tuple[str, str]) -> str:
+    tile, error = item
+    lines = error.strip().splitlines() or ["no traceback was recorded"]
+    return (
+        f"<details><summary>{_text(tile)}: {_text(lines[-1][:200])}</summary>"
+        f"<pre>{_text(error.strip())}</pre></details>"
+    )
+
+
+def _text(text: str) -> str:
+    return html.escape(str(text))
