@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid, Window
+from edaphos.engine.ledger import Ledger
+from edaphos.engine.map_store import MAP
 from edaphos.engine.map_view import open_map
 from edaphos.engine.place import Place
 from edaphos.engine.products.cog import export_cogs
+from edaphos.engine.products.layers import read_directly
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
@@ -37,10 +41,17 @@ def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> 
     if wanted["cog"]:
         stages = Stages(reporter, run)
         with stages.stage("products", "Products"):
-            dataset, folder = open_map(run.path), run.path / "products"
-            products = export_cogs(dataset, folder, reporter=reporter)
+            dataset = read_directly(open_map(run.path), run.path / MAP)
+            folder, state = run.path / "products", map_state(run)
+            products = export_cogs(dataset, folder, reporter=reporter, state=state)
             write_stac(dataset, products, folder, name=run.identity["recipe"]["name"])
     return write_run_report(run, reporter, truth) if wanted["report"] else None
+
+
+def map_state(run: Run) -> str:
+    """Return what tells a map's state: a digest over the run's identity and its finished tiles."""
+    names = sorted(entry.name for entry in Ledger(run.path).finished().values())
+    return hashlib.sha256("\n".join([run.hash, *names]).encode()).hexdigest()[:16]
 
 
 def note_initial_stock(run: Run) -> None:
@@ -82,7 +93,7 @@ def _window(grid: Grid, where: tuple[slice, slice]) -> Window:
 
 
 def _totals(run: Run, reporter: Reporter) -> Totals:
-    dataset = open_map(run.path)
+    dataset = read_directly(open_map(run.path), run.path / MAP)
     zones: dict[str, Any] = {}
     legend = run.identity["recipe"].get("assess", {}).get("koeppen_legend", "beck-2018")
     if run.cube_path.exists():

@@ -7,29 +7,28 @@ xarray show g/kg. Each file is streamed from the map by blocks and takes its nam
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from xml.sax.saxutils import escape
+from typing import Any
 
 import numpy as np
-import rasterio
-import rasterio.shutil
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
-from rasterio.windows import Window as RasterWindow
 
 from ..errors import RunError
 from ..grid import Grid
+from ..place import Place, S3Path
 from ..progress import QUIET, Reporter
 from ..status import Status, flag_attributes
 from ..store import write_atomically
-from .layers import Block, Layer, blocks, layers, map_grid, read_block, read_status, sources_of
+from .cog_blocks import WHOLE_CELLS, Part, Tiling, tiling
+from .cog_disk import check_disk, deliver, drafts, temporary_bytes
+from .cog_file import Band, Blocks, Packing, category_text, write_cog
+from .cog_record import NO_DATA, Exported
+from .cog_vrt import coarse_blocks, coarse_grid, vrt_text
+from .layers import Block, Layer, layers, map_grid, read_block, read_status, sources_of
 
-COG_BLOCK = 512
 READ_BLOCK = 2048
 
 #: Colours of the status layer, red, green, blue.
@@ -59,40 +58,25 @@ STATUS_COLOURS: dict[Status, tuple[int, int, int]] = {
 
 
 @dataclass(frozen=True)
-class Packing:
-    """How values become stored numbers: ``value = stored * scale + offset``.
+class ProductPart:
+    """One file of a product that is too large for one."""
 
-    Parameters
-    ----------
-    name
-        Quantity in the product's name (``ocs`` for a stock of 0-30 cm, as SoilGrids calls it).
-    dtype, nodata, scale, offset
-        Of the stored band.
-    units
-        Of ``stored * scale + offset``.
-    stored_units
-        Of the integer itself, in words people use: ``dg/kg``.
-    """
-
-    name: str
-    dtype: Literal["int16", "uint8", "float32"]
-    nodata: float
-    scale: float
-    offset: float
-    units: str
-    stored_units: str
+    part: Part
+    path: Place
+    size: int
 
 
 @dataclass(frozen=True)
 class Product:
-    """One written file."""
+    """One layer as written: a COG, or a virtual raster over the COGs that are its parts."""
 
     name: str
-    path: Path
+    path: Place
     packing: Packing
     title: str
     layer: Layer | None
     size: int
+    parts: tuple[ProductPart, ...] = ()
 
 
 def packing_of(layer: Layer) -> Packing:
@@ -133,9 +117,19 @@ def pack(values: NDArray[np.float32], packing: Packing, name: str) -> NDArray[An
 
 
 def export_cogs(
-    ds: xr.Dataset, folder: Path, *, reporter: Reporter = QUIET, block: int = READ_BLOCK
+    ds: xr.Dataset,
+    folder: Place,
+    *,
+    reporter: Reporter = QUIET,
+    block: int = READ_BLOCK,
+    whole_cells: int = WHOLE_CELLS,
+    state: str = "",
 ) -> list[Product]:
     """Write every layer of a map, and its status, as Cloud Optimized GeoTIFFs.
+
+    A map of more than `whole_cells` cells becomes, for each layer, a COG for each block of 10
+    degrees that has data (``soc_0-5cm_mean/soc_0-5cm_mean_003-017.tif``), a virtual raster over
+    them (``soc_0-5cm_mean.vrt``) and a coarse file for its overviews (``.vrt.ovr``).
 
     Parameters
     ----------
@@ -145,24 +139,37 @@ def export_cogs(
         Where the files go; a file that exists is replaced when its successor is whole.
     block
         Cells along a side of what is read at once; memory is a few times ``4 * block**2`` bytes.
+    whole_cells
+        As many cells one file may have.
+    state
+        Tells the map's state, as letters and digits: files that an earlier export of the same
+        state finished are kept. Empty: all are written.
 
     Returns
     -------
     list of Product
         In the order of :func:`edaphos.engine.products.layers.layers`, the status last.
+
+    Raises
+    ------
+    InputError
+        The disk has no room for the drafts (see
+        :func:`edaphos.engine.products.cog_disk.temporary_bytes`).
+    RunError
+        A value does not fit its encoding.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    grid, common = map_grid(ds), file_tags(ds)
-    todo = layers(ds)
-    written = []
-    with reporter.task("writing COGs", len(todo) + 1) as progress:
-        for layer in todo:
-            written.append(_export_layer(ds, layer, grid, common, folder, block))
-            progress.advance(note=layer.name)
-        if "status" in ds:
-            written.append(_export_status(ds, grid, common, folder, block))
-        progress.advance()
-    return written
+    if not isinstance(folder, S3Path):
+        folder.mkdir(parents=True, exist_ok=True)
+    grid, common, todo = map_grid(ds), file_tags(ds), layers(ds)
+    parts = tiling(grid, whole_cells=whole_cells)
+    sheets = [_layer_sheet(ds, layer, common) for layer in todo]
+    if "status" in ds:
+        sheets.append(_status_sheet(ds, common))
+    with drafts(folder) as workshop:
+        check_disk(workshop, temporary_bytes(grid, whole_cells))
+        export = _Export(folder, workshop, grid, parts, block, Exported(folder, state))
+        with reporter.task("writing COGs", len(sheets) * len(parts)) as progress:
+            return [export.product(sheet, progress.advance) for sheet in sheets]
 
 
 def file_tags(ds: xr.Dataset) -> dict[str, str]:
@@ -194,14 +201,25 @@ def file_tags(ds: xr.Dataset) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def _export_layer(
-    ds: xr.Dataset, layer: Layer, grid: Grid, common: dict[str, str], folder: Path, block: int
-) -> Product:
+@dataclass(frozen=True)
+class _Sheet:
+    """A layer as it is to be written."""
+
+    name: str
+    title: str
+    layer: Layer | None
+    packing: Packing
+    band: Band
+    tags: dict[str, str]
+    read: Callable[[Block], NDArray[Any]]
+
+
+def _layer_sheet(ds: xr.Dataset, layer: Layer, common: dict[str, str]) -> _Sheet:
     packing = packing_of(layer)
     name = layer.name.replace(layer.quantity, packing.name, 1)
     banner = common.get("banner", "")
     title = f"{layer.long_name}, {layer.depth_label.replace('cm', ' cm')}"
-    band = _Band(
+    band = Band(
         description=f"{title} [{layer.units}]" + (f" ({banner})" if banner else ""),
         tags={
             "long_name": layer.long_name,
@@ -212,143 +230,102 @@ def _export_layer(
             "stored_units": packing.stored_units,
         },
     )
-    headline = " – ".join(part for part in (common.get("title", ""), title, banner) if part)
-    path = folder / f"{name}.tif"
-    write_cog(
-        lambda where: pack(read_block(ds, layer, where), packing, name),
-        path,
-        grid,
-        packing,
-        band,
-        {**common, "TIFFTAG_IMAGEDESCRIPTION": headline},
-        block,
-    )
-    return Product(name, path, packing, title, layer, path.stat().st_size)
+
+    def read(where: Block) -> NDArray[Any]:
+        return pack(read_block(ds, layer, where), packing, name)
+
+    return _Sheet(name, title, layer, packing, band, _headed(common, title), read)
 
 
-def _export_status(
-    ds: xr.Dataset, grid: Grid, common: dict[str, str], folder: Path, block: int
-) -> Product:
+def _status_sheet(ds: xr.Dataset, common: dict[str, str]) -> _Sheet:
     packing = Packing("status", "uint8", int(Status.NOT_COMPUTED), 1.0, 0.0, "1", "class")
-    flags = flag_attributes()
     values = " ".join(str(int(s)) for s in Status)
-    band = _Band(
+    band = Band(
         description="why a cell has a value or none",
-        tags={"flag_values": values, "flag_meanings": str(flags["flag_meanings"])},
+        tags={"flag_values": values, "flag_meanings": str(flag_attributes()["flag_meanings"])},
         colours={int(s): (*STATUS_COLOURS[s], 255) for s in Status},
         categories={int(s): s.words for s in Status},
     )
-    path = folder / "status.tif"
-    headline = " – ".join(p for p in (common.get("title", ""), "status", common.get("banner")) if p)
-    write_cog(
-        lambda where: read_status(ds, where),
-        path,
-        grid,
-        packing,
-        band,
-        {**common, "TIFFTAG_IMAGEDESCRIPTION": headline},
-        block,
-    )
-    return Product("status", path, packing, "Status of each cell", None, path.stat().st_size)
+
+    def read(where: Block) -> NDArray[Any]:
+        return read_status(ds, where)
+
+    tags = _headed(common, "status")
+    return _Sheet("status", "Status of each cell", None, packing, band, tags, read)
+
+
+def _headed(common: dict[str, str], title: str) -> dict[str, str]:
+    parts = (common.get("title", ""), title, common.get("banner", ""))
+    return {**common, "TIFFTAG_IMAGEDESCRIPTION": " – ".join(part for part in parts if part)}
 
 
 @dataclass(frozen=True)
-class _Band:
-    description: str
-    tags: dict[str, str]
-    colours: dict[int, tuple[int, int, int, int]] | None = None
-    categories: dict[int, str] | None = None
+class _Export:
+    """Writes the files of an export that are not there yet, each through a draft."""
 
+    folder: Place
+    workshop: Path
+    grid: Grid
+    parts: Tiling
+    block: int
+    done: Exported
 
-def write_cog(
-    read: Callable[[Block], NDArray[Any]],
-    path: Path,
-    grid: Grid,
-    packing: Packing,
-    band: _Band,
-    tags: dict[str, str],
-    block: int = READ_BLOCK,
-) -> None:
-    """Write one COG from blocks of stored numbers; `path` appears only when it is whole.
+    def product(self, sheet: _Sheet, advance: Callable[..., None]) -> Product:
+        """Write what is missing of a layer."""
+        if len(self.parts) == 1:
+            size = self._cog(f"{sheet.name}.tif", self.parts[0], sheet)
+            if sheet.band.categories:
+                text = category_text(sheet.band.categories)
+                write_atomically(self.folder / f"{sheet.name}.tif.aux.xml", text)
+            advance(note=sheet.name)
+            path = self.folder / f"{sheet.name}.tif"
+            return Product(sheet.name, path, sheet.packing, sheet.title, sheet.layer, size)
+        written: dict[Part, str] = {}
+        sizes: dict[Part, int] = {}
+        for part in self.parts:
+            key = f"{sheet.name}/{sheet.name}_{part.name}.tif"
+            sizes[part] = self._cog(key, part, sheet, always=False)
+            if sizes[part]:
+                written[part] = key
+            advance(note=f"{sheet.name} {part.name}")
+        self._coarse(f"{sheet.name}.vrt.ovr", sheet)
+        # the last: a virtual raster that is there has all its files
+        text = vrt_text(written, self.grid, sheet.packing, sheet.band, sheet.tags)
+        path = self.folder / f"{sheet.name}.vrt"
+        write_atomically(path, text)
+        files = tuple(ProductPart(p, self.folder / key, sizes[p]) for p, key in written.items())
+        size = len(text.encode())
+        return Product(sheet.name, path, sheet.packing, sheet.title, sheet.layer, size, files)
 
-    The blocks go to a tiled temporary GeoTIFF, which GDAL's COG driver then rewrites with
-    overviews (area average of the values; nearest for classes) ahead of the data.
-    """
-    token = uuid.uuid4().hex
-    draft = path.with_name(f".{path.name}.{token}.draft.partial")
-    final = path.with_name(f".{path.name}.{token}.partial")
-    try:
-        _write_draft(read, draft, grid, packing, band, tags, block)
-        rasterio.shutil.copy(
-            draft,
-            final,
-            driver="COG",
-            COMPRESS="DEFLATE",
-            LEVEL=6,
-            PREDICTOR="YES",
-            BLOCKSIZE=COG_BLOCK,
-            BIGTIFF="IF_SAFER",
-            OVERVIEWS="AUTO",
-            RESAMPLING="NEAREST" if band.colours else "AVERAGE",
-        )
-        if band.categories:
-            _write_categories(path, band.categories)
-        final.replace(path)
-    finally:
-        for leftover in (draft, final, *path.parent.glob(f".{path.name}.{token}*.aux.xml")):
-            leftover.unlink(missing_ok=True)
+    def _cog(self, key: str, part: Part, sheet: _Sheet, *, always: bool = True) -> int:
+        def blocks() -> Iterator[tuple[Block, NDArray[Any]]]:
+            for rows, cols in part.blocks(self.block):
+                yield (
+                    (_moved(rows, part.row0), _moved(cols, part.col0)),
+                    sheet.read((rows, cols)),
+                )
 
+        return self._file(key, blocks(), part.grid(self.grid), sheet, sheet.tags, always=always)
 
-def _write_draft(
-    read: Callable[[Block], NDArray[Any]],
-    draft: Path,
-    grid: Grid,
-    packing: Packing,
-    band: _Band,
-    tags: dict[str, str],
-    block: int,
-) -> None:
-    height, width = grid.shape
-    with rasterio.open(
-        draft,
-        "w",
-        driver="GTiff",
-        height=height,
-        width=width,
-        count=1,
-        dtype=packing.dtype,
-        nodata=packing.nodata,
-        crs=rasterio.crs.CRS.from_wkt(grid.geobox.crs.to_wkt()),
-        transform=grid.geobox.affine,
-        tiled=True,
-        blockxsize=COG_BLOCK,
-        blockysize=COG_BLOCK,
-        BIGTIFF="IF_SAFER",
-        SPARSE_OK=True,
-    ) as target:
-        target.update_tags(**tags)
-        target.update_tags(1, **band.tags)
-        target.set_band_description(1, band.description)
-        target.update_tags(AREA_OR_POINT="Area")
-        if band.colours:
-            target.write_colormap(1, band.colours)
-            target.colorinterp = [ColorInterp.palette]
+    def _coarse(self, key: str, sheet: _Sheet) -> None:
+        found = coarse_blocks(sheet.read, self.grid, self.parts, sheet.packing, sheet.band)
+        self._file(key, found, coarse_grid(self.grid, self.parts), sheet, {}, always=True)
+
+    def _file(
+        self, key: str, found: Blocks, grid: Grid, sheet: _Sheet, tags: dict[str, str], always: bool
+    ) -> int:
+        held = self.done.size(key)
+        if held is not None:
+            return held
+        draft = self.workshop / key.rpartition("/")[2]
+        if write_cog(found, draft, grid, sheet.packing, sheet.band, tags, always=always):
+            size = deliver(draft, self.folder / key)
         else:
-            target.scales, target.offsets = (packing.scale,), (packing.offset,)
-            target.units = (packing.units,)
-        for rows, cols in blocks(grid.shape, block):
-            window = RasterWindow.from_slices(rows, cols)
-            target.write(read((rows, cols)), 1, window=window)
+            (self.folder / key).unlink(missing_ok=True)
+            size = NO_DATA
+        self.done.note(key, size)
+        return size
 
 
-def _write_categories(path: Path, categories: dict[int, str]) -> None:
-    """Write the class names where GDAL and QGIS look for them: a ``.aux.xml`` beside the file."""
-    names = "".join(
-        f"      <Category>{escape(categories.get(code, ''))}</Category>\n"
-        for code in range(max(categories) + 1)
-    )
-    text = (
-        '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
-        f"{names}    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
-    )
-    write_atomically(path.with_name(f"{path.name}.aux.xml"), text)
+def _moved(span: slice, by: int) -> slice:
+    return slice(span.start - by, span.stop - by)

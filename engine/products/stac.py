@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,25 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Sampling
 
 from ..grid import Grid
+from ..place import Place, place
 from ..status import Status
 from ..store import write_atomically
-from .cog import Product
+from .cog import Product, ProductPart
+from .cog_blocks import Part
 from .layers import layers, map_grid, sources_of
 
+#: GDAL's virtual rasters have no registered media type; they are XML.
+_VRT = "application/xml"
 _KEYWORDS = ["soil", "soil organic carbon", "digital soil mapping", "edaphos"]
 
 
 def write_stac(
-    ds: xr.Dataset, products: Sequence[Product], folder: Path, *, name: str = "map"
-) -> Path:
+    ds: xr.Dataset, products: Sequence[Product], folder: Place, *, name: str = "map"
+) -> Place:
     """Write ``collection.json`` and its items below `folder`, and return the collection's path.
+
+    There is an item for each year, with an asset for each layer. Where layers are virtual rasters,
+    there is one more for each block that has data, with the block's files.
 
     Parameters
     ----------
@@ -43,12 +49,16 @@ def write_stac(
         Identifier of the collection.
     """
     grid = map_grid(ds)
-    bounds, footprint = _footprint(grid)
+    bounds, _ = _footprint(grid)
     years = sorted({layer.year for layer in layers(ds)})
     collection = _collection(ds, _identifier(name), bounds, years)
     for year in years:
         mine = [p for p in products if p.layer is None or p.layer.year == year]
-        collection.add_item(_item(ds, collection.id, year, mine, grid, bounds, footprint))
+        item_of_year = f"{collection.id}-{year}"
+        collection.add_item(_item(ds, item_of_year, year, [(p, p) for p in mine], grid))
+        for part, files in _by_part(mine).items():
+            name_of_part = f"{item_of_year}-{part.name}"
+            collection.add_item(_item(ds, name_of_part, year, files, part.grid(grid)))
     collection.normalize_hrefs(str(folder.resolve()))
     for item in collection.get_items():
         item.make_asset_hrefs_relative()
@@ -57,9 +67,20 @@ def write_stac(
     return folder / "collection.json"
 
 
+def _by_part(
+    products: Sequence[Product],
+) -> dict[Part, list[tuple[Product, Product | ProductPart]]]:
+    """Return the files of each block, with the products that they are parts of."""
+    found: dict[Part, list[tuple[Product, Product | ProductPart]]] = {}
+    for product in products:
+        for file in product.parts:
+            found.setdefault(file.part, []).append((product, file))
+    return found
+
+
 def _save(made: pystac.Item | pystac.Collection) -> None:
     text = json.dumps(made.to_dict(include_self_link=False), indent=1, ensure_ascii=False)
-    write_atomically(Path(made.get_self_href()), text + "\n")
+    write_atomically(place(made.get_self_href()), text + "\n")
 
 
 def _identifier(name: str) -> str:
@@ -152,25 +173,25 @@ def _period(year: int) -> tuple[dt.datetime, dt.datetime]:
 
 def _item(
     ds: xr.Dataset,
-    collection: str,
+    identifier: str,
     year: int,
-    products: Sequence[Product],
+    files: Sequence[tuple[Product, Product | ProductPart]],
     grid: Grid,
-    bounds: list[float],
-    footprint: dict[str, Any],
 ) -> pystac.Item:
     start, end = _period(year)
+    bounds, footprint = _footprint(grid)
     item = pystac.Item(
-        id=f"{collection}-{year}",
+        id=identifier,
         geometry=footprint,
         bbox=bounds,
         datetime=None,
         start_datetime=start,
         end_datetime=end,
         properties={
-            "title": f"{ds.attrs.get('title', collection)}, {year}",
+            "title": f"{ds.attrs.get('title', identifier)}, {year}",
             "edaphos:complete": bool(ds.attrs.get("complete", True)),
             "edaphos:banner": str(ds.attrs.get("banner", "")),
+            **_facts(ds),
         },
     )
     projection = ProjectionExtension.ext(item, add_if_missing=True)
@@ -183,12 +204,38 @@ def _item(
     projection.transform = [float(v) for v in grid.geobox.affine[:6]]
     RasterExtension.add_to(item)
     FileExtension.add_to(item)
-    for product in products:
-        item.add_asset(product.name, _asset(product, item, grid))
+    for product, file in files:
+        item.add_asset(product.name, _asset(product, file, item, grid))
     return item
 
 
-def _asset(product: Product, item: pystac.Item, grid: Grid) -> pystac.Asset:
+#: Attributes of a map that an item repeats: what a value means, for whoever finds the item alone.
+_FACTS = (
+    "summary",
+    "method",
+    "support",
+    "scenario",
+    "nominal_resolution",
+    "covariate_resolution",
+    "license",
+    "references",
+    "institution",
+    "run",
+)
+
+
+def _facts(ds: xr.Dataset) -> dict[str, Any]:
+    """Return what a map's attributes say of its values, its licence and its sources."""
+    found: dict[str, Any] = {
+        f"edaphos:{key}": str(ds.attrs[key]) for key in _FACTS if ds.attrs.get(key)
+    }
+    found["edaphos:sources"] = sources_of(ds)
+    return found
+
+
+def _asset(
+    product: Product, file: Product | ProductPart, item: pystac.Item, grid: Grid
+) -> pystac.Asset:
     layer, packing = product.layer, product.packing
     fields: dict[str, Any] = {}
     if layer is not None:
@@ -199,12 +246,14 @@ def _asset(product: Product, item: pystac.Item, grid: Grid) -> pystac.Asset:
             "soil:depth_bottom_cm": layer.depth[1],
             "soil:stored_units": packing.stored_units,
         }
+        if layer.units == "g kg-1":
+            fields["soil:basis"] = "dry mass of the fine earth (< 2 mm)"
     else:
         fields["soil:classes"] = [{"value": int(s), "name": s.meaning} for s in Status]
     asset = pystac.Asset(
-        href=str(product.path.resolve()),
+        href=str(file.path.resolve()),
         title=product.title,
-        media_type=pystac.MediaType.COG,
+        media_type=pystac.MediaType.COG if file.path.name.endswith(".tif") else _VRT,
         roles=["data"] if layer is not None else ["data", "data-mask"],
         extra_fields=fields,
     )
@@ -220,7 +269,7 @@ def _asset(product: Product, item: pystac.Item, grid: Grid) -> pystac.Asset:
         offset=packing.offset,
     )
     RasterExtension.ext(asset).apply([band])
-    FileExtension.ext(asset).size = product.size
+    FileExtension.ext(asset).size = file.size
     return asset
 
 
