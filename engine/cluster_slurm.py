@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client
+from distributed import Client, Security
 
 from .cluster_spec import ClusterSpec
 from .cluster_worker import CONFIG, PRELOAD, exports, temporary_security, worker_environment
@@ -70,11 +71,10 @@ def jobs(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
     logs = Path(spec.slurm.logs).absolute()
     logs.mkdir(parents=True, exist_ok=True)
     settings = job_settings(spec)
-    if spec.tls:
-        # dask-jobqueue hands the keys to the jobs in files that only this user can read
-        settings |= {"security": temporary_security(), "shared_temp_directory": str(logs)}
     least, most = spec.jobs
-    with dask.config.set(CONFIG):
+    with dask.config.set(CONFIG), tempfile.TemporaryDirectory(prefix=".tls-", dir=logs) as keys:
+        if spec.tls:
+            settings["security"] = _in_files(temporary_security(), Path(keys))
         try:
             cluster = SLURMCluster(**settings)
         except (ValueError, TypeError, RuntimeError) as error:
@@ -83,3 +83,17 @@ def jobs(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
             cluster.adapt(minimum_jobs=least, maximum_jobs=most, interval="2s", wait_count=15)
             span = f"{least} to {most}" if most > least else str(least)
             yield client, f"{span} Slurm job(s) of {spec.slurm.processes} worker(s)"
+
+
+def _in_files(security: Security, folder: Path) -> Security:
+    """Return the same keys as files, by which jobs get them; only this user can read the folder."""
+    options: dict[str, Any] = {"require_encryption": True}
+    for name, text in security.get_tls_config_for_role("worker").items():
+        if text is None:
+            continue
+        file = folder / f"{name}.pem"
+        file.touch(0o600)
+        file.write_text(text)
+        roles = ("",) if name == "ca_file" else ("client_", "scheduler_", "worker_")
+        options |= {f"tls_{role}{name}": str(file) for role in roles}
+    return Security(**options)

@@ -182,6 +182,21 @@ def test_what_local_processes_send_is_encrypted(locally, cube, tmp_path) -> None
 
 
 @needs_keys
+@needs_jobqueue
+def test_what_slurm_jobs_send_is_encrypted(slurm, locally, cube, tmp_path) -> None:
+    run = make_run(tmp_path / "run", world_grid(256), cube)
+    spec = ClusterSpec("slurm", workers=1, tls=True, slurm=in_jobs(tmp_path))
+    with connect(spec) as client:
+        client.wait_for_workers(1, timeout=60)
+        assert all(address.startswith("tls://") for address in client.nthreads())
+        (folder,) = {file.parent for file in (tmp_path / "jobs").rglob("*.pem")}
+        assert folder.stat().st_mode & 0o777 == 0o700
+        produce(run, client)
+    assert digests(run) == locally
+    assert not list((tmp_path / "jobs").rglob("*.pem"))
+
+
+@needs_keys
 def test_workers_of_a_step_get_their_keys_without_a_file() -> None:
     import dask
     from distributed import Security
