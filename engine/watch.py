@@ -187,6 +187,7 @@ class Watch:
             self._tiles.errors.clear()
             self._tiles.cells_done = sum(with_soil[name] for name in self._tiles.finished)
             self._samples.clear()
+            self._samples.append((time.monotonic(), self._tiles.cells_done))
         self.event("tiles", todo=len(todo), finished=len(self._tiles.finished))
 
     def submitted(self, tile: str) -> None:

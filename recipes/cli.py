@@ -16,6 +16,7 @@ from .cluster_cli import submit
 from .console import errors as _errors
 from .console import print_json as _print_json
 from .rothc_cli import rothc_app
+from .watch_cli import status, stop
 
 app = typer.Typer(
     name="edaphos",
@@ -34,6 +35,8 @@ app.add_typer(profiles_app, name="profiles")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(map_app, name="map")
 app.add_typer(rothc_app, name="rothc")
+app.command(epilog="Example: edaphos status runs/world")(status)
+app.command(epilog="Example: edaphos stop runs/world")(stop)
 app.command(epilog="Example: edaphos submit world.toml --out runs/world")(submit)
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
