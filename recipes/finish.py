@@ -18,6 +18,7 @@ from edaphos.engine.map_view import open_map
 from edaphos.engine.place import Place
 from edaphos.engine.products.cog import export_cogs
 from edaphos.engine.products.layers import read_directly
+from edaphos.engine.products.pyramid import write_pyramid
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
@@ -38,8 +39,11 @@ def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> 
     """Export and describe a map as its recipe asks; return the report's path, if it wants one."""
     wanted = run.manifest()["provenance"]["products"]
     note_initial_stock(run)
+    stages = Stages(reporter, run)
+    if wanted.get("pyramid"):  # a run begun by an edaphos without pyramids has no such word
+        with stages.stage("pyramid", "Pyramid"):
+            write_pyramid(run.path / MAP, state=map_state(run), reporter=reporter)
     if wanted["cog"]:
-        stages = Stages(reporter, run)
         with stages.stage("products", "Products"):
             dataset = read_directly(open_map(run.path), run.path / MAP)
             folder, state = run.path / "products", map_state(run)

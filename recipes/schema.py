@@ -200,6 +200,7 @@ class ProductsTable(Table):
     cog: bool = Field(
         True, description="a GeoTIFF for each depth and statistic, and a STAC catalogue"
     )
+    pyramid: bool = Field(False, description="coarser levels beside the map, for web viewers")
     report: bool = Field(True, description="one HTML file with maps, validation and sources")
 
 
