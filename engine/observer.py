@@ -24,6 +24,11 @@ class Observer(Protocol):
         """Return why no further tile may be started (those begun are waited for); None to go on."""
 
 
+def never() -> str | None:
+    """Give no reason to stop."""
+    return None
+
+
 class Nobody:
     """An observer that looks away and never stops a run."""
 

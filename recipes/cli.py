@@ -135,11 +135,15 @@ def run(
         from .finish import finish
         from .job import Overrides, load_job
         from .pipeline import run_job
+        from .submit import batch_job
 
         reporter = Reporter(quiet=quiet or as_json)
         own = Overrides(cluster, workers, data, cube, grid, _years(years))
         job = load_job(_recipe_path(recipe), own)
-        made = run_job(job, place(out or f"runs/{job.recipe.name}"), reporter, region=_box(region))
+        where = place(out or f"runs/{job.recipe.name}")
+        with batch_job(reporter.say) as signals:
+            stop = signals.stop_reason
+            made = run_job(job, where, reporter, region=_box(region), stop=stop)
         report = finish(made, reporter)
         if as_json:
             _print_json({"run": str(made.path), "report": str(report) if report else None})

@@ -7,7 +7,7 @@ run that was cut off continues with the first stage that is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError
+from edaphos.engine.gpu import require_gpu, tile_resources
 from edaphos.engine.map_store import create_map
 from edaphos.engine.models.protocol import (
     ModelSpec,
@@ -29,6 +30,7 @@ from edaphos.engine.models.protocol import (
     needs_samples,
     target_of,
 )
+from edaphos.engine.observer import Observer, Stoppable, never
 from edaphos.engine.place import Place
 from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
@@ -39,6 +41,7 @@ from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
 from edaphos.engine.store import write_atomically
+from edaphos.engine.watch import Watch
 from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
 from .cube_schema import read_cube_spec
@@ -58,6 +61,8 @@ from .schema import ProfilesTable
 from .stages import Stages
 
 RECIPE_COPY = "recipe.toml"
+#: West, south, east, north in the map's CRS.
+Box = tuple[float, float, float, float]
 
 
 def run_job(
@@ -65,7 +70,8 @@ def run_job(
     out: Place,
     reporter: Reporter = QUIET,
     *,
-    region: tuple[float, float, float, float] | None = None,
+    region: Box | None = None,
+    stop: Callable[[], str | None] = never,
 ) -> Run:
     """Make the map of a recipe, or finish one that was begun; products are left to the caller.
 
@@ -78,7 +84,7 @@ def run_job(
     """
     preflight(job, out)
     with connect(job.cluster, reporter) as client:
-        return run_stages(job, out, client, reporter, region=region)
+        return run_stages(job, out, client, reporter, region=region, stop=stop)
 
 
 def preflight(job: Job, out: Place) -> None:
@@ -139,13 +145,14 @@ def run_stages(
     reporter: Reporter = QUIET,
     stages: Stages | None = None,
     *,
-    region: tuple[float, float, float, float] | None = None,
+    region: Box | None = None,
+    stop: Callable[[], str | None] = never,
 ) -> Run:
     """Run the stages of :func:`run_job` on a cluster that stands.
 
     `stages` goes on timing where a caller began; a cube that it opened is not timed again. With a
     `region` (west, south, east, north in the map's CRS) only the tiles that touch it are made, and
-    made anew where they are finished.
+    made anew where they are finished. `stop` is asked between tiles for a reason to stop.
     """
     stages = stages or Stages(reporter)
     with stages.stage("cube", "Cube"):
@@ -157,26 +164,42 @@ def run_stages(
         with stages.stage("profiles", "Profiles"):
             profiles = load(job, job.recipe.profiles, cube, reporter)
     run = Run.start(out, identity(job, cube), provenance(job, cube))
-    stages.attach(run)
-    keep_inputs(run, job, profiles)
-    samples: Samples | None = None
-    if profiles is not None:
-        with stages.stage("samples", "Samples"):
-            samples = sample(job, cube, profiles, run, reporter)
-    if samples is not None and job.recipe.assess.enabled:
-        with stages.stage("assess", "Cross-validation"):
-            assessment(job, run, samples, client, reporter)
-    with stages.stage("fit", "Fitting"):
-        fit(job, run, samples)
-    emits = run.load_model().emits
-    create_map(run.path, job.grid, emits, run.years, map_attributes(job, cube, run))
-    with stages.stage("map", "Mapping"):
-        only = set(tiles_within(run, region)) if region else None
-        if only is not None:
-            forget_tiles(run, only)
-        production = produce(run, client, reporter, only=only)
-    note_production(run, production, client)
+    with Watch(run, reporter, client=client, page=job.recipe.products.report) as watch:
+        stages.attach(run, watch.stage)
+        keep_inputs(run, job, profiles)
+        samples: Samples | None = None
+        if profiles is not None:
+            with stages.stage("samples", "Samples"):
+                samples = sample(job, cube, profiles, run, reporter)
+        if samples is not None and job.recipe.assess.enabled:
+            with stages.stage("assess", "Cross-validation"):
+                assessment(job, run, samples, client, reporter)
+        with stages.stage("fit", "Fitting"):
+            fit(job, run, samples)
+        with stages.stage("map", "Mapping"):
+            production = make_map(job, run, cube, client, reporter, Stoppable(watch, stop), region)
+        note_production(run, production, client)
     return run
+
+
+def make_map(
+    job: Job,
+    run: Run,
+    cube: Cube,
+    client: Client,
+    reporter: Reporter,
+    observer: Observer,
+    region: Box | None = None,
+) -> Production:
+    """Make the map's tiles, or those that touch a region, which are made anew."""
+    model = run.load_model()
+    require_gpu(client, model, job.cluster)
+    create_map(run.path, job.grid, model.emits, run.years, map_attributes(job, cube, run))
+    only = set(tiles_within(run, region)) if region else None
+    if only is not None:
+        forget_tiles(run, only)
+    resources = tile_resources(model, job.cluster)
+    return produce(run, client, reporter, observer, only=only, resources=resources)
 
 
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:

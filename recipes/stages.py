@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from edaphos.engine.progress import Reporter
@@ -17,14 +17,17 @@ class Stages:
         self.reporter = reporter
         self.seconds: dict[str, float] = {}
         self._run = run
+        self._tell: Callable[[str], None] | None = None
 
-    def attach(self, run: Run) -> None:
-        """Note the stages in this run from now on, those before included."""
-        self._run = run
+    def attach(self, run: Run, tell: Callable[[str], None] | None = None) -> None:
+        """Note the stages, those before included, in this run; `tell` when another begins."""
+        self._run, self._tell = run, tell
 
     @contextmanager
     def stage(self, name: str, label: str) -> Iterator[None]:
         """Time the block as a stage."""
+        if self._tell is not None:
+            self._tell(name)
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
