@@ -17,7 +17,7 @@ REFRESH = 30
 #: Failed tiles whose tracebacks are shown.
 SHOWN = 20
 
-#: What tiles are called, and their colours in :data:`_STYLE`.
+#: What tiles are called, and the classes that colour them in ``report.css``.
 WORDS = {
     TileState.DONE: "done",
     TileState.RUNNING: "running",
@@ -32,22 +32,6 @@ _CLASSES = {
     TileState.FAILED: "failed",
     TileState.NO_LAND: "none",
 }
-_STYLE = """
-.tiles { padding: .9rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; max-width: 60rem; }
-.tiles svg { display: block; width: 100%; max-height: 70vh; height: auto; }
-.tiles .key-row { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .7rem 0 0; font-size: .84rem; color: var(--muted); }
-.tiles .key-row i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
-.t-done { fill: var(--teal); background: var(--teal); }
-.t-running { fill: var(--gold); background: var(--gold); }
-.t-waiting { fill: var(--rule); background: var(--rule); }
-.t-failed { fill: #c22f2f; background: #c22f2f; }
-.t-none { fill: none; background: var(--sea); }
-.tiles .sea { fill: var(--sea); }
-.progress { height: .8rem; margin: 1rem 0 1.4rem; background: var(--band); border-radius: 5px; overflow: hidden; max-width: 60rem; }
-.progress span { display: block; height: 100%; background: var(--teal); }
-details { margin: .4rem 0; max-width: 60rem; }
-details pre { overflow-x: auto; padding: .7rem; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; font-size: .8rem; }
-"""  # noqa: E501
 
 
 def progress_page(
@@ -78,7 +62,7 @@ def progress_page(
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">{again}
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}: {share:.0f} %</title><style>{css}{_STYLE}</style></head>
+<title>{_text(title)}: {share:.0f} %</title><style>{css}</style></head>
 <body><main><header><p class="kicker">{_text(_state(progress))}</p><h1>{_text(title)}</h1>
 <p class="lede">{_text(_lede(progress))}</p></header>
 <div class="progress" role="progressbar" aria-valuenow="{share:.0f}" aria-valuemin="0"
@@ -112,11 +96,6 @@ def tile_map(states: NDArray[np.uint8]) -> str:
         f'<rect class="sea" width="{cols}" height="{rows}"/>{"".join(shapes)}</svg>'
         f'<p class="key-row">{keys}</p></div>'
     )
-
-
-def style() -> str:
-    """Return the rules of style that :func:`tile_map` needs besides those of the report."""
-    return _STYLE
 
 
 def _state(progress: Progress) -> str:

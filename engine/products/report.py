@@ -24,6 +24,8 @@ from ..run import identity_hash
 from ..store import write_atomically
 from ..whole_folder import is_whole, on_disk
 from .layers import layers, mean_layers, sources_of, years_of
+from .production import ProductionSummary, production_summary, production_tables
+from .progress_page import tile_map
 from .report_head import KeyNumber, key_numbers, lede, not_the_map, resolutions, summary
 from .report_pictures import ReportPictures, Truth, draw_all
 from .report_tables import metric_tables, qa_tables, status_table, totals_tables, truth_tables
@@ -77,6 +79,8 @@ class ReportInputs:
         For a virtual world.
     products
         Folder of the COGs, if they were written.
+    production
+        What the tiles took.
     """
 
     dataset: xr.Dataset
@@ -88,6 +92,7 @@ class ReportInputs:
     locations: pd.DataFrame | None = None
     truth: Truth | None = None
     products: Place | None = None
+    production: ProductionSummary | None = None
 
 
 def gather(
@@ -108,6 +113,7 @@ def gather(
         locations=pd.read_csv(io.StringIO(places.read_text())) if places.is_file() else None,
         truth=truth,
         products=products if products.is_dir() else None,
+        production=production_summary(run_folder),
     )
 
 
@@ -176,6 +182,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         ),
         "sources": [_source(s) for s in sources_of(ds)],
         "time": _time(manifest),
+        "production": _production(inputs.production),
         "recipe": inputs.recipe,
         "identity": identity_hash(manifest["identity"]) if manifest.get("identity") else "",
         "run_name": run_name,
@@ -234,6 +241,7 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         *([("profiles", "Profile quality")] if context["learns"] else []),
         ("sources", "Sources"),
         ("time", "Time taken"),
+        *([("production", "Production")] if context["production"] else []),
         ("recipe", "Recipe"),
         ("open", "Open it elsewhere"),
     ]
@@ -260,6 +268,12 @@ def _truth(truth: Truth | None) -> dict[str, Any] | None:
         ).split("\n\n"),
         "tables": truth_tables(truth.table),
     }
+
+
+def _production(found: ProductionSummary | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"map": tile_map(found.states), "tables": production_tables(found)}
 
 
 def _source(source: Mapping[str, Any]) -> dict[str, str]:
