@@ -15,6 +15,21 @@ from edaphos.engine.progress import Reporter
 from .cluster_cli import submit
 from .console import errors as _errors
 from .console import print_json as _print_json
+from .cube_cli import cube_app
+from .map_cli import map_app
+from .options import (
+    Cluster,
+    CubePath,
+    Data,
+    Json,
+    Out,
+    Preset,
+    Quiet,
+    RecipePath,
+    RunPlace,
+    Workers,
+    recipe_path,
+)
 from .rothc_cli import rothc_app
 from .watch_cli import status, stop
 
@@ -26,41 +41,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-cube_app = typer.Typer(no_args_is_help=True, help="Build and check covariate cubes.")
 profiles_app = typer.Typer(no_args_is_help=True, help="Read and check soil profiles.")
 recipe_app = typer.Typer(no_args_is_help=True, help="List recipes and begin your own.")
-map_app = typer.Typer(no_args_is_help=True, help="Check a finished map.")
 app.add_typer(cube_app, name="cube")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(map_app, name="map")
 app.add_typer(rothc_app, name="rothc")
-app.command(epilog="Example: edaphos status runs/world")(status)
-app.command(epilog="Example: edaphos stop runs/world")(stop)
-app.command(epilog="Example: edaphos submit world.toml --out runs/world")(submit)
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
-Out = Annotated[
-    str | None, typer.Option("--out", "-o", help="Output folder, or s3://bucket/folder.")
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes.")]
-Cluster = Annotated[
-    str | None, typer.Option(help='"local", or a Dask scheduler such as tcp://host:8786.')
-]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder that source files are looked for in.")
-]
-CubePath = Annotated[
-    str | None,
-    typer.Option("--cube", help="The cube's folder or s3:// address, instead of the recipe's."),
-]
-Preset = Annotated[
-    str | None, typer.Option("--grid", help="A grid preset instead of the recipe's grid.")
-]
-RunPlace = Annotated[str, typer.Argument(help="A run's folder, or its s3:// address.")]
-CubePlace = Annotated[str, typer.Argument(help="A cube's folder, or its s3:// address.")]
-RecipePath = Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")]
 
 
 def _version(wanted: bool) -> None:
@@ -139,7 +126,7 @@ def run(
 
         reporter = Reporter(quiet=quiet or as_json)
         own = Overrides(cluster, workers, data, cube, grid, _years(years))
-        job = load_job(_recipe_path(recipe), own)
+        job = load_job(recipe_path(recipe), own)
         where = place(out or f"runs/{job.recipe.name}")
         with batch_job(reporter.say) as signals:
             stop = signals.stop_reason
@@ -182,7 +169,7 @@ def plan(
         from .job import Overrides, load_job
         from .pipeline import plan_job
 
-        job = load_job(_recipe_path(recipe), Overrides(None, workers, data, cube, grid))
+        job = load_job(recipe_path(recipe), Overrides(None, workers, data, cube, grid))
         found = plan_job(
             job,
             Reporter(quiet=quiet or as_json),
@@ -190,6 +177,11 @@ def plan(
             store_mb_s=store_mb_s,
         )
         _print_json(found.to_dict()) if as_json else typer.echo(found.to_text())
+
+
+app.command(epilog="Example: edaphos submit world.toml --out runs/world")(submit)
+app.command(epilog="Example: edaphos status runs/world")(status)
+app.command(epilog="Example: edaphos stop runs/world")(stop)
 
 
 @app.command(epilog="Example: edaphos report runs/world")
@@ -204,58 +196,6 @@ def report(run: RunPlace, quiet: Quiet = False) -> None:
         folder = Path(run) / TRUTH
         truth = load_truth(folder) if (folder / "note.txt").exists() else None
         typer.echo(f"report: {write_run_report(Run.open(run), Reporter(quiet=quiet), truth)}")
-
-
-@cube_app.command("build", epilog="Example: edaphos cube build world_cube.toml --out world.zarr")
-def cube_build(
-    spec: Annotated[Path, typer.Argument(help="A cube TOML, or the name of a built-in one.")],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="Folder of the cube, or s3://bucket/folder.")
-    ],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder that the TOML's relative files start from.")
-    ] = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
-) -> None:
-    """Build a covariate cube from the rasters named in a TOML; continues if it was interrupted."""
-    with _errors():
-        from edaphos.engine.build.build import build_cube
-        from edaphos.engine.cluster import ClusterSpec, connect
-        from edaphos.engine.place import place
-
-        from .cube_schema import read_cube_spec
-
-        reporter = Reporter(quiet=quiet)
-        wanted = read_cube_spec(_recipe_path(spec), data)
-        with connect(ClusterSpec(workers=workers or 0), reporter) as client:
-            manifest = build_cube(wanted, place(out), client=client, reporter=reporter)
-        typer.echo(f"{out}: {len(manifest.variables)} variables in {len(manifest.stacks)} stacks")
-
-
-@cube_app.command("verify", epilog="Example: edaphos cube verify world.zarr")
-def cube_verify(cube: CubePlace) -> None:
-    """Recompute the checksum of every object of a cube."""
-    with _errors():
-        from edaphos.engine.cube.cube import Cube
-
-        _tell_problems(Cube.open(cube).verify(), f"{cube}: every object matches its checksum")
-
-
-@cube_app.command("show", epilog="Example: edaphos cube show world.zarr")
-def cube_show(cube: CubePlace) -> None:
-    """List a cube's variables with units, native resolution, gaps and licence."""
-    with _errors():
-        from edaphos.engine.cube.cube import Cube
-
-        from .metadata import variable_resolution
-
-        opened = Cube.open(cube)
-        for name, v in sorted(opened.manifest.variables.items()):
-            size = variable_resolution(opened, name)
-            gap = ", seasonal gaps" if v.seasonal_gap else ""
-            filled = f", {v.filled_cells:,} cells filled" if v.filled_cells else ""
-            typer.echo(f"{name:24} {v.kind:6} {v.time:8} {v.units:10} {size}{gap}{filled}")
 
 
 @profiles_app.command("check", epilog="Example: edaphos profiles check profiles.csv")
@@ -284,36 +224,6 @@ def profiles_check(
         _print_json(checked.report.to_json()) if as_json else typer.echo(checked.report.to_text())
 
 
-@map_app.command("verify", epilog="Example: edaphos map verify runs/world")
-def map_verify(
-    run: RunPlace,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Make the tiles anew in which something is wrong.")
-    ] = False,
-    cluster: Cluster = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
-) -> None:
-    """Recompute the checksum of every object of a map against the run's ledger."""
-    with _errors():
-        from edaphos.engine.recovery import verify_map
-        from edaphos.engine.run import Run
-
-        reporter = Reporter(quiet=quiet)
-        opened = Run.open(run)
-        problems = verify_map(opened, reporter)
-        fine = f"{run}: every object matches its checksum"
-        if problems and repair:
-            from .repair import repair_map
-
-            typer.echo("\n".join(map(str, problems)), err=True)
-            tiles = repair_map(opened, problems, cluster, workers, reporter)
-            problems = verify_map(opened, reporter)
-            fine = f"{run}: {tiles} tile(s) made anew; {fine.split(': ', 1)[1]}"
-        hint = [] if repair or not problems else ["make these tiles anew with --repair"]
-        _tell_problems([*map(str, problems), *hint], fine)
-
-
 @recipe_app.command("list", epilog="Example: edaphos recipe list")
 def recipe_list() -> None:
     """List the built-in recipes, and the cube TOMLs that go with them."""
@@ -337,15 +247,6 @@ def recipe_new(
         from .templates import commented
 
         typer.echo(commented(name), nl=False)
-
-
-def _recipe_path(path: Path) -> Path:
-    """Return the file, or the built-in one of that name."""
-    if path.exists() or path.suffix:
-        return path
-    from .templates import builtin_path
-
-    return builtin_path(str(path))
 
 
 def _box(text: str | None) -> tuple[float, float, float, float] | None:
@@ -386,14 +287,6 @@ def _pairs(options: list[str] | None) -> dict[str, str]:
             raise InputError(f'"{option}": expected ours=theirs, such as top_cm=upper_depth')
         pairs[ours.strip()] = theirs.strip()
     return pairs
-
-
-def _tell_problems(problems: list[str], fine: str) -> None:
-    from edaphos.engine.errors import RunError
-
-    if problems:
-        raise RunError("\n".join(problems))
-    typer.echo(fine)
 
 
 def main() -> None:

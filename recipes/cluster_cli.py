@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .console import errors, print_json
-
-_DATA = "Folder that source files are looked for in."
-_CUBE = "The cube's folder or s3:// address, instead of the recipe's."
+from .options import CubePath, Data, Json, Out, Preset, RecipePath, Workers, recipe_path
 
 
 def submit(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, or the name of a built-in one.")],
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", help="Output folder, or s3://bucket/folder.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help=_DATA)] = None,
-    cube: Annotated[str | None, typer.Option(help=_CUBE)] = None,
-    grid: Annotated[
-        str | None, typer.Option(help="A grid preset instead of the recipe's grid.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
+    recipe: RecipePath,
+    out: Out = None,
+    data: Data = None,
+    cube: CubePath = None,
+    grid: Preset = None,
+    workers: Workers = None,
     years: Annotated[
         str | None, typer.Option(help="Years instead of the recipe's, such as 2000,2005-2010.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the batch script, and submit nothing.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Submit a recipe to Slurm as a batch job that comes back until the map is made.
 
@@ -45,10 +36,8 @@ def submit(
         from .pipeline import preflight
         from .submit import job_script, script_folder
         from .submit import submit as submit_script
-        from .templates import builtin_path
 
-        if not recipe.exists() and not recipe.suffix:
-            recipe = builtin_path(str(recipe))
+        recipe = recipe_path(recipe)
         job = load_job(recipe, Overrides("slurm", workers, data, cube, grid))
         where = place(out or f"runs/{job.recipe.name}")
         if not isinstance(where, S3Path):

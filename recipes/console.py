@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from edaphos.engine.errors import EdaphosError
+from edaphos.engine.errors import EdaphosError, RunError
 
 
 @contextmanager
@@ -28,3 +28,10 @@ def errors() -> Iterator[None]:
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=1))
+
+
+def tell_problems(problems: list[str], fine: str) -> None:
+    """Raise the problems as one error, or print that all is fine."""
+    if problems:
+        raise RunError("\n".join(problems))
+    typer.echo(fine)

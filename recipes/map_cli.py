@@ -1,0 +1,44 @@
+"""The commands about finished maps."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edaphos.engine.progress import Reporter
+
+from .console import errors, tell_problems
+from .options import Cluster, Quiet, RunPlace, Workers
+
+map_app = typer.Typer(no_args_is_help=True, help="Check a finished map.")
+
+
+@map_app.command("verify", epilog="Example: edaphos map verify runs/world")
+def map_verify(
+    run: RunPlace,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make the tiles anew in which something is wrong.")
+    ] = False,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Recompute the checksum of every object of a map against the run's ledger."""
+    with errors():
+        from edaphos.engine.recovery import verify_map
+        from edaphos.engine.run import Run
+
+        reporter = Reporter(quiet=quiet)
+        opened = Run.open(run)
+        problems = verify_map(opened, reporter)
+        fine = f"{run}: every object matches its checksum"
+        if problems and repair:
+            from .repair import repair_map
+
+            typer.echo("\n".join(map(str, problems)), err=True)
+            tiles = repair_map(opened, problems, cluster, workers, reporter)
+            problems = verify_map(opened, reporter)
+            fine = f"{run}: {tiles} tile(s) made anew; {fine.split(': ', 1)[1]}"
+        hint = [] if repair or not problems else ["make these tiles anew with --repair"]
+        tell_problems([*map(str, problems), *hint], fine)
