@@ -82,7 +82,7 @@ def tile_map(states: NDArray[np.uint8]) -> str:
         return "<p>It is not known yet which tiles have soil.</p>"
     shapes = []
     for state, name in _CLASSES.items():
-        path = "".join(f"M{c} {r}h1v1h-1z" for r, c in np.argwhere(states == state))
+        path = "".join(f"M{c} {r}h{n}v1h-{n}z" for r, c, n in _spans(states == state))
         if path and state is not TileState.NO_LAND:
             shapes.append(f'<path class="t-{name}" d="{path}"/>')
     present = [s for s in WORDS if (states == s).any()]
@@ -96,6 +96,15 @@ def tile_map(states: NDArray[np.uint8]) -> str:
         f'<rect class="sea" width="{cols}" height="{rows}"/>{"".join(shapes)}</svg>'
         f'<p class="key-row">{keys}</p></div>'
     )
+
+
+def _spans(mask: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
+    """Return row, first column and length of each unbroken run of true cells in a row."""
+    padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = mask
+    change = np.diff(padded, axis=1)
+    begins, ends = np.argwhere(change == 1), np.argwhere(change == -1)
+    return [(int(r), int(c), int(e - c)) for (r, c), (_, e) in zip(begins, ends, strict=True)]
 
 
 def _state(progress: Progress) -> str:

@@ -220,11 +220,11 @@ def test_the_page_shows_tiles_and_failures_and_loads_itself_again(empty_run: Run
 
 
 def test_the_map_of_tiles_draws_each_tile_once() -> None:
-    states = np.array([[2, 3, 1], [4, 0, 2]], np.uint8)
+    states = np.array([[2, 3, 1], [4, 2, 2]], np.uint8)
     svg = ElementTree.fromstring(tile_map(states))[0]
     drawn = {path.get("class"): path.get("d") for path in svg if path.tag == "path"}
     assert drawn == {
-        "t-done": "M0 0h1v1h-1zM2 1h1v1h-1z",
+        "t-done": "M0 0h1v1h-1zM1 1h2v1h-2z",
         "t-running": "M1 0h1v1h-1z",
         "t-waiting": "M2 0h1v1h-1z",
         "t-failed": "M0 1h1v1h-1z",
