@@ -28,6 +28,7 @@ from .chaos_job import Job, can_repair, has_faketime
 from .chaos_table import Plan, Trial, line, table
 from .chaos_world import ChaosWorld, make_chaos_world
 from .result import Result
+from .servers import slurm
 from .servers.fault_proxy import FaultProxy, Misbehaviour, fault_proxy
 from .servers.s3 import BUCKET, available_rclone, rclone_server
 
@@ -76,6 +77,8 @@ def plans(small: bool) -> list[Plan]:
     for trouble in TROUBLES:
         also = ("client killed",) if trouble in OUTAGES else ("worker killed", "client killed")
         trials.append(Plan((trouble, *also), trouble))
+    jobs = ("Slurm job killed", "Slurm job cancelled", "Slurm job's processes killed")
+    trials += [Plan(jobs, "slurm"), Plan((*jobs[::-1], "client killed"), "slurm")]
     trials.append(Plan(("S3: 500 and 503", "object cut short", "bit flipped"), "S3: 500 and 503"))
     return trials
 
@@ -149,6 +152,8 @@ def _lacking(plan: Plan) -> str | None:
         return "only root may mount a small disk"
     if plan.where == "clock" and has_faketime() is None:
         return "needs libfaketime; install it with `apt-get install faketime`"
+    if plan.where == "slurm":
+        return slurm.available()
     if plan.where in TROUBLES and (lacking := available_rclone()):
         return lacking
     if "bit flipped" in plan.faults and not can_repair():
@@ -192,6 +197,9 @@ def _prepare(
     if plan.where == "small disk":
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=True)
         stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=False)
+    if plan.where == "slurm":
+        stack.enter_context(slurm.slurm())
+        return Job(world, folder / "run", options=("--cluster", "slurm")), None
     environment: dict[str, str] = {}
     if plan.where == "clock":
         setting = world.folder / "clock"

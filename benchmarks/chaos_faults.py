@@ -17,6 +17,7 @@ from edaphos.engine.map_store import MAP
 from edaphos.engine.place import S3Path
 
 from .chaos_job import TILES_AT_ONCE, WORKERS, Job, edaphos
+from .servers import slurm
 
 #: Tiles that are being made at any moment.
 ALL = WORKERS * TILES_AT_ONCE
@@ -116,6 +117,46 @@ def stop_client(job: Job, chance: random.Random) -> str | None:
     time.sleep(seconds)
     os.kill(job.running.pid, signal.SIGCONT)
     return f"{seconds:.1f} s"
+
+
+# -- jobs of Slurm ---------------------------------------------------------------------------------
+
+
+def _slurm_job(chance: random.Random) -> str | None:
+    jobs = slurm.call("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()
+    return chance.choice(sorted(jobs)) if jobs else None
+
+
+def kill_job(job: Job, chance: random.Random) -> str | None:
+    """SIGKILL all processes of a job that workers run in, by Slurm."""
+    number = _slurm_job(chance)
+    if not job.alive() or number is None:
+        return None
+    slurm.call("scancel", "--signal=KILL", "--full", number)
+    return f"job {number}"
+
+
+def cancel_job(job: Job, chance: random.Random) -> str | None:
+    """Cancel a job that workers run in, as the end of its walltime does."""
+    number = _slurm_job(chance)
+    if not job.alive() or number is None:
+        return None
+    slurm.call("scancel", number)
+    return f"job {number}"
+
+
+def kill_job_processes(job: Job, chance: random.Random) -> str | None:
+    """SIGKILL the processes of a job behind Slurm's back, as a node out of memory does."""
+    number = _slurm_job(chance)
+    if not job.alive() or number is None:
+        return None
+    listed = slurm.call("scontrol", "listpids", number).splitlines()[1:]
+    pids = [int(line.split()[0]) for line in listed]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+    return f"job {number}, {len(pids)} processes" if pids else None
 
 
 # -- what is stored --------------------------------------------------------------------------------
@@ -226,6 +267,9 @@ FAULTS: dict[str, Fault] = {
         Fault("all processes killed", kill_group, ALL, ends=True),
         Fault("worker stopped", stop_worker, 0),
         Fault("client stopped", stop_client, 0),
+        Fault("Slurm job killed", kill_job, TILES_AT_ONCE),
+        Fault("Slurm job cancelled", cancel_job, TILES_AT_ONCE),
+        Fault("Slurm job's processes killed", kill_job_processes, TILES_AT_ONCE),
         Fault("object cut short", truncate, 1 + ALL, offline=True),
         Fault("object deleted", delete, 1 + ALL, offline=True),
         Fault("bit flipped", flip, 1 + ALL, offline=True),

@@ -19,8 +19,8 @@ class Plan:
     faults
         Names, in order.
     where
-        ``disk``, ``small disk`` (one that can be filled), ``clock`` (a disk, and a clock that can
-        be set), or the name of one of `TROUBLES`.
+        ``disk``, ``small disk`` (can be filled), ``clock`` (a disk, and a clock that can
+        be set), ``slurm`` (a disk, and workers that are jobs), or a trouble of S3 by its name.
     """
 
     faults: tuple[str, ...]

@@ -88,6 +88,12 @@ depths = [[0, 30], [30, 100]]
 [assess]
 enabled = false
 
+[cluster.slurm]
+cores = 1
+memory = "2GB"
+interface = "lo"
+logs = "jobs"
+
 [products]
 cog = false
 report = false
