@@ -68,7 +68,7 @@ def progress_page(
 <div class="progress" role="progressbar" aria-valuenow="{share:.0f}" aria-valuemin="0"
 aria-valuemax="100"><span style="width:{share:.1f}%"></span></div>
 <dl class="key small">{numbers}</dl>
-<h2>Tiles</h2>{tile_map(states)}
+<section><h2>Tiles</h2>{tile_map(states)}</section>
 {_failures(errors)}
 <footer><p class="note">Written by process {progress.pid} on {_text(progress.host)} at
 {_text(progress.time)} by its clock.</p></footer></main></body></html>
@@ -153,7 +153,7 @@ def _failures(errors: Mapping[str, str]) -> str:
         return ""
     shown = list(errors.items())[:SHOWN]
     more = f"<p>and {len(errors) - SHOWN:,} more</p>" if len(errors) > SHOWN else ""
-    return "<h2>Failures</h2>" + "".join(map(_failure, shown)) + more
+    return f"<section><h2>Failures</h2>{''.join(map(_failure, shown))}{more}</section>"
 
 
 def _failure(item: tuple[str, str]) -> str:
