@@ -8,7 +8,6 @@ with any number of workers (``plan_replay.py``).
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,6 @@ from .run import GridSpec, Run
 
 #: Numbers of workers that the replay is told for, beside the recipe's own.
 WORKERS = (1, 10, 100, 1000)
-#: Trivial tasks by which the scheduler is timed.
-TRIVIAL_TASKS = 200
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,10 @@ class Timing:
         Whether the model asks for a GPU, so that the hours are a GPU's.
     stored_read, stored_written
         Bytes from the cube's store and to the map's, compressed.
-    tiles, share, drift, start_seconds, spent
-        Of the sample: tiles measured, their share of the cells, how much a tile's time differs
-        when it is measured again (relative standard deviation), what a worker's first tile takes
-        more than later ones, and how long measuring took.
+    tiles, share, crowding, start_seconds, spent
+        Of the sample: tiles measured, their share of the cells, the share of their time in which
+        other work had the cores, what a worker's first tile takes more than later ones, and how
+        long measuring took.
     scheduler_seconds, store_bytes_s, store_given
         Of the replay: the scheduler's time for a tile; the store's rate, and whether it was given
         or measured from this machine.
@@ -91,7 +88,7 @@ class Timing:
     stored_written: Estimate
     tiles: int
     share: float
-    drift: float
+    crowding: float
     start_seconds: float
     spent: float
     scheduler_seconds: float
@@ -114,8 +111,8 @@ class Timing:
             f"work           {_range(seconds, human_seconds)} of one tile after another ({phases})",
             f"{hours:14} {_range(self.core_hours, _hours)}",
             f"sample         {self.tiles} tile(s), {100 * self.share:.1f} % of the cells, in "
-            f"{human_seconds(self.spent)}; a tile's time differs by {100 * self.drift:.0f} % from "
-            "one measurement to the next",
+            f"{human_seconds(self.spent)}; other work had the cores in "
+            f"{100 * self.crowding:.0f} % of their time",
             *(
                 f"{one.workers:5,} worker(s) {_range(one.seconds, human_seconds)}, limited by the "
                 f"{one.limit}"
@@ -210,7 +207,6 @@ def plan(
     out: Place | None = None,
     cogs: bool = False,
     store_mb_s: float | None = None,
-    scheduler_seconds: float | None = None,
     reporter: Reporter = QUIET,
 ) -> Plan:
     """Work out what mapping will take; the fitted model is timed on sample tiles.
@@ -228,8 +224,6 @@ def plan(
         Whether the map is to be exported.
     store_mb_s
         What the store gives all workers together, MB/s; measured from this machine by default.
-    scheduler_seconds
-        The scheduler's time for a tile; measured on trivial tasks by default.
 
     Raises
     ------
@@ -238,8 +232,7 @@ def plan(
         does not fit the disk, with the numbers.
     """
     peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once, training_rows)
-    if cluster.kind == "local":
-        check_memory(peak, cluster.processes)
+    _check_memory(peak, cluster)
     counts = known_counts(out, cube, grid)
     if counts is None:
         counts = soil_counts(cube, grid, reporter)
@@ -256,12 +249,17 @@ def plan(
             near=out,
             reporter=reporter,
         )
-        if scheduler_seconds is None:
-            scheduler_seconds = time_scheduler()
-        timing = _timing(sample, cluster, model, store_mb_s, scheduler_seconds)
+        timing = _timing(sample, cluster, model, store_mb_s)
+        peak = max(peak, sample.peak_memory)
+        _check_memory(peak, cluster)
     if isinstance(out, Path):
         _check_room(out, size, timing, cogs)
     return _plan(counts, size, peak, cluster, timing)
+
+
+def _check_memory(peak: int, cluster: ClusterSpec) -> None:
+    if cluster.kind == "local":
+        check_memory(peak, cluster.processes)
 
 
 def _plan(
@@ -305,7 +303,6 @@ def _timing(
     cluster: ClusterSpec,
     model: Model,
     store_mb_s: float | None,
-    scheduler_seconds: float,
 ) -> Timing:
     seconds = sample.total("seconds")
     work = draw_work(sample.cells, sample.strata, sample.chosen, sample.work)
@@ -314,7 +311,9 @@ def _timing(
     rate = sample.store_bytes_s if store_mb_s is None else store_mb_s * 1e6
 
     def site(workers: int) -> Site:
-        return Site(workers, cluster.tiles_at_once, scheduler_seconds, rate, sample.start_seconds)
+        return Site(
+            workers, cluster.tiles_at_once, sample.scheduler_seconds, rate, sample.start_seconds
+        )
 
     def wall(place: Site) -> Estimate:
         return Estimate(*(wall_seconds(work.scaled(f), place) for f in _factors(seconds)))
@@ -329,10 +328,10 @@ def _timing(
         stored_written=sample.total("stored_written"),
         tiles=len(sample.tiles),
         share=sample.share,
-        drift=sample.drift,
+        crowding=sample.crowding,
         start_seconds=sample.start_seconds,
         spent=sample.spent,
-        scheduler_seconds=scheduler_seconds,
+        scheduler_seconds=sample.scheduler_seconds,
         store_bytes_s=rate,
         store_given=store_mb_s is not None,
         replayed=tuple(
@@ -357,26 +356,6 @@ def _check_room(out: Path, size: Size, timing: Timing | None, cogs: bool) -> Non
     """Refuse what the disk cannot hold; products compress about as well as the map does."""
     written = timing.stored_written.high if timing else 0.0
     check_disk(out, written * (1 + 4 / 3 if cogs else 1), size.export_temporary)
-
-
-def time_scheduler(tasks: int = TRIVIAL_TASKS) -> float:
-    """Return the seconds of scheduler and client for a task that does nothing, on this machine."""
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=None,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.submit(abs, 0, pure=False).result()
-        started = time.perf_counter()
-        client.gather([client.submit(abs, i, pure=False) for i in range(tasks)])
-        return (time.perf_counter() - started) / tasks
 
 
 def _range(found: Estimate, words: Any) -> str:

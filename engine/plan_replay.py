@@ -189,7 +189,7 @@ def wall_seconds(work: Work, site: Site) -> float:
             begun = waiting[worker].pop(0)
             computes[worker] = begun
             heapq.heappush(events, (now + work.predict[begun], _PREDICTED, begun))
-    return end
+    return float(end)
 
 
 def bounds(work: Work, site: Site) -> dict[Limit, float]:

@@ -4,75 +4,49 @@ from __future__ import annotations
 
 import math
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
-from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import WrapperStore
+from distributed import Client
+from scipy import stats
 
+from .cluster import ClusterSpec, connect
 from .cube.cube import Cube
-from .cube.stack_reader import StackReader
 from .grid import Grid, Tile
-from .ledger import Ledger
 from .map_store import create_map
 from .models.protocol import Model
 from .place import Place, S3Path
-from .plan_estimate import Estimate, Floats, Ints, neediest, strata_of, total
+from .plan_estimate import CONFIDENCE, Estimate, Floats, Ints, neediest, strata_of, total
 from .plan_replay import Work
+from .plan_worker import Measured, measure_tile
 from .progress import QUIET, Reporter
-from .run import Run
-from .store import remove_tree, write_atomically, zarr_store
-from .tiles import RunContext, make_tile
+from .run import GridSpec, Run
+from .store import remove_tree, write_atomically
+from .whole_folder import whole_folder
 
-#: Measuring goes on until the interval of the total is within this share of it …
-CLOSE_ENOUGH = 0.20
-#: … or this share of the cells is measured, and no less than this time was spent.
-SHARE, SECONDS = 0.02, 3.0
+#: Measuring goes on until the interval of the total is within this share of it, or so much of it as
+#: more tiles can narrow …
+CLOSE_ENOUGH, NARROWED = 0.20, 0.05
+#: … or this share of the cells is measured; …
+SHARE = 0.02
+#: … but for so long at least, or until this share of the cells is measured: what else the machine
+#: does changes from one second to the next.
+SECONDS, MUCH = 3.0, 0.3
 #: Tiles of each stratum that are measured in any case, where it has them.
 AT_LEAST = 3
+#: Trivial tasks by which the scheduler is timed.
+TRIVIAL_TASKS = 200
 #: Objects written and read at once to time the store, and the bytes of each.
 PROBES, PROBE_BYTES = 4, 4 * 2**20
-#: How much two measurements of one tile on one machine differ, as a relative standard deviation,
-#: where the sample itself shows less: what else the machine does changes from minute to minute.
-LEAST_DRIFT = 0.04
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one tile took.
-
-    Parameters
-    ----------
-    read, predict, write, record
-        Seconds of the tile's phases, and of entering it in the ledger.
-    stored_read, stored_written
-        Bytes that came from the cube's store, and that went to the map's, compressed.
-    objects
-        Objects written.
-    """
-
-    read: float
-    predict: float
-    write: float
-    record: float
-    stored_read: int
-    stored_written: int
-    objects: int
-
-    @property
-    def seconds(self) -> float:
-        """Worker-seconds, as a run's ledger sums them: read, predict and write."""
-        return self.read + self.predict + self.write
+#: Relative standard deviation of the same work on the same machine at another time, assumed where
+#: nothing else keeps its cores busy: clocks, caches and neighbours differ.
+LEAST_DRIFT = 0.06
 
 
 @dataclass(frozen=True)
@@ -85,12 +59,12 @@ class Sample:
         Soil cells and stratum of every tile with soil, shape ``(n,)``.
     chosen, tiles
         Positions of the measured tiles, and what each took.
-    drift
-        Relative standard deviation of measuring one tile again.
     start_seconds
         What the first tile took more than it does later: compiling, opening, warming up.
     spent
         Seconds of wall time that measuring took.
+    scheduler_seconds
+        What the scheduler and the client take for a task that does nothing.
     store_bytes_s
         Bytes a second that this machine gets of the map's store, :data:`PROBES` objects at once.
     """
@@ -99,25 +73,47 @@ class Sample:
     strata: Ints
     chosen: Ints
     tiles: tuple[Measured, ...]
-    drift: float
     start_seconds: float
     spent: float
+    scheduler_seconds: float
     store_bytes_s: float
 
     def of(self, name: str) -> Floats:
         """Return one figure of every measured tile."""
         return np.array([getattr(tile, name) for tile in self.tiles], np.float64)
 
-    def total(self, name: str) -> Estimate:
-        """Return the total of a figure over all tiles; the machine's drift counts for seconds."""
-        timed = name in ("seconds", "read", "predict", "write", "record")
-        drift = self.drift if timed else 0.0
+    def total(self, name: str, drift: float | None = None) -> Estimate:
+        """Return the total of a figure over all tiles; by default, seconds drift and bytes do not.
+
+        `drift` is the relative standard deviation of measuring all of it at another time.
+        """
+        if drift is None:
+            timed = name in ("seconds", "read", "predict", "write", "record")
+            drift = self.drift if timed else 0.0
         return total(self.cells, self.strata, self.chosen, self.of(name), drift)
+
+    @property
+    def crowding(self) -> float:
+        """Share of the tiles' time in which they waited for a core that other work had."""
+        return float(self.of("delayed").sum() / self.of("seconds").sum())
+
+    @property
+    def drift(self) -> float:
+        """Relative standard deviation of the same work on this machine at another time.
+
+        Other work may end, or grow as much again: that is taken for the ends of a 90 % interval.
+        """
+        return math.hypot(LEAST_DRIFT, self.crowding / stats.norm.ppf((1 + CONFIDENCE) / 2))
 
     @property
     def share(self) -> float:
         """Share of the cells that was measured."""
         return float(self.cells[self.chosen].sum() / self.cells.sum())
+
+    @property
+    def peak_memory(self) -> int:
+        """Largest resident memory of the worker that made the tiles, bytes."""
+        return max(tile.peak_memory for tile in self.tiles)
 
     @property
     def work(self) -> Work:
@@ -146,8 +142,8 @@ def sample_tiles(
     """Measure tiles until the total of their seconds is known well enough.
 
     Tiles are drawn at random within each stratum, and made as a worker makes them, `tiles_at_once`
-    beside each other, by the same functions. The first is made once before it counts. Between
-    rounds one and the same tile is made again: how much its time differs is the machine's drift.
+    beside each other, on a worker that is started like a run's; one is made before any counts, to
+    warm up.
 
     Parameters
     ----------
@@ -165,31 +161,28 @@ def sample_tiles(
     rng = np.random.default_rng(seed)
     # what is left to draw of each stratum, in random order
     left = [list(rng.permutation(np.flatnonzero(strata == s))) for s in np.unique(strata)]
-    begun = time.perf_counter()
-    with _workshop(cube, grid, model, years, near) as shop:
+    with _workshop(cube, grid, model, years, tiles_at_once, near) as shop:
         reference = grid.tile(*(int(i) for i in places[np.argsort(cells)[cells.size // 2]]))
-        rate = shop.store_rate()
-        first = shop.make([reference], 1)[0].seconds
-        again: list[float] = []
+        first, second = (shop.make([reference])[0] for _ in range(2))
+        rate, scheduler = shop.store_rate(), shop.scheduler_seconds()
+        begun = time.perf_counter()
         chosen: list[int] = []
         tiles: list[Measured] = []
         todo = [left[s].pop() for s in range(len(left)) for _ in range(min(AT_LEAST, len(left[s])))]
         with reporter.task("Measuring sample tiles", cells.size) as progress:
             while todo:
                 wanted = [grid.tile(*(int(i) for i in places[position])) for position in todo]
-                # the reference comes last: it keeps the last wanted tile company, as a next would
-                made = shop.make([reference, *wanted, reference], tiles_at_once)
-                again += [made[0].seconds, made[-1].seconds]
-                tiles += made[1:-1]
+                # the reference keeps the last wanted tile company, as the next would in a run
+                tiles += shop.make([*wanted, reference])[:-1]
                 chosen += todo
                 now = Sample(
                     cells,
                     strata,
                     np.array(chosen, np.int64),
                     tuple(tiles),
-                    _drift(again),
-                    max(0.0, first - float(np.median(again))),
+                    first.opened + max(0.0, first.seconds - second.seconds),
                     time.perf_counter() - begun,
+                    scheduler,
                     rate,
                 )
                 progress.advance(len(todo), note=f"±{100 * now.total('seconds').relative:.0f} %")
@@ -197,17 +190,12 @@ def sample_tiles(
     return now
 
 
-def _drift(again: Sequence[float]) -> float:
-    """Return the relative standard deviation of a tile's time on another occasion."""
-    times = np.array(again)
-    spread = float(times.std(ddof=1)) / float(times.mean())
-    return max(LEAST_DRIFT, spread * math.sqrt(1 + 1 / times.size))
-
-
 def _more(sample: Sample, left: list[list[int]], tiles_at_once: int) -> list[int]:
     """Return the tiles to measure next, none if enough is known or all is measured."""
-    enough = sample.share >= SHARE and sample.spent >= SECONDS
-    if sample.total("seconds").relative <= CLOSE_ENOUGH or enough:
+    close = sample.total("seconds").relative <= CLOSE_ENOUGH
+    narrow = sample.total("seconds", drift=0.0).relative <= NARROWED
+    steady = sample.spent >= SECONDS or sample.share >= MUCH
+    if steady and (close or narrow or sample.share >= SHARE):
         return []
     found: list[int] = []
     stratum = neediest(sample.cells, sample.strata, sample.chosen, sample.of("seconds"))
@@ -219,62 +207,64 @@ def _more(sample: Sample, left: list[list[int]], tiles_at_once: int) -> list[int
 # -- making tiles that nobody keeps ----------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class _Workshop:
-    """Makes tiles of a run that lasts as long as the sampling."""
+    """Makes tiles of a run that lasts as long as the sampling, on a worker of its own."""
 
-    def __init__(self, context: RunContext, cube: _CountedCube) -> None:
-        self.context = context
-        self.cube = cube
+    run: Run
+    client: Client
 
-    def make(self, tiles: Sequence[Tile], at_once: int) -> list[Measured]:
-        """Return what tiles took, made `at_once` beside each other."""
-        if at_once == 1:
-            return [self._one(tile) for tile in tiles]
-        with ThreadPoolExecutor(at_once) as threads:
-            return list(threads.map(self._one, tiles))
+    def make(self, tiles: Sequence[Tile]) -> list[Measured]:
+        """Return what tiles took; the worker makes as many beside each other as it has threads."""
+        path, run_hash = str(self.run.path.absolute()), self.run.hash
+        futures = [
+            self.client.submit(measure_tile, path, run_hash, *tile.index, pure=False)
+            for tile in tiles
+        ]
+        made: list[Measured] = self.client.gather(futures)
+        return made
+
+    def scheduler_seconds(self) -> float:
+        """Return the seconds of scheduler and client for a task that does nothing."""
+        started = time.perf_counter()
+        self.client.gather([self.client.submit(abs, i, pure=False) for i in range(TRIVIAL_TASKS)])
+        return (time.perf_counter() - started) / TRIVIAL_TASKS
 
     def store_rate(self) -> float:
         """Return the bytes a second of writing objects of no pattern and reading them again."""
         data = np.random.default_rng(0).bytes(PROBE_BYTES)
-        probes = [self.context.run.path / f"probe-{i}" for i in range(PROBES)]
+        probes = [self.run.path / f"probe-{i}" for i in range(PROBES)]
         started = time.perf_counter()
         with ThreadPoolExecutor(PROBES) as threads:
             list(threads.map(lambda probe: write_atomically(probe, data), probes))
             list(threads.map(lambda probe: probe.read_bytes(), probes))
         return 2 * PROBES * PROBE_BYTES / (time.perf_counter() - started)
 
-    def _one(self, tile: Tile) -> Measured:
-        self.cube.counter.begin()
-        record = make_tile(self.context, tile)
-        read = self.cube.counter.end()
-        started = time.perf_counter()
-        Ledger(self.context.run.path).write(record)
-        return Measured(
-            read=record.seconds["read"],
-            predict=record.seconds["predict"],
-            write=record.seconds["write"],
-            record=time.perf_counter() - started,
-            stored_read=read,
-            stored_written=sum(item.size for item in record.objects),
-            objects=len(record.objects),
-        )
-
 
 @contextmanager
 def _workshop(
-    cube: Cube, grid: Grid, model: Model, years: tuple[int, ...], near: Place | None
+    cube: Cube,
+    grid: Grid,
+    model: Model,
+    years: tuple[int, ...],
+    tiles_at_once: int,
+    near: Place | None,
 ) -> Iterator[_Workshop]:
-    """Yield a workshop whose map lies beside `near`, and clear it away."""
+    """Yield a workshop whose run lies beside `near`, and clear it away."""
     folder = _beside(near)
     try:
-        with tempfile.TemporaryDirectory(prefix="edaphos-plan-") as kept:
-            # as workers have it: opened from files, not as fitting left it in memory
-            model.save(Path(kept) / "model")
-            opened = type(model).load(Path(kept) / "model")
-            counted = _CountedCube(cube.path, cube.manifest)
-            run = Run(folder, {"years": list(years)})
-            create_map(folder, grid, model.emits, years, {"title": "a sample"})
-            yield _Workshop(RunContext(run, counted, opened, grid), counted)
+        identity = {
+            "grid": asdict(GridSpec.of(grid)),
+            "years": list(years),
+            "model": {"kind": model.kind},
+            "cube": {"digest": cube.manifest.digest},
+        }
+        run = Run.start(folder, identity, {"cube": str(cube.path.absolute())})
+        with whole_folder(run.model_folder) as filled:
+            model.save(filled)
+        create_map(folder, grid, model.emits, years, {"title": "a sample"})
+        with connect(ClusterSpec(workers=1, tiles_at_once=tiles_at_once)) as client:
+            yield _Workshop(run, client)
     finally:
         remove_tree(folder)
 
@@ -300,79 +290,3 @@ def _beside(near: Place | None) -> Place:
         else:
             return folder
     return Path(tempfile.mkdtemp(prefix="edaphos-plan-"))
-
-
-# -- counting what comes from the cube -------------------------------------------------------------
-
-
-class _Counter:
-    """Bytes read from the cube, by the tile that asked for them.
-
-    Zarr fetches on a thread of its own, so bytes cannot be told apart by thread: tiles that read at
-    once share what comes, in equal parts.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[int, float] = {}
-
-    def begin(self) -> None:
-        """Note that this thread begins a tile."""
-        with self._lock:
-            self._open[threading.get_ident()] = 0.0
-
-    def add(self, size: int) -> None:
-        """Count bytes for the tiles begun."""
-        with self._lock:
-            for thread in self._open:
-                self._open[thread] += size / len(self._open)
-
-    def end(self) -> int:
-        """Return the bytes of this thread's tile."""
-        with self._lock:
-            return round(self._open.pop(threading.get_ident(), 0.0))
-
-
-class _CountingStore(WrapperStore[Store]):
-    """A store that counts the bytes read through it."""
-
-    def __init__(self, store: Store, counter: _Counter) -> None:
-        super().__init__(store)
-        self._counter = counter
-
-    def _with_store(self, store: Store) -> _CountingStore:
-        return _CountingStore(store, self._counter)
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        found = await self._store.get(key, prototype, byte_range)
-        if found is not None:
-            self._counter.add(len(found))
-        return found
-
-
-class _CountedReader(StackReader):
-    """A reader of a stack whose bytes are counted."""
-
-    def __init__(self, root: Place, stack: Any, counter: _Counter) -> None:
-        super().__init__(root, stack)
-        store = _CountingStore(zarr_store(root, read_only=True), counter)
-        self._array = zarr.open_array(
-            store=store, path=f"{stack.path}/values", mode="r", zarr_format=3
-        )
-
-
-class _CountedCube(Cube):
-    """A cube that counts the bytes read from its store."""
-
-    def __init__(self, path: Place, manifest: Any) -> None:
-        super().__init__(path, manifest)
-        self.counter = _Counter()
-
-    def _reader(self, stack: str) -> StackReader:
-        with self._lock:
-            if stack not in self._readers:
-                described = self.manifest.stacks[stack]
-                self._readers[stack] = _CountedReader(self.path, described, self.counter)
-            return self._readers[stack]

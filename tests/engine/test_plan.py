@@ -1,20 +1,29 @@
-"""The plan: counts are exact, and what does not fit is refused with the numbers."""
+"""The plan: counts are exact, measured figures hold, and what does not fit is refused."""
 
 from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterator
 
 import numpy as np
 import psutil
 import pytest
 
-from edaphos.engine.cluster import ClusterSpec
+from edaphos.engine import plan_sampling
+from edaphos.engine.cluster import ClusterSpec, connect
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
+from edaphos.engine.land import LAND_INDEX, save_index
+from edaphos.engine.ledger import Ledger
 from edaphos.engine.models.forest import ForestModel
-from edaphos.engine.plan import check_memory, peak_memory, plan
+from edaphos.engine.plan import Plan, check_memory, known_counts, peak_memory, plan
+from edaphos.engine.plan_size import check_disk, size_of, soil_counts
+from edaphos.engine.produce import produce
 from edaphos.engine.sampling import draw_samples
 from edaphos.engine.status import Status
+from edaphos.engine.store import list_objects
 
-from .worlds import DEPTHS, make_cube, make_table, world_grid
+from .worlds import DEPTHS, make_cube, make_run, make_table, world_grid
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +37,22 @@ def model(cube: Cube) -> ForestModel:
     return ForestModel(("temperature", "relief"), trees=5, depths=DEPTHS).fit(samples)
 
 
-def test_a_plan_counts_what_will_be_made(cube: Cube, model: ForestModel) -> None:
-    grid = world_grid(64)
-    found = plan(cube, grid, model, (2020,), ClusterSpec(workers=2))
+@pytest.fixture(scope="module", autouse=True)
+def _hurried() -> Iterator[None]:
+    """A few tiles are measured, however short they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_sampling, "SECONDS", 0.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def slow(cube: Cube, model: ForestModel) -> Plan:
+    """The plan of a map that goes to a very slow store."""
+    return plan(cube, world_grid(64), model, (2020,), ClusterSpec(workers=2), store_mb_s=0.01)
+
+
+def test_a_plan_counts_what_will_be_made(cube: Cube, slow: Plan) -> None:
+    grid, found = world_grid(64), slow
     status = cube.status(grid.whole)
     assert found.cells == int((status == Status.SOIL).sum())
     assert found.tiles == 100
@@ -55,8 +77,8 @@ def test_memory_grows_with_the_tile_not_the_map(cube: Cube, model: ForestModel) 
 
 def test_years_of_the_map_count_in_what_is_written(cube: Cube, model: ForestModel) -> None:
     grid, years = world_grid(64), (1990, 2000, 2010)
-    one = plan(cube, grid, model, (2000,), ClusterSpec(workers=1))
-    three = plan(cube, grid, model, years, ClusterSpec(workers=1))
+    counts = soil_counts(cube, grid)
+    one, three = (size_of(cube, grid, model, y, counts) for y in ((2000,), years))
     assert three.bytes_read == one.bytes_read  # no covariate is yearly
     stored = one.bytes_read // (4 * 13)
     outputs = len(model.emits.outputs) * len(DEPTHS)
@@ -85,3 +107,70 @@ def test_inputs_lacking_a_covariate_do_not_count_as_soil_to_the_model(cube: Cube
     assert (counts.rows, counts.kept, counts.lacking) == (30, 15, 15)
     assert np.isfinite(samples.matrix()).all()
     assert samples.features[-1] == "relief"
+
+
+def test_what_was_planned_then_happens(tmp_path) -> None:
+    path = make_cube(tmp_path / "cube.zarr")
+    cube, grid = Cube.open(path), world_grid(64)
+    run = make_run(tmp_path / "run", grid, path)
+    spec = ClusterSpec(workers=1)
+    before = set(tmp_path.iterdir())
+    planned = plan(cube, grid, run.load_model(), (2020,), spec, out=run.path, cogs=True)
+    assert set(tmp_path.iterdir()) == before  # samples are cleared away
+    with connect(spec) as client:
+        made = produce(run, client)
+    assert made.peak_memory <= planned.peak_memory
+    records = list(Ledger(run.path).records())
+    assert planned.ledger_records == len(records) == 100
+    objects = list_objects(run.path / "map.zarr")
+    assert 0.9 * planned.map_objects <= len(objects) <= planned.map_objects
+    timing = planned.timing
+    assert timing is not None
+    done = [r for r in records if r.outcome == "done"]
+    stored = sum(item.size for r in done for item in r.objects)
+    assert stored == pytest.approx(timing.stored_written.value, rel=0.25)
+    # a crowded machine may be another one a second later: more than its interval is not asked here
+    seconds = sum(r.seconds[p] for r in done for p in ("read", "predict", "write"))
+    assert timing.worker_seconds.low / 4 < seconds < timing.worker_seconds.high * 4
+    assert timing.stored_read.value > 0
+    # soc and its three quantiles in two depths, status and its classes, an item, the collection
+    assert planned.cogs == 4 * 2 + 2 + 1 + 1
+    walls = [one.seconds.value for one in timing.replayed]
+    assert [one.workers for one in timing.replayed] == [1, 10, 100, 1000]
+    assert walls == sorted(walls, reverse=True)
+    assert "1,000 worker(s)" in planned.to_text()
+
+
+def test_a_slow_store_is_named_as_the_limit(slow: Plan) -> None:
+    timing = slow.timing
+    assert timing is not None
+    assert timing.store_given
+    assert {one.limit for one in timing.replayed} == {"store"}
+    assert timing.store_from == 1
+    moved = timing.stored_read.value + timing.stored_written.value
+    assert timing.replayed[-1].seconds.value == pytest.approx(moved / 1e4, rel=0.1)
+
+
+def test_what_the_disk_cannot_hold_is_refused_with_both_numbers(tmp_path, monkeypatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(2**40, 2**40, 2**30))
+    check_disk(tmp_path / "new" / "run", 2**29, 2**28)
+    with pytest.raises(
+        InputError, match=r"take about 1\.0 GiB and 256\.0 MiB .* has 1\.0 GiB free"
+    ):
+        check_disk(tmp_path / "new" / "run", 2**30, 2**28)
+
+
+def test_counts_of_a_run_are_used_again_for_the_same_cube_and_grid_only(tmp_path) -> None:
+    path = make_cube(tmp_path / "cube.zarr")
+    cube, grid = Cube.open(path), world_grid(128)
+    run = make_run(tmp_path / "run", grid, path)
+    assert known_counts(run.path, cube, grid) is None  # not counted yet
+    counted = soil_counts(cube, grid)
+    save_index(run.path, counted)
+    assert (run.path / LAND_INDEX).exists()
+    np.testing.assert_array_equal(known_counts(run.path, cube, grid), counted)
+    assert known_counts(run.path, cube, world_grid(64)) is None
+    other = Cube.open(make_cube(tmp_path / "other.zarr", seed=1))
+    assert known_counts(run.path, other, grid) is None
+    assert known_counts(tmp_path / "nowhere", cube, grid) is None
