@@ -38,7 +38,7 @@ def connect(spec: ClusterSpec, reporter: Reporter = QUIET) -> Iterator[Client]:
     elif spec.slurm.nested:
         from .cluster_slurm import jobs
 
-        where = jobs(spec)
+        where = jobs(spec, reporter)
     else:
         from .cluster_srun import allocation
 

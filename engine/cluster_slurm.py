@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +16,22 @@ import dask
 from distributed import Client, Security
 
 from .cluster_spec import ClusterSpec
-from .cluster_worker import CONFIG, PRELOAD, exports, temporary_security, worker_environment
+from .cluster_worker import (
+    CONFIG,
+    PRELOAD,
+    check_interface,
+    exports,
+    temporary_security,
+    worker_environment,
+)
 from .errors import InputError, RunError
+from .progress import QUIET, Reporter
+
+#: Name of the jobs that hold workers.
+JOB_NAME = "edaphos-worker"
+#: Seconds between looks at the jobs, and at most where none brings a worker.
+LOOK_EVERY = 10.0
+LONGEST_PAUSE = 600.0
 
 
 def job_settings(spec: ClusterSpec) -> dict[str, Any]:
@@ -38,7 +54,7 @@ def job_settings(spec: ClusterSpec) -> dict[str, Any]:
         "memory": slurm.memory,
         "interface": slurm.interface,
         "python": slurm.python,
-        "job_name": "edaphos-worker",
+        "job_name": JOB_NAME,
         "log_directory": str(Path(slurm.logs).absolute()),
         "local_directory": os.environ.get("TMPDIR", "/tmp"),
         "job_extra_directives": directives,
@@ -50,10 +66,17 @@ def job_settings(spec: ClusterSpec) -> dict[str, Any]:
 
 
 @contextmanager
-def jobs(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
+def jobs(spec: ClusterSpec, reporter: Reporter = QUIET) -> Iterator[tuple[Client, str]]:
     """Yield a client of a scheduler in this process, whose workers are Slurm jobs.
 
     Jobs that end (their walltime is over, a node fails) are submitted again.
+
+    Raises
+    ------
+    InputError
+        dask-jobqueue or ``sbatch`` is missing, or the network interface is.
+    RunError
+        Slurm refuses the jobs.
     """
     try:
         from dask_jobqueue.slurm import SLURMCluster
@@ -68,6 +91,7 @@ def jobs(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
             "submitted, or set cluster.slurm.nested = false and use `edaphos submit` where jobs "
             "may submit none"
         )
+    check_interface(spec.slurm.interface)
     logs = Path(spec.slurm.logs).absolute()
     logs.mkdir(parents=True, exist_ok=True)
     settings = job_settings(spec)
@@ -75,14 +99,82 @@ def jobs(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
     with dask.config.set(CONFIG), tempfile.TemporaryDirectory(prefix=".tls-", dir=logs) as keys:
         if spec.tls:
             settings["security"] = _in_files(temporary_security(), Path(keys))
-        try:
-            cluster = SLURMCluster(**settings)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise RunError(f"no scheduler could be started for Slurm's workers: {error}") from error
-        with cluster, Client(cluster) as client:
-            cluster.adapt(minimum_jobs=least, maximum_jobs=most, interval="2s", wait_count=15)
+        with SLURMCluster(**settings) as cluster, Client(cluster) as client:
+            _test(cluster.job_script(), Path(keys))
+            cluster.scale(jobs=least)
+            if most > least:
+                cluster.adapt(minimum_jobs=least, maximum_jobs=most, interval="5s", wait_count=12)
             span = f"{least} to {most}" if most > least else str(least)
-            yield client, f"{span} Slurm job(s) of {spec.slurm.processes} worker(s)"
+            with kept_up(cluster, reporter):
+                yield client, f"{span} Slurm job(s) of {spec.slurm.processes} worker(s)"
+
+
+@contextmanager
+def kept_up(cluster: Any, reporter: Reporter) -> Iterator[None]:
+    """Submit jobs again that ended, while the block runs.
+
+    Dask does so for jobs of one worker, but loses track of those that hold several.
+    """
+    ended = threading.Event()
+
+    def look() -> None:
+        pause = LOOK_EVERY
+        while not ended.wait(pause):
+            known = {job.job_id for job in list(cluster.workers.values())}
+            live = _live_jobs()
+            if live is None:
+                continue
+            try:
+                gone = cluster.sync(_replace, cluster, known - live)
+            except RuntimeError as error:  # sbatch failed
+                reporter.say(f"no job could be submitted in place of one that ended: {error}")
+                gone = 1
+            # where no worker ever comes, jobs are not thrown at Slurm without end
+            alive = bool(cluster.scheduler_info["workers"])
+            pause = LOOK_EVERY if alive or not gone else min(pause * 2, LONGEST_PAUSE)
+            if gone and not alive:
+                reporter.say(
+                    "jobs end before a worker comes; see their output in cluster.slurm.logs"
+                )
+
+    thread = threading.Thread(target=look, name="slurm-jobs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(60)
+
+
+def _test(script: str, folder: Path) -> None:
+    """Have Slurm look at a job without submitting it: what it refuses later is only logged."""
+    file = folder / "test.sh"
+    file.write_text(script)
+    told = subprocess.run(
+        ["sbatch", "--test-only", str(file)], capture_output=True, text=True, check=False
+    )
+    if told.returncode != 0:
+        raise RunError(
+            f"Slurm refuses jobs of workers ({told.stderr.strip()}); correct the recipe's "
+            "[cluster.slurm]"
+        )
+
+
+async def _replace(cluster: Any, gone: set[str]) -> int:
+    """Submit jobs in place of those that are gone, and return how many those were."""
+    names = [name for name, job in cluster.workers.items() if job.job_id in gone]
+    for name in names:
+        del cluster.workers[name]
+    if names:
+        await cluster
+    return len(names)
+
+
+def _live_jobs() -> set[str] | None:
+    """Return the jobs of workers that wait or run; None where Slurm does not tell."""
+    command = ["squeue", "--noheader", "--format=%A", f"--name={JOB_NAME}", f"--user={os.getuid()}"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    return set(told.stdout.split()) if told.returncode == 0 else None
 
 
 def _in_files(security: Security, folder: Path) -> Security:

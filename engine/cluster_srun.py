@@ -16,7 +16,14 @@ from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
 
 from .cluster_spec import ClusterSpec
-from .cluster_worker import CONFIG, PRELOAD, exports, temporary_security, worker_environment
+from .cluster_worker import (
+    CONFIG,
+    PRELOAD,
+    check_interface,
+    exports,
+    temporary_security,
+    worker_environment,
+)
 from .errors import InputError, RunError
 
 #: Seconds within which the first worker must come.
@@ -67,6 +74,7 @@ def tls_variables(security: Security) -> dict[str, str]:
 @contextmanager
 def allocation(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
     """Yield a client of a scheduler in this process, with workers on every node of the job."""
+    check_interface(spec.slurm.interface)
     step_command(spec, "", os.environ)  # what is missing is said before anything starts
     options: dict[str, Any] = {"interface": spec.slurm.interface} if spec.slurm.interface else {}
     environment = dict(os.environ)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
 from distributed import Security
 
 from .errors import InputError
@@ -52,6 +53,22 @@ def exports(variables: Mapping[str, str]) -> list[str]:
     ["export A='b c'"]
     """
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+
+
+def check_interface(name: str | None) -> None:
+    """Refuse a network interface that this machine has not.
+
+    Raises
+    ------
+    InputError
+        Naming those it has.
+    """
+    known = sorted(psutil.net_if_addrs())
+    if name is not None and name not in known:
+        raise InputError(
+            f'cluster.slurm.interface is "{name}", which this machine has not; it has: '
+            f"{', '.join(known)}"
+        )
 
 
 def temporary_security() -> Security:

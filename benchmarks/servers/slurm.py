@@ -30,6 +30,7 @@ _CONFIGURATION = """\
 ClusterName=edaphos
 SlurmctldHost=localhost(127.0.0.1)
 AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
@@ -66,19 +67,20 @@ def slurm() -> Iterator[Path]:
     """Run Slurm in a temporary folder until the block ends; yield the folder.
 
     ``SLURM_CONF`` and ``PATH`` of this process point to it meanwhile. The partition is ``main``.
-    Munge is started where it does not run, and ended with the block if so.
+    Several may run beside each other.
     """
     missing = available()
     if missing is not None:
         raise RuntimeError(missing)
     with tempfile.TemporaryDirectory(prefix="edaphos-slurm-") as made:
         folder = Path(made)
+        folder.chmod(0o755)  # munge wants its socket within everyone's reach
         _write(folder)
         before = {name: os.environ.get(name) for name in ("SLURM_CONF", "PATH")}
         os.environ |= {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
-        munge = _start_munge()
         servers: list[subprocess.Popen[bytes]] = []
         try:
+            servers.append(_start_munge(folder))
             for command in (["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
                 log = (folder / f"{command[0]}.out").open("wb")
                 servers.append(subprocess.Popen(command, stdout=log, stderr=log))
@@ -89,7 +91,7 @@ def slurm() -> Iterator[Path]:
             with suppress(OSError, subprocess.SubprocessError):
                 subprocess.run(["scancel", "--user=root"], timeout=20, check=False)
                 _drained()
-            for server in [*reversed(servers), *munge]:
+            for server in reversed(servers):
                 server.terminate()
                 try:
                     server.wait(15)
@@ -149,25 +151,26 @@ def _write(folder: Path) -> None:
     )
 
 
-def _start_munge() -> list[subprocess.Popen[bytes]]:
-    """Start munge unless it answers already."""
-    if subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0:
-        return []
-    socket = Path("/run/munge")
-    socket.mkdir(exist_ok=True)
-    shutil.chown(socket, "munge", "munge")
-    socket.chmod(0o755)
-    command = ["munged", "--foreground"]
-    process = subprocess.Popen(
-        command, user="munge", group="munge", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def _start_munge(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a munge with a key of its own, so that it lives and ends with this Slurm alone."""
+    key = folder / "munge.key"
+    key.touch(0o600)
+    key.write_bytes(os.urandom(128))
+    socket = folder / "munge.socket"
+    files = {"key-file": key, "socket": socket}
+    files |= {f"{name}-file": folder / f"munge.{name}" for name in ("log", "pid", "seed")}
+    options = [f"--{name}={file}" for name, file in files.items()]
+    with (folder / "munged.out").open("wb") as log:
+        process = subprocess.Popen(["munged", "--foreground", *options], stdout=log, stderr=log)
     until = time.monotonic() + STARTS_WITHIN
-    while subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode != 0:
+    probe = ["munge", "-n", f"--socket={socket}"]
+    while subprocess.run(probe, capture_output=True, check=False).returncode != 0:
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
-            raise RuntimeError("munge did not start; see /var/log/munge/munged.log")
+            said = (folder / "munged.out").read_text()[-500:]
+            raise RuntimeError(f"munge did not start: {said}")
         time.sleep(0.05)
-    return [process]
+    return process
 
 
 def _wait(folder: Path, servers: list[subprocess.Popen[bytes]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,42 @@ def test_two_slurm_jobs_make_the_same_bytes(slurm, locally, cube, tmp_path) -> N
     assert digests(run) == locally
     assert not slurm.call("squeue", "--noheader", "--states=PENDING,RUNNING"), "jobs are left"
     assert list(told.values()) == [("1", False, False, False)] * 2
+
+
+@needs_jobqueue
+def test_a_job_of_several_workers_that_ends_is_submitted_again(
+    slurm, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("edaphos.engine.cluster_slurm.LOOK_EVERY", 0.5)
+    spec = ClusterSpec("slurm", workers=2, slurm=in_jobs(tmp_path, cores=2))
+    with connect(spec) as client:
+        client.wait_for_workers(2, timeout=60)
+        (first,) = slurm.call("squeue", "--noheader", "--format=%i").split()
+        slurm.call("scancel", first)
+        until = time.monotonic() + 60
+        while len(client.nthreads()) == 2:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        client.wait_for_workers(2, timeout=60)
+        assert slurm.call("squeue", "--noheader", "--format=%i").split() != [first]
+
+
+@needs_jobqueue
+def test_what_slurm_refuses_is_told(slurm, tmp_path) -> None:
+    spec = ClusterSpec("slurm", slurm=in_jobs(tmp_path, queue="nowhere"))
+    with (
+        pytest.raises(RunError, match=r"(?s)refuses jobs of workers.*invalid partition"),
+        connect(spec),
+    ):
+        pass
+
+
+def test_an_interface_that_is_not_there_is_named(monkeypatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    spec = ClusterSpec("slurm", slurm=SlurmSpec(interface="ib7"))
+    with pytest.raises(InputError, match=r'interface is "ib7", .* it has: .*lo'), connect(spec):
+        pass
 
 
 def test_the_kind_is_named_when_it_is_unknown() -> None:
