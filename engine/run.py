@@ -9,7 +9,9 @@
         ledger/           what is finished
         map.zarr/         the map
         products/         COGs, STAC
-        report.html
+        report.html       while the run goes on, a page of its progress
+        progress.json     how far it is; lease.json whose it is, stop.json the wish to stop
+        logs/             events as JSON lines
 """
 
 from __future__ import annotations

@@ -211,8 +211,21 @@ def create(path: Place, data: bytes | str) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         return False
+    except OSError:  # a file system without hard links
+        return _create_exclusively(path, payload)
     finally:
         temporary.unlink(missing_ok=True)
+    return True
+
+
+def _create_exclusively(path: Path, payload: bytes) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
     return True
 
 

@@ -215,3 +215,14 @@ def test_keys_cannot_leave_their_folder(key) -> None:
     with pytest.raises(InputError, match="is no key of an object"):
         safe_key(key)
     assert safe_key("stacks/a..b/c/0/1") == "stacks/a..b/c/0/1"
+
+
+def test_a_file_is_created_once_without_hard_links_too(tmp_path, monkeypatch) -> None:
+    def unknown(*_: object) -> None:
+        raise PermissionError("this file system has no hard links")
+
+    monkeypatch.setattr("os.link", unknown)
+    assert create(tmp_path / "lease.json", "first")
+    assert not create(tmp_path / "lease.json", "second")
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
+    assert (tmp_path / "lease.json").read_text() == "first"
