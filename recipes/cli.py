@@ -167,7 +167,7 @@ def plan(
         from edaphos.engine.place import place
 
         from .job import Overrides, load_job
-        from .pipeline import plan_job
+        from .planning import plan_job
 
         job = load_job(recipe_path(recipe), Overrides(None, workers, data, cube, grid))
         found = plan_job(

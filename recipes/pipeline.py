@@ -32,7 +32,6 @@ from edaphos.engine.models.protocol import (
 )
 from edaphos.engine.observer import Observer, Stoppable, never
 from edaphos.engine.place import Place
-from edaphos.engine.plan import Plan, plan
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Reporter
@@ -380,36 +379,3 @@ def note_production(run: Run, production: Production, client: Client) -> None:
     """Note how the mapping went, unless this call only found everything done."""
     if production.tiles:
         run.note(production={**asdict(production), "workers": len(client.nthreads())})
-
-
-def plan_job(
-    job: Job,
-    reporter: Reporter = QUIET,
-    *,
-    out: Place | None = None,
-    store_mb_s: float | None = None,
-) -> Plan:
-    """Work out what a recipe will take, timing tiles with the model fitted for the purpose.
-
-    Tiles are written beside `out` and removed; `store_mb_s` is what the store gives all workers.
-    """
-    check_learning(job)
-    cube = open_cube(job, None, reporter)
-    check_contents(job, cube)
-    model, rows = job.model.build(), 0
-    if job.recipe.profiles is not None:
-        samples, _ = draw(job, cube, load(job, job.recipe.profiles, cube, reporter))
-        model = model.fit(samples)
-        rows = len(samples) if job.recipe.assess.enabled else 0
-    return plan(
-        cube,
-        job.grid,
-        model,
-        job.recipe.years,
-        job.cluster,
-        rows,
-        out=out,
-        cogs=job.recipe.products.cog,
-        store_mb_s=store_mb_s,
-        reporter=reporter,
-    )
