@@ -50,7 +50,7 @@ def vrt_text(
         f"    <NoDataValue>{nodata}</NoDataValue>",
     ]
     if band.colours:
-        lines += ["    <ColorInterp>Palette</ColorInterp>", *_colours(band.colours)]
+        lines += ["    <ColorInterp>Palette</ColorInterp>", *_colours(band.colours, packing)]
     else:
         lines += [
             f"    <UnitType>{escape(packing.units)}</UnitType>",
@@ -141,8 +141,11 @@ def _metadata(items: Mapping[str, str], indent: str) -> list[str]:
     return [f"{indent}<Metadata>", *rows, f"{indent}</Metadata>"]
 
 
-def _colours(colours: Mapping[int, tuple[int, int, int, int]]) -> list[str]:
-    clear = (0, 0, 0, 0)
-    rows = (colours.get(code, clear) for code in range(max(colours) + 1))
-    entries = [f'      <Entry c1="{r}" c2="{g}" c3="{b}" c4="{a}"/>' for r, g, b, a in rows]
-    return ["    <ColorTable>", *entries, "    </ColorTable>"]
+def _colours(colours: Mapping[int, tuple[int, int, int, int]], packing: Packing) -> list[str]:
+    """Return the colour table; nodata is clear, as GeoTIFFs show it."""
+    rows = []
+    for code in range(max(colours) + 1):
+        red, green, blue, alpha = colours.get(code, (0, 0, 0, 255))
+        alpha = 0 if code == packing.nodata else alpha
+        rows.append(f'      <Entry c1="{red}" c2="{green}" c3="{blue}" c4="{alpha}"/>')
+    return ["    <ColorTable>", *rows, "    </ColorTable>"]

@@ -154,7 +154,13 @@ def test_the_map_itself_is_left_as_it_was(tmp_path: Path) -> None:
     assert {k: v for k, v in after.items() if not k.startswith("pyramid/")} == before
     opened = xr.open_zarr(store, consolidated=False)
     assert set(opened.variables) == seen
-    assert set(read_directly(opened, store).variables) == seen
+    direct = read_directly(opened.assign_attrs(complete=True), store)
+    assert set(direct.variables) == seen
+    assert direct.attrs["complete"] is True
+    assert direct["soc_mean"].chunks is None, "read without Dask"
+    np.testing.assert_array_equal(direct["soc_mean"].values, opened["soc_mean"].values)
+    assert direct["status"].dtype == np.uint8
+    assert map_grid(direct).tile_size == 32
 
 
 def test_levels_are_made_again_only_if_the_map_changed(

@@ -85,6 +85,28 @@ def test_the_collection_says_where_the_map_comes_from(catalogue: Path) -> None:
     assert (start.year, end.year) == (1990, 2010)
 
 
+def test_an_item_tells_by_itself_what_its_values_are(tmp_path: Path) -> None:
+    ds = fake_map(Grid.preset("global-1deg"), depths=ONE)
+    ds.attrs |= {"method": "A forest.", "support": "Means of cells.", "run": "12ab"}
+    made = write_stac(ds, export_cogs(ds, tmp_path), tmp_path)
+    item = next(pystac.Collection.from_file(str(made)).get_items())
+    facts = item.properties
+    assert (facts["start_datetime"], facts["end_datetime"]) == (
+        "2010-01-01T00:00:00Z",
+        "2010-12-31T23:59:59Z",
+    )
+    assert facts["edaphos:nominal_resolution"] == "1 degree"
+    assert facts["edaphos:covariate_resolution"] == "5 arc-minutes to 0.75 degree"
+    assert facts["edaphos:support"] == "Means of cells."
+    assert facts["edaphos:method"] == "A forest."
+    assert facts["edaphos:license"] == "CC-BY-4.0"
+    assert facts["edaphos:run"] == "12ab"
+    assert [s["licence"] for s in facts["edaphos:sources"]] == ["CC BY 4.0", "CC0-1.0"]
+    assert facts["edaphos:sources"][0]["citation"] == "Nobody (2024) Climate of nowhere"
+    basis = item.assets["soc_0-5cm_mean"].extra_fields["soil:basis"]
+    assert basis == "dry mass of the fine earth (< 2 mm)"
+
+
 def test_projection_is_stated(catalogue: Path) -> None:
     item = next(pystac.Collection.from_file(str(catalogue)).get_items())
     assert item.properties["proj:code"] == "EPSG:4326"
