@@ -37,5 +37,6 @@ def open_map(run: str | Place) -> xr.Dataset:
     )
     raw = xr.open_zarr(store, consolidated=False, chunks={}, mask_and_scale=False)
     dataset["status"] = raw["status"].assign_coords(dataset["status"].coords)
+    dataset.encoding["source"] = str(path / MAP)
     dataset.attrs["complete"] = is_complete(Run.open(path))
     return dataset
