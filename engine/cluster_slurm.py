@@ -41,9 +41,6 @@ def job_settings(spec: ClusterSpec) -> dict[str, Any]:
     books (``job_cpu``) are the cores that were asked for, not the threads.
     """
     slurm = spec.slurm
-    directives = list(slurm.directives)
-    if slurm.gpus:
-        directives.insert(0, f"--gres=gpu:{slurm.gpus}")
     return {
         "queue": slurm.queue,
         "account": slurm.account,
@@ -57,7 +54,7 @@ def job_settings(spec: ClusterSpec) -> dict[str, Any]:
         "job_name": JOB_NAME,
         "log_directory": str(Path(slurm.logs).absolute()),
         "local_directory": os.environ.get("TMPDIR", "/tmp"),
-        "job_extra_directives": directives,
+        "job_extra_directives": list(slurm.options),
         "job_script_prologue": [*exports(worker_environment()), *slurm.prologue],
         "worker_extra_args": ["--preload", PRELOAD],
         "death_timeout": 120,

@@ -58,6 +58,16 @@ class SlurmSpec:
         """Workers of a job."""
         return self.gpus or self.cores
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options of ``sbatch`` for GPUs, and those of the directives.
+
+        Directives that ask for GPUs in a site's own way are left to do so.
+        """
+        own = any(option.startswith(("--gres", "--gpus", "-G")) for option in self.directives)
+        asked = (f"--gres=gpu:{self.gpus}",) if self.gpus and not own else ()
+        return (*asked, *self.directives)
+
 
 @dataclass(frozen=True)
 class ClusterSpec:

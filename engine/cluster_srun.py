@@ -58,7 +58,7 @@ def step_command(spec: ClusterSpec, scheduler: str, environ: Mapping[str, str]) 
     worker += ["--no-dashboard"]
     step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     step += [f"--cpus-per-task={slurm.cores}", "--overlap", "--mem=0", "--export=ALL"]
-    step += [f"--gres=gpu:{slurm.gpus}"] if slurm.gpus else []
+    step += [option for option in slurm.options if option.startswith(("--gres", "--gpus"))]
     # srun copies variables verbatim, so what has to be run first is run on each node
     lines = [*exports(worker_environment()), *slurm.prologue, 'exec "$@"']
     return [*step, "bash", "-c", "\n".join(lines), "worker", *worker]

@@ -204,6 +204,7 @@ def plan(
     cluster: ClusterSpec,
     training_rows: int = 0,
     *,
+    kind: str | None = None,
     out: Place | None = None,
     cogs: bool = False,
     store_mb_s: float | None = None,
@@ -217,6 +218,9 @@ def plan(
         What is mapped, and where; the model is fitted.
     training_rows
         Rows that workers fit models to in cross-validation, 0 where there is none.
+    kind
+        By which a worker finds the model's class, such as ``module:Class``; the model's own by
+        default.
     out
         The output folder or bucket: samples are written beside it (and removed), and its room is
         checked.
@@ -245,6 +249,7 @@ def plan(
             model,
             years,
             counts,
+            kind=kind or model.kind,
             tiles_at_once=cluster.tiles_at_once,
             near=out,
             reporter=reporter,

@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +18,7 @@ from scipy import stats
 
 from .cluster import ClusterSpec, connect
 from .cube.cube import Cube
+from .gpu import require_gpu, tile_resources
 from .grid import Grid, Tile
 from .map_store import create_map
 from .models.protocol import Model
@@ -134,6 +135,7 @@ def sample_tiles(
     years: tuple[int, ...],
     counts: Ints,
     *,
+    kind: str,
     tiles_at_once: int = 1,
     near: Place | None = None,
     reporter: Reporter = QUIET,
@@ -151,6 +153,8 @@ def sample_tiles(
         What is mapped; the model is fitted.
     counts
         Soil cells of each tile, ``(tile rows, tile columns)``; at least one tile has some.
+    kind
+        By which the worker finds the model's class.
     near
         The output folder or bucket: samples are written beside it, so that its own speed is
         measured; a temporary folder by default.
@@ -161,7 +165,7 @@ def sample_tiles(
     rng = np.random.default_rng(seed)
     # what is left to draw of each stratum, in random order
     left = [list(rng.permutation(np.flatnonzero(strata == s))) for s in np.unique(strata)]
-    with _workshop(cube, grid, model, years, tiles_at_once, near) as shop:
+    with _workshop(cube, grid, model, kind, years, tiles_at_once, near) as shop:
         reference = grid.tile(*(int(i) for i in places[np.argsort(cells)[cells.size // 2]]))
         first, second = (shop.make([reference])[0] for _ in range(2))
         rate, scheduler = shop.store_rate(), shop.scheduler_seconds()
@@ -213,12 +217,20 @@ class _Workshop:
 
     run: Run
     client: Client
+    resources: Mapping[str, float]
 
     def make(self, tiles: Sequence[Tile]) -> list[Measured]:
         """Return what tiles took; the worker makes as many beside each other as it has threads."""
         path, run_hash = str(self.run.path.absolute()), self.run.hash
         futures = [
-            self.client.submit(measure_tile, path, run_hash, *tile.index, pure=False)
+            self.client.submit(
+                measure_tile,
+                path,
+                run_hash,
+                *tile.index,
+                pure=False,
+                resources=dict(self.resources) or None,
+            )
             for tile in tiles
         ]
         made: list[Measured] = self.client.gather(futures)
@@ -246,6 +258,7 @@ def _workshop(
     cube: Cube,
     grid: Grid,
     model: Model,
+    kind: str,
     years: tuple[int, ...],
     tiles_at_once: int,
     near: Place | None,
@@ -256,15 +269,17 @@ def _workshop(
         identity = {
             "grid": asdict(GridSpec.of(grid)),
             "years": list(years),
-            "model": {"kind": model.kind},
+            "model": {"kind": kind},
             "cube": {"digest": cube.manifest.digest},
         }
         run = Run.start(folder, identity, {"cube": str(cube.path.absolute())})
         with whole_folder(run.model_folder) as filled:
             model.save(filled)
         create_map(folder, grid, model.emits, years, {"title": "a sample"})
-        with connect(ClusterSpec(workers=1, tiles_at_once=tiles_at_once)) as client:
-            yield _Workshop(run, client)
+        spec = ClusterSpec(workers=1, tiles_at_once=tiles_at_once)
+        with connect(spec) as client:
+            require_gpu(client, model, spec)
+            yield _Workshop(run, client, tile_resources(model, spec))
     finally:
         remove_tree(folder)
 

@@ -36,6 +36,7 @@ def plan_job(
         job.recipe.years,
         job.cluster,
         rows,
+        kind=job.model.kind,
         out=out,
         cogs=job.recipe.products.cog,
         store_mb_s=store_mb_s,

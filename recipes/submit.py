@@ -99,10 +99,10 @@ def job_script(
         nodes = spec.jobs[0]
         asked += [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
         asked += [f"--cpus-per-task={slurm.cores}", f"--mem={_megabytes(slurm.memory)}M"]
-        asked += [f"--gres=gpu:{slurm.gpus}"] if slurm.gpus else []
     output = str(folder / "job-").replace("%", "%%") + "%j.log"
     asked += [f"--signal=B:USR1@{client.lead}", "--requeue", "--open-mode=append"]
-    asked += [f"--output={output}", *slurm.directives]
+    asked += [f"--output={output}"]
+    asked += slurm.directives if slurm.nested else slurm.options
     told = {LEAD: str(client.lead), ORIGIN: str(folder / SCRIPT), RECORD: str(job_record(out))}
     if path := os.environ.get("PYTHONPATH"):
         told["PYTHONPATH"] = path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import stat
 import time
@@ -99,6 +98,13 @@ def test_one_job_for_all_asks_for_every_node_and_gpu(tmp_path) -> None:
     told = directives(job_script(spec, ClientTable(), tmp_path, "x", ["run"]))
     assert {"--nodes=3", "--ntasks=3", "--cpus-per-task=8"} <= set(told)
     assert {"--gres=gpu:2", "--mem=10240M"} <= set(told)
+
+
+def test_gpus_asked_for_in_a_sites_own_way_are_asked_for_once(tmp_path) -> None:
+    slurm = SlurmSpec(gpus=2, nested=False, directives=("--gpus-per-node=a100:2",))
+    script = job_script(ClusterSpec("slurm", slurm=slurm), ClientTable(), tmp_path, "x", ["run"])
+    asked = [line for line in directives(script) if line.startswith(("--gpu", "--gres"))]
+    assert asked == ["--gpus-per-node=a100:2"]
 
 
 def test_a_bucket_is_no_place_for_a_script(s3_folder, tmp_path, monkeypatch) -> None:
@@ -296,47 +302,17 @@ def test_a_submitted_run_makes_the_same_map(
     assert verify_map(Run.open(out)) == []
 
 
-SLOW = '''
-import os, sys
-from pathlib import Path
-from edaphos.engine.cluster import ClusterSpec, connect
-from edaphos.engine.observer import Nobody
-from edaphos.engine.produce import produce
-from edaphos.engine.run import Run
-from edaphos.recipes.submit import batch_job
-
-
-class Slow(Nobody):
-    """Holds the first job up, so that there is time to signal."""
-
-    def ended(self, record):
-        import time
-
-        time.sleep(0 if "SLURM_RESTART_COUNT" in os.environ else 0.3)
-
-    def stop_reason(self):
-        return signals.stop_reason()
-
-
-if __name__ == "__main__":
-    with batch_job(lambda line: print(line, flush=True)) as signals:
-        with connect(ClusterSpec(workers=1)) as client:
-            made = produce(Run.open(sys.argv[1]), client, observer=Slow())
-    print("made", made.tiles, "found", made.skipped)
-'''
-
-
-def test_a_signalled_job_drains_comes_back_and_ends(slurm, country, undisturbed, tmp_path) -> None:
-    out, program = tmp_path / "run", tmp_path / "slow.py"
-    program.write_text(SLOW)
-    shutil.copytree(country.folder / "here", out)
+def test_a_signalled_run_drains_comes_back_and_ends(slurm, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.chdir(tmp_path)
+    country = make_country(tmp_path / "slow", trees=40, resolution=0.02, tile_size=128)
+    table = CLUSTER.format(logs=tmp_path / "logs", more="")
+    country.recipe.write_text(country.recipe.read_text() + table)
+    out = tmp_path / "run"
+    edaphos("submit", country.recipe, "--out", out)
+    job = job_of(out)
+    assert job is not None
     ledger = Ledger(out)
-    shutil.rmtree(ledger.folder)
-    spec = ClusterSpec("slurm", slurm=SlurmSpec(queue="main", walltime="10"))
-    client = ClientTable(cores=1, memory="2GB", lead=60)
-    lines = job_script(spec, client, out, "slow", ["run"]).splitlines()
-    lines[-1] = lines[-1].split(" -m ")[0] + f" {program} {out}\n"
-    job = submit(out, "\n".join(lines))
     until = time.monotonic() + SECONDS
     while len(ledger.finished()) < 2:
         assert time.monotonic() < until, slurm.state(job)
@@ -345,10 +321,13 @@ def test_a_signalled_job_drains_comes_back_and_ends(slurm, country, undisturbed,
     wait_for(slurm, job, out, ("PENDING",))
     kept = len(ledger.finished())
     assert 2 <= kept < TILES
+    assert ledger.failures() == {}, "a tile was cut off"
+    assert slurm.call("squeue", "--noheader", "--format=%A") == job, "workers are left"
     # Slurm lets a job that comes back wait for two minutes
     slurm.call("scontrol", "update", f"jobid={job}", "StartTime=now")
     wait_for(slurm, job, out)
-    log = (out / "submit" / f"job-{job}.log").read_text()
-    assert f"job {job} is queued again" in log
-    assert f"made {TILES - kept} found {kept}" in log
-    assert objects(out) == undisturbed
+    (log,) = tmp_path.rglob(f"job-{job}.log")
+    assert f"job {job} is queued again" in log.read_text()
+    assert Run.open(out).manifest()["provenance"]["production"]["skipped"] == kept
+    assert len(ledger.finished()) == TILES
+    assert verify_map(Run.open(out)) == []
