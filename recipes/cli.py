@@ -131,7 +131,7 @@ def run(
         with batch_job(reporter.say) as signals:
             stop = signals.stop_reason
             made = run_job(job, where, reporter, region=_box(region), stop=stop)
-        report = finish(made, reporter)
+            report = finish(made, reporter)
         if as_json:
             _print_json({"run": str(made.path), "report": str(report) if report else None})
         else:
