@@ -12,8 +12,10 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,6 +40,8 @@ SCHEMA = 1
 LEAD, ORIGIN, RECORD = "EDAPHOS_SIGNAL_LEAD", "EDAPHOS_JOB_SCRIPT", "EDAPHOS_JOB_RECORD"
 #: Seconds before the job's end at which it is queued again, tiles finished or not.
 RESERVE = 30.0
+#: Seconds in which Slurm ends a job that it queues again.
+END_WITHIN = 10.0
 
 
 def script_folder(out: Place) -> Path:
@@ -212,8 +216,17 @@ def batch_job(
             yield signals
         except Stopped:
             if signals.out_of_time and not signals.too_late:
+                signals.cancel()
                 say(requeue_self(environ))
+                _await_end(signals)
             raise
+
+
+def _await_end(signals: StopSignals) -> None:
+    """Let Slurm end this job to queue it again: one that ends by itself before that has failed."""
+    until = time.monotonic() + END_WITHIN
+    while time.monotonic() < until and signals.received is not signal.SIGTERM:
+        time.sleep(0.1)
 
 
 def seconds(walltime: str) -> int:
