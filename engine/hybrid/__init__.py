@@ -1,0 +1,1 @@
+"""Process models and learners in space and time, alone and combined."""

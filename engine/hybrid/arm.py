@@ -1,0 +1,22 @@
+"""What the engine knows of an arm: a way of predicting stocks at all sites and years."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self, runtime_checkable
+
+from .site_years import Floats, SiteYears
+
+
+@runtime_checkable
+class Arm(Protocol):
+    """A learner, a process model, or a coupling of both."""
+
+    def fit(self, data: SiteYears) -> Self:
+        """Learn from the stocks of `data`; return self."""
+
+    def predict(self, data: SiteYears) -> Floats:
+        """Return the stock of every site and year, ``(S, Y)`` kg/m².
+
+        It does not look at ``data.stock``, but for an arm whose ``needs_start`` is True: that
+        begins from each site's first observation, so it is no peer of the others at new places.
+        """
