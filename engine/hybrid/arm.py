@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from .site_years import Floats, SiteYears
 
@@ -10,6 +10,9 @@ from .site_years import Floats, SiteYears
 @runtime_checkable
 class Arm(Protocol):
     """A learner, a process model, or a coupling of both."""
+
+    name: ClassVar[str]
+    needs_start: ClassVar[bool]
 
     def fit(self, data: SiteYears) -> Self:
         """Learn from the stocks of `data`; return self."""

@@ -18,6 +18,7 @@ def pack(
     forest: Any,
     features: NDArray[np.float32],
     y: NDArray[np.float64],
+    weight: NDArray[np.float64] | None = None,
 ) -> ForestArrays:
     """Flatten a fitted ``RandomForestRegressor``, keeping targets on their original scale.
 
@@ -32,6 +33,8 @@ def pack(
         Training rows, ``(n, features)`` float32.
     y
         Training targets on the original scale, ``(n,)``.
+    weight
+        By which leaf means weight the rows drawn into them, ``(n,)``; alike if None.
     """
     order = np.argsort(y, kind="stable")
     rank = np.empty(len(y), np.int32)
@@ -54,7 +57,7 @@ def pack(
         parts["threshold"].append(_round_down(tree.threshold))
         parts["right"].append(right.astype(np.int32))
         parts["missing_left"].append(tree.missing_go_to_left.astype(bool))
-        parts["leaf_mean"].append(np.bincount(members, weights=y[drawn]) / size)
+        parts["leaf_mean"].append(_leaf_means(members, size, y[drawn], weight, drawn))
         parts["leaf_start"].append(entries + np.cumsum(size) - size)
         parts["leaf_rank"].append(rank[drawn][by_leaf])
         nodes, leaves, entries = nodes + len(is_leaf), leaves + len(size), entries + len(drawn)
@@ -81,6 +84,19 @@ def load_arrays(folder: Path) -> ForestArrays:
             )
         arrays[field.name] = np.load(path, mmap_mode="r", allow_pickle=False)
     return ForestArrays(**arrays)
+
+
+def _leaf_means(
+    members: NDArray[np.int64],
+    size: NDArray[np.int64],
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64] | None,
+    drawn: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    if weight is None:
+        return np.bincount(members, weights=y) / size
+    own = weight[drawn]
+    return np.bincount(members, weights=own * y) / np.bincount(members, weights=own)
 
 
 def _round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
