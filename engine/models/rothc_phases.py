@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edaphos.kernels.ensemble import mirrored_scores
 from edaphos.kernels.equilibrium import hold_stock, project
 from edaphos.kernels.evapotranspiration import LEAST_HEAT, thornthwaite_of_days
 from edaphos.kernels.productivity import miami_npp
@@ -92,18 +93,9 @@ def disturbances(ensemble: Ensemble, seed: int) -> NDArray[np.float64]:
     mean of the disturbed initial stocks is the initial stock. The same scores serve every cell:
     errors are fully correlated in space, and intervals are those of single cells.
     """
-    from scipy.stats import norm, qmc
-
     if ensemble.members == 0:
         return np.zeros((1, 4))
-    half = ensemble.members // 2
-    unit = qmc.LatinHypercube(4, rng=np.random.default_rng(seed)).random(half)
-    scores = norm.ppf(0.5 + unit / 2) * np.where(_signs(half, seed), 1, -1)
-    return np.concatenate([scores, -scores])
-
-
-def _signs(half: int, seed: int) -> NDArray[np.bool_]:
-    return np.random.default_rng([seed, 1]).random((half, 4)) < 0.5
+    return mirrored_scores(ensemble.members, 4, seed)
 
 
 def disturbed(cells: Cells, ensemble: Ensemble, scores: NDArray[np.float64]) -> Cells:
