@@ -224,6 +224,7 @@ def description_of(model: Any) -> dict[str, str]:
 _REGISTRY: dict[str, type[Any]] = {}
 _BUILT_IN = {
     "forest": "edaphos.engine.models.forest:ForestModel",
+    "poml": "edaphos.engine.models.poml:PomlModel",
     "rothc": "edaphos.engine.models.rothc:RothCModel",
 }
 

@@ -41,13 +41,13 @@ def check_cube(told: RothCSettings, cube: Cube, grid: Grid) -> None:
         Names the variable, its source, what it seems to be, and what to do.
     """
     _check_shapes(told, cube)
-    _check_units(cube, told.temperature, DEGREES)
-    _check_units(cube, told.rain, MILLIMETRES)
-    _check_units(cube, told.stock.variable, STOCKS)
+    check_units(cube, told.temperature, DEGREES)
+    check_units(cube, told.rain, MILLIMETRES)
+    check_units(cube, told.stock.variable, STOCKS)
     if told.clay.variable:
-        _check_units(cube, told.clay.variable, PERCENT)
+        check_units(cube, told.clay.variable, PERCENT)
     for name in told.evaporation.variables:
-        _check_units(cube, name, MILLIMETRES if told.evaporation.method == "given" else DEGREES)
+        check_units(cube, name, MILLIMETRES if told.evaporation.method == "given" else DEGREES)
     declared = cube.variable(told.stock.variable).units
     if (declared in PER_AREA) != (told.stock.units == "kg m-2"):
         raise InputError(
@@ -60,13 +60,13 @@ def check_cube(told: RothCSettings, cube: Cube, grid: Grid) -> None:
 def _check_shapes(told: RothCSettings, cube: Cube) -> None:
     """Refuse wrong time axes, and amounts where classes are meant."""
     for name in (told.temperature, told.rain, *told.evaporation.variables):
-        _check_time(cube, name, "monthly")
+        check_time(cube, name, "monthly")
     if told.driver.kind == "variable":
-        _check_time(cube, told.driver.variable, "yearly")
+        check_time(cube, told.driver.variable, "yearly")
     for name in (told.stock.variable, *((told.clay.variable,) if told.clay.variable else ())):
-        _check_time(cube, name, "static")
+        check_time(cube, name, "static")
     for name in (told.cover.variable, *told.domain.variables):
-        _check_time(cube, name, "static")
+        check_time(cube, name, "static")
         if cube.variable(name).kind != "class":
             raise InputError(
                 f'{cube.path}: "{name}" is an amount, and RothC takes classes from it; build it '
@@ -74,7 +74,8 @@ def _check_shapes(told: RothCSettings, cube: Cube) -> None:
             )
 
 
-def _check_time(cube: Cube, name: str, time: str) -> None:
+def check_time(cube: Cube, name: str, time: str) -> None:
+    """Refuse a variable with another time axis."""
     found = cube.variable(name).time
     if found != time:
         needed = {"monthly": "twelve months", "yearly": "each year", "static": "one value"}[time]
@@ -84,7 +85,8 @@ def _check_time(cube: Cube, name: str, time: str) -> None:
         )
 
 
-def _check_units(cube: Cube, name: str, known: tuple[str, ...]) -> None:
+def check_units(cube: Cube, name: str, known: tuple[str, ...]) -> None:
+    """Refuse a variable in other units than `known`, or in none."""
     variable = cube.variable(name)
     if variable.units in known:
         return
@@ -103,21 +105,27 @@ def _check_units(cube: Cube, name: str, known: tuple[str, ...]) -> None:
 
 def _check_ranges(told: RothCSettings, cube: Cube, grid: Grid) -> None:
     """Look at the values of some cells: kelvin, tenths of degrees and fractions give away."""
+    x, y = probes(grid)
+    names = [told.temperature, told.rain, *([told.clay.variable] if told.clay.variable else [])]
+    values = cube.at(x, y, grid, names)
+    check_temperature(values[told.temperature], y, f'{cube.path}: "{told.temperature}"')
+    check_rain(values[told.rain], f'{cube.path}: "{told.rain}"')
+    if told.clay.variable:
+        check_clay(values[told.clay.variable], f'{cube.path}: "{told.clay.variable}"')
+
+
+def probes(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return longitude and latitude of some cells of a grid, ``(PROBES,)`` each."""
     rng = np.random.default_rng(0)
     x = grid.x_of(rng.integers(0, grid.shape[1], PROBES))
     y = grid.y_of(rng.integers(0, grid.shape[0], PROBES))
     if not grid.is_geographic:
         to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
         x, y = to_degrees.transform(x, y)
-    names = [told.temperature, told.rain, *([told.clay.variable] if told.clay.variable else [])]
-    values = cube.at(x, y, grid, names)
-    _check_temperature(values[told.temperature], y, f'{cube.path}: "{told.temperature}"')
-    _check_rain(values[told.rain], f'{cube.path}: "{told.rain}"')
-    if told.clay.variable:
-        _check_clay(values[told.clay.variable], f'{cube.path}: "{told.clay.variable}"')
+    return x, y
 
 
-def _check_temperature(t: NDArray[np.float32], latitude: NDArray[np.float64], where: str) -> None:
+def check_temperature(t: NDArray[np.float32], latitude: NDArray[np.float64], where: str) -> None:
     """Tell kelvin from tenths of degrees, 100-330 both, by which is nearer to its latitude's."""
     held = np.isfinite(t).all(axis=1)
     if not held.any() or np.abs(t[held]).max() <= TEMPERATURES[1] * 1.5:
@@ -136,7 +144,8 @@ def _check_temperature(t: NDArray[np.float32], latitude: NDArray[np.float64], wh
     )
 
 
-def _check_rain(rain: NDArray[np.float32], where: str) -> None:
+def check_rain(rain: NDArray[np.float32], where: str) -> None:
+    """Refuse rain that is negative in many cells."""
     rain = rain[np.isfinite(rain)]
     if rain.size and (rain < 0).mean() > 0.01:
         raise InputError(
@@ -145,7 +154,8 @@ def _check_rain(rain: NDArray[np.float32], where: str) -> None:
         )
 
 
-def _check_clay(clay: NDArray[np.float32], where: str) -> None:
+def check_clay(clay: NDArray[np.float32], where: str) -> None:
+    """Refuse clay as a fraction, or in g/kg."""
     clay = clay[np.isfinite(clay)]
     if clay.size and clay.max() <= 1:
         raise InputError(

@@ -1,0 +1,293 @@
+"""A hybrid of process model and forest as a model of the engine: a map for every year.
+
+After Zhang L. et al. (2024), *POML*: the process carries each sampled stock through the years, and
+what it says of the years between trains the forest beside the samples. Three maps come side by
+side: the forest alone (``stock_ml``), the process alone, begun everywhere from the forest's stock
+of the first sampled year (``stock_po``), and the hybrid (``stock_poml``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cube.cube import Cube
+from ..errors import InputError
+from ..grid import Grid
+from ..hybrid.couplings import first_year, from_first, make_arm
+from ..hybrid.site_years import Floats, SiteYears
+from ..samples import Samples, Target
+from ..site_sampling import SiteSpan
+from ..status import Status
+from .poml_arms import Arms, load_arms, save_arms
+from .poml_cube import check_cube
+from .poml_settings import PomlSettings, check
+from .poml_sites import Places, of_cells, of_samples, site_years
+from .protocol import Emits, Output, Reads, TileInputs
+from .rothc_cells import latitudes
+from .rothc_settings import from_plain
+
+#: Cells run at once; their climate over all years is held at a time.
+CHUNK_CELLS = 8192
+#: Stocks above it, kg/m², are no prediction of a mineral soil's layer.
+MOST_STOCK = 131.0
+#: What each mapped quantity is, for people.
+WORDS: Mapping[str, str] = {
+    "ml": "forest alone",
+    "po": "process alone, from the forest's stock",
+    "poml": "hybrid of process and forest",
+}
+#: The process from a held-out site's own first sample: no peer of the others.
+OWN_START = "stock_po_own_mean"
+
+
+@dataclass
+class PomlModel:
+    """Process model and forest, joined, over a map and its years.
+
+    Parameters
+    ----------
+    settings
+        As :class:`PomlSettings`, or plain nested data for it.
+    seed
+        Of the forests.
+    threads
+        Used while the forests grow.
+    """
+
+    settings: PomlSettings | Mapping[str, Any] = field(default_factory=PomlSettings)
+    seed: int = 0
+    threads: int = 1
+
+    kind: ClassVar[str] = "poml"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.settings, PomlSettings):
+            self.settings = from_plain(PomlSettings, self.settings)
+        self.told: PomlSettings = self.settings
+        check(self.told)
+        self._arms: Arms | None = None
+
+    # -- declarations ---------------------------------------------------------------------------
+
+    @property
+    def target(self) -> Target:
+        """The best of what is mapped, learned from carbon content and density of layers."""
+        return (f"stock_{self.told.emit[-1]}", "soc_g_kg", "kg m-2")
+
+    @property
+    def site_span(self) -> SiteSpan:
+        """That samples are sites in all years, and which."""
+        years = self.told.span
+        return SiteSpan(years[0], years[-1], self.told.depth_cm, self.told.renamed)
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        """Covariates, climate and drivers."""
+        return self.told.variables
+
+    @property
+    def reads(self) -> Reads:
+        """What the map needs of them, in all years of the span."""
+        return Reads(self.told.mapped_variables, years=self.told.span, judges_missing=True)
+
+    @property
+    def emits(self) -> Emits:
+        """The stock of each arm."""
+        outputs = [
+            Output(f"stock_{name}_mean", "kg m-2", "mean", "stock", WORDS[name])
+            for name in self.told.emit
+        ]
+        return Emits(tuple(outputs), ((0.0, self.told.depth_cm),))
+
+    def describe(self) -> dict[str, str]:
+        """Return what the map's metadata say."""
+        told = self.told
+        process = {"rothc": "RothC-26.3", "icbm": "ICBM"}.get(told.process.kind, told.process.kind)
+        return {
+            "summary": f"Soil organic carbon stock of 0-{told.depth_cm:g} cm in each year, by a "
+            f"forest, by {process}, and by both joined",
+            "method": f"{process} and a random forest of {told.learner.trees} trees; coupling "
+            f"{told.coupling}, w_p {self._weight()}, sample weights by {told.learner.weight_mode}",
+            "references": "Zhang L. et al. 2024 (POML); Coleman & Jenkinson 1996 (RothC-26.3)",
+            "support": "Stocks stand at the end of each year. Years without samples rest on the "
+            "process and its drivers; where those are wrong, so are the years between.",
+        }
+
+    def _weight(self) -> str:
+        found = None if self._arms is None else self._arms.w_p
+        if self.told.w_p != "tuned":
+            return f"{self.told.w_p:g}"
+        return "tuned" if found is None else f"{found:g} (tuned)"
+
+    def check_cube(self, cube: Cube, grid: Grid) -> None:
+        """Refuse variables that are not what the model takes them for."""
+        check_cube(self.told, cube, grid)
+
+    # -- learning -------------------------------------------------------------------------------
+
+    @property
+    def arms(self) -> Arms:
+        """What was fitted."""
+        if self._arms is None:
+            raise InputError("the hybrid is not fitted yet; call fit() or load()")
+        return self._arms
+
+    def fit(self, samples: Samples) -> Self:
+        """Calibrate the process and grow the forests on all sites of `samples`."""
+        values, places, stock, _ = of_samples(self.told, samples)
+        data, status = site_years(self.told, values, places, stock)
+        data = data.take(np.flatnonzero(status == 0))
+        if not data.sampled.any():
+            raise InputError(
+                f"none of the {len(status):,} sites has climate, clay, driver and covariates in "
+                "range; look at their units in the cube's TOML"
+            )
+        process = self.told.process.build()
+        learner = self.told.learner.build(self.seed, self.threads)
+        alone = make_arm("ml", process, learner).fit(data)
+        joined = None
+        if "poml" in self.told.emit:
+            options = {"w_p": self.told.w_p} if self.told.coupling == "poml" else {}
+            joined = make_arm(self.told.coupling, process, learner, **options).fit(data)
+        calibrated = getattr(joined, "calibrated", None)
+        if calibrated is None:
+            calibrated = process.calibrate(data.drivers, data.stock)
+        self._arms = Arms(alone, joined, calibrated, first_year(data))
+        return self
+
+    def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.float64]]:
+        """Return each output for each sample row, shape ``(n,)``.
+
+        Beside what is mapped :data:`OWN_START`: the process from the site's own first sample, from
+        the year after it on.
+        """
+        values, places, stock, rows = of_samples(self.told, samples)
+        data, status = site_years(self.told, values, places, stock)
+        fine = np.flatnonzero(status == 0)
+        data = data.take(fine)
+        out: dict[str, NDArray[np.float64]] = {}
+
+        def place(name: str, found: Floats) -> None:
+            out[name] = np.full(len(samples), np.nan)
+            out[name][rows[fine]] = found
+
+        blind = data.without_stock()
+        for name, found in self._predicted(blind, np.arange(len(data.years))).items():
+            place(f"stock_{name}_mean", found)
+        own = from_first(self.arms.calibrated, data)
+        own[np.arange(len(own)), data.first] = np.nan  # what it was given is no prediction
+        place(OWN_START, own)
+        return out
+
+    # -- prediction -----------------------------------------------------------------------------
+
+    def _predicted(self, data: SiteYears, years: NDArray[np.intp]) -> dict[str, Floats]:
+        """Return the stock of each arm at positions `years` of the span, ``(S, years)`` kg/m²."""
+        arms, told = self.arms, self.told
+        found: dict[str, Floats] = {}
+        alone = arms.forest(data, years, arms.start if "po" in told.emit else None)
+        if "ml" in told.emit:
+            found["ml"] = alone[:, : len(years)]
+        if "po" in told.emit:
+            found["po"] = arms.process_from(data, alone[:, -1])[:, years]
+        if "poml" in told.emit:
+            found["poml"] = arms.hybrid(data, years)
+        return found
+
+    def predict(self, inputs: TileInputs) -> dict[str, NDArray[Any]]:
+        """Return each output as ``(1, year, y, x)`` float32, and ``status`` as uint8 ``(y, x)``."""
+        out: dict[str, NDArray[Any]] = {
+            o.name: np.full(inputs.out_shape(1), np.nan, np.float32) for o in self.emits.outputs
+        }
+        out["status"] = np.zeros(inputs.window.shape, np.uint8)
+        status = out["status"].reshape(-1)
+        years = np.array(inputs.years) - self.told.span[0]
+        latitude, cells = latitudes(inputs.window).reshape(-1), np.flatnonzero(inputs.wanted)
+        for first in range(0, len(cells), CHUNK_CELLS):
+            chunk = cells[first : first + CHUNK_CELLS]
+            here = latitude[chunk]
+            places = Places(np.zeros(len(chunk)), here, here)
+            data, code = site_years(self.told, of_cells(inputs.values, chunk), places)
+            status[chunk] = code
+            fine = np.flatnonzero(code == 0)
+            if fine.size:
+                found = self._predicted(data.take(fine), years)
+                status[chunk[fine]] = self._judged(found, years)
+                for name, values in found.items():
+                    array = out[f"stock_{name}_mean"]
+                    array.reshape(array.shape[1], -1)[:, chunk[fine]] = values.T
+        return out
+
+    def _judged(self, found: Mapping[str, Floats], years: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return why cells have no stock after all; 0 where they have."""
+        first = next(iter(found.values()))
+        status = np.zeros(len(first), np.uint8)
+        for name, stock in found.items():
+            begun = years >= self.arms.position(self.told.span) if name == "po" else years >= 0
+            held = stock[:, begun]
+            lost = np.isnan(held).any(axis=1)
+            wild = ((held < 0) | (held > MOST_STOCK)).any(axis=1)
+            status[lost & (status == 0)] = (
+                Status.NO_EQUILIBRIUM if name == "po" else Status.INVALID_INPUT
+            )
+            status[wild & (status == 0)] = Status.INVALID_STOCK
+        return status
+
+    def memory_bytes(self, cells: int, years: int = 1) -> int:
+        """Return the peak bytes of predicting a tile of `cells` cells, beside its inputs."""
+        span, chunk = len(self.told.span), min(cells, CHUNK_CELLS)
+        outputs = len(self.emits.outputs) * years * cells * 4
+        # site values twice, climate with evapotranspiration and its scratch, pools of a run
+        values = 2 * 4 * self._values(span)
+        running = 12 * span * 4 * 8 if self.told.climate.transient else 12 * 4 * 8
+        rows = span * (4 * (len(self.told.static) + len(self.told.yearly) + 3) + 8 * 4)
+        return outputs + chunk * (values + running + rows + span * 4 * 8) + 16 * cells
+
+    def _values(self, span: int) -> int:
+        """Return the numbers that a site's values are, all years together."""
+        yearly = set(self.told.changing)
+        # a static covariate may turn out monthly
+        return sum(span if name in yearly else 12 for name in self.told.mapped_variables)
+
+    def fit_bytes(self, rows: int) -> int:
+        """Return the peak bytes of fitting to `rows` rows of sites and years."""
+        sites, span = rows // max(len(self.told.span), 1), len(self.told.span)
+        told = self.told.learner
+        nodes = 2 * rows // told.min_samples_leaf
+        return rows * 400 + told.trees * (99 * nodes + 8 * rows) + sites * span * 12 * 4 * 8
+
+    def resident_bytes(self) -> int:
+        """Return the bytes of the trees, which every worker maps once."""
+        return self.arms.nbytes()
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write settings as JSON, and what was fitted beside them, without pickle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_arms(self.arms, folder)
+        described = {
+            "schema": 1,
+            "kind": self.kind,
+            "seed": self.seed,
+            "settings": asdict(self.told),
+        }
+        (folder / "model.json").write_text(json.dumps(described, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what :meth:`save` wrote; the trees are memory-mapped."""
+        path = folder / "model.json"
+        if not path.exists():
+            raise InputError(f"{path}: missing, there is no saved hybrid here")
+        described: Mapping[str, Any] = json.loads(path.read_text())
+        model = cls(described["settings"], seed=described["seed"])
+        model._arms = load_arms(model.told, folder)
+        return model

@@ -1,0 +1,115 @@
+"""What a hybrid map fitted: the forest alone, the process, and both joined; and their files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..hybrid.couplings import make_arm
+from ..hybrid.learners import ForestLearner
+from ..hybrid.process import Process
+from ..hybrid.site_years import Floats, SiteYears
+from .poml_settings import RUNS_PROCESS, PomlSettings, process_class
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Fitted arms.
+
+    Parameters
+    ----------
+    alone
+        The forest on samples alone.
+    joined
+        The hybrid, None where none is mapped.
+    calibrated
+        The process.
+    start
+        Calendar year that the process begins with where nothing was sampled.
+    """
+
+    alone: Any
+    joined: Any | None
+    calibrated: Process
+    start: int
+
+    @property
+    def w_p(self) -> float | None:
+        """Weight of the simulations in the hybrid, tuned where that was asked for."""
+        found = getattr(self.joined, "w_p_found", getattr(self.joined, "w_p", None))
+        return None if found is None or isinstance(found, str) else float(found)
+
+    def position(self, span: Sequence[int]) -> int:
+        """Return where the process begins in a span of years."""
+        return self.start - span[0]
+
+    def forest(self, data: SiteYears, years: NDArray[np.intp], start: int | None) -> Floats:
+        """Return the forest's stock at positions `years`, ``(S, years)`` kg/m².
+
+        With a `start`, a last column is that of this calendar year.
+        """
+        more = [] if start is None else [start - int(data.years[0])]
+        return _at(self.alone.learned, data, np.array([*years, *more], np.intp))
+
+    def process_from(self, data: SiteYears, stock: Floats) -> Floats:
+        """Return the process's stock ``(S, Y)`` from `stock` ``(S,)`` at the start year on."""
+        at = self.start - int(data.years[0])
+        begun = np.where(np.isfinite(stock) & (stock > 0), at, -1)
+        return self.calibrated.simulate(data.drivers, begun, stock)
+
+    def hybrid(self, data: SiteYears, years: NDArray[np.intp]) -> Floats:
+        """Return the hybrid's stock at positions `years`, ``(S, years)`` kg/m²."""
+        assert self.joined is not None  # mapped, so it was fitted
+        if self.joined.name in RUNS_PROCESS:
+            return np.asarray(self.joined.predict(data)[:, years])
+        return _at(self.joined.learned, data, years)
+
+    def nbytes(self) -> int:
+        """Return the bytes of all trees."""
+        forests = [arm.learned for arm in (self.alone, self.joined) if arm is not None]
+        return sum(array.nbytes for forest in forests for array in vars(forest.arrays).values())
+
+
+def _at(learner: Any, data: SiteYears, years: NDArray[np.intp]) -> Floats:
+    """Return what a learner says of all sites at positions `years`, site by site."""
+    sites = data.drivers.sites
+    site, year = np.repeat(np.arange(sites), len(years)), np.tile(years, sites)
+    return np.asarray(learner.predict(data.rows(site, year))).reshape(sites, len(years))
+
+
+def save_arms(arms: Arms, folder: Path) -> None:
+    """Write the forests as arrays, the process and the rest as JSON."""
+    arms.alone.learned.save(folder / "forest")
+    process: Any = arms.calibrated
+    described = {"process": process.to_json(), "start": arms.start, "w_p": arms.w_p}
+    if arms.joined is not None:
+        arms.joined.learned.save(folder / "hybrid")
+        described |= {"joined_start": getattr(arms.joined, "start_year", None)}
+    (folder / "arms.json").write_text(json.dumps(described, indent=1) + "\n")
+
+
+def load_arms(told: PomlSettings, folder: Path) -> Arms:
+    """Read what :func:`save_arms` wrote."""
+    path = folder / "arms.json"
+    if not path.exists():
+        raise InputError(f"{path}: missing, the saved hybrid is incomplete; fit the model again")
+    described = json.loads(path.read_text())
+    calibrated = process_class(told.process.kind).from_json(described["process"])
+    alone = make_arm("ml", calibrated, told.learner.build(0, 1))
+    alone.learned = ForestLearner.load(folder / "forest")  # type: ignore[attr-defined]
+    joined: Any = None
+    if "poml" in told.emit:
+        options = {"w_p": described["w_p"]} if told.coupling == "poml" else {}
+        joined = make_arm(told.coupling, calibrated, told.learner.build(0, 1), **options)
+        joined.learned = ForestLearner.load(folder / "hybrid")
+        joined.calibrated = calibrated
+        if described["joined_start"] is not None:
+            joined.start_year = described["joined_start"]
+    return Arms(alone, joined, calibrated, described["start"])

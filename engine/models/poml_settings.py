@@ -1,0 +1,278 @@
+"""What a hybrid map in space and time is told: years, covariates, drivers, process, learner.
+
+Plain frozen dataclasses; recipes fill them from TOML, models save them as JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edaphos.kernels.rothc import DPM_RPM
+
+from ..errors import InputError
+from ..hybrid.learners import ForestLearner, WeightMode
+from ..hybrid.process import Process
+from ..hybrid.rothc_process import RothCProcess
+from ..samples import feature_names
+from .rothc_settings import Cover, Driver
+
+#: Quantities that may be mapped, in the order of the map's variables.
+MAPPED = ("ml", "po", "poml")
+#: Couplings that run the process on the map, too.
+RUNS_PROCESS = ("covariate", "residual")
+#: Appended to a monthly climate that stands beside a changing one, in columns of samples.
+NORMAL = "_normal"
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Monthly climate.
+
+    Parameters
+    ----------
+    temperature, rain
+        °C and mm: monthly cube variables, or beginnings of the names of yearly ones.
+    evapotranspiration
+        The same of potential evapotranspiration, mm; Thornthwaite's from temperature and latitude
+        where it is "".
+    transient
+        Whether the climate changes from year to year: ``temperature_01`` to ``temperature_12`` are
+        then twelve yearly cube variables, and so on.
+    normals
+        With `transient`: spin up under the monthly variables ``temperature`` and ``rain`` of the
+        cube, instead of the mean over the years up to the start.
+    """
+
+    temperature: str = "temperature"
+    rain: str = "rain"
+    evapotranspiration: str = ""
+    transient: bool = False
+    normals: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Temperature, rain, and evapotranspiration where it is given."""
+        return tuple(n for n in (self.temperature, self.rain, self.evapotranspiration) if n)
+
+    @property
+    def monthly(self) -> tuple[str, ...]:
+        """Monthly cube variables that it reads."""
+        return self.names if self.normals or not self.transient else ()
+
+    @property
+    def yearly(self) -> tuple[str, ...]:
+        """Yearly cube variables that it reads."""
+        if not self.transient:
+            return ()
+        return tuple(month for name in self.names for month in feature_names(name, "monthly"))
+
+
+@dataclass(frozen=True)
+class Plants:
+    """Plant cover and quality of litter: of land cover classes, or the same everywhere.
+
+    Parameters
+    ----------
+    cover
+        Classes; its ``variable`` is "" where the rest holds everywhere.
+    dpm_rpm
+        Ratio of decomposable to resistant plant material; 1.44 is that of crops.
+    months
+        Months (1 to 12) in which plants cover the soil.
+    """
+
+    cover: Cover = field(default_factory=lambda: Cover(variable=""))
+    dpm_rpm: float = DPM_RPM["crop"]
+    months: tuple[int, ...] = tuple(range(1, 13))
+
+
+@dataclass(frozen=True)
+class ProcessTold:
+    """The process model.
+
+    Parameters
+    ----------
+    kind
+        ``rothc``, ``icbm``, or a class of one's own as ``package.module:Class``, that follows
+        :class:`~edaphos.engine.hybrid.process.Process` and has ``to_json`` and ``from_json``.
+    calibrate
+        Whether it is fitted to the samples; a class of one's own says so itself.
+    mu_anchor
+        Of RothC: ``printed`` or ``start``.
+    settings
+        Further keyword arguments.
+    """
+
+    kind: str = "rothc"
+    calibrate: bool = True
+    mu_anchor: Literal["printed", "start"] = "printed"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Process:
+        """Return the process, not calibrated."""
+        own: dict[str, Any] = dict(self.settings)
+        if self.kind == "rothc":
+            own = {"calibrates": self.calibrate, "mu_anchor": self.mu_anchor, **own}
+        elif self.kind == "icbm":
+            own = {"calibrates": self.calibrate, **own}
+        try:
+            made: Process = process_class(self.kind)(**own)
+        except TypeError as error:
+            raise InputError(f'model.process.settings of "{self.kind}": {error}') from error
+        return made
+
+
+_PROCESSES = {"icbm": "edaphos.engine.hybrid.icbm_process:ICBMProcess"}
+
+
+def process_class(kind: str) -> Any:
+    """Return a process model's class: built in, or ``package.module:Class``."""
+    if kind == "rothc":
+        return RothCProcess
+    module, sign, name = _PROCESSES.get(kind, kind).partition(":")
+    if not sign:
+        raise InputError(
+            f'model.process.kind "{kind}": expected rothc, icbm, or your own "package.module:Class"'
+        )
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f'model.process.kind "{kind}" cannot be imported: {error}') from error
+
+
+@dataclass(frozen=True)
+class LearnerTold:
+    """The forest: as :class:`~edaphos.engine.hybrid.learners.ForestLearner` takes it."""
+
+    trees: int = 200
+    min_samples_leaf: int = 1
+    max_features: float | Literal["sqrt"] = "sqrt"
+    weight_mode: WeightMode = "draw"
+
+    def build(self, seed: int, threads: int) -> ForestLearner:
+        """Return a forest that has not grown."""
+        return ForestLearner(**vars(self), seed=seed, threads=threads)
+
+
+@dataclass(frozen=True)
+class PomlSettings:
+    """Everything a hybrid map is told.
+
+    Parameters
+    ----------
+    years
+        Years mapped, ascending.
+    first, last
+        Years that sites are trained on and the process runs through; those of the map where None.
+    depth_cm
+        The stock is that of 0 to this depth.
+    static, yearly
+        Covariates of the forest that do not change (a monthly one gives twelve), and that do.
+    climate_features
+        Whether the forest also gets mean temperature, rain and evapotranspiration of each year.
+    clay
+        Static cube variable, %.
+    w_p
+        Share of the weight that simulations get, or ``tuned``.
+    coupling
+        How process and forest are joined: ``poml`` as in the paper, ``guarded``, ``covariate``,
+        ``residual``.
+    emit
+        What is mapped, of :data:`MAPPED`: the forest alone, the process from the forest's start,
+        the hybrid.
+    """
+
+    years: tuple[int, ...] = (1980, 2000)
+    first: int | None = None
+    last: int | None = None
+    depth_cm: float = 30.0
+    static: tuple[str, ...] = ()
+    yearly: tuple[str, ...] = ()
+    climate_features: bool = True
+    clay: str = "clay"
+    w_p: float | Literal["tuned"] = 0.5
+    coupling: Literal["poml", "guarded", "covariate", "residual"] = "poml"
+    emit: tuple[str, ...] = MAPPED
+    climate: Weather = Weather()
+    plants: Plants = Plants()
+    driver: Driver = field(default_factory=Driver)
+    process: ProcessTold = ProcessTold()
+    learner: LearnerTold = LearnerTold()
+
+    @property
+    def span(self) -> tuple[int, ...]:
+        """All years that are simulated."""
+        first = self.years[0] if self.first is None else self.first
+        last = self.years[-1] if self.last is None else self.last
+        return tuple(range(first, last + 1))
+
+    @property
+    def runs_process(self) -> bool:
+        """Whether the map needs the process, and what drives it."""
+        return "po" in self.emit or ("poml" in self.emit and self.coupling in RUNS_PROCESS)
+
+    @property
+    def drives(self) -> tuple[str, ...]:
+        """Cube variables that drive the process beside the climate."""
+        named = (self.clay, self.plants.cover.variable, self.driver.variable)
+        return tuple(name for name in named if name)
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Yearly cube variables."""
+        driver = (self.driver.variable,) if self.driver.variable else ()
+        return tuple(dict.fromkeys((*self.yearly, *self.climate.yearly, *driver)))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All cube variables, as samples need them."""
+        climate = (*self.climate.monthly, *self.climate.yearly)
+        return tuple(dict.fromkeys((*self.static, *self.yearly, *climate, *self.drives)))
+
+    @property
+    def mapped_variables(self) -> tuple[str, ...]:
+        """Cube variables that the map needs."""
+        if self.runs_process:
+            return self.variables
+        climate = self.climate
+        used = climate.yearly if climate.transient else climate.monthly
+        read = (*self.static, *self.yearly, *(used if self.climate_features else ()))
+        return tuple(dict.fromkeys(read))
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Names that monthly variables begin with in samples, where theirs are taken."""
+        if not self.climate.transient:
+            return {}
+        return {name: f"{name}{NORMAL}" for name in self.climate.monthly}
+
+
+def check(told: PomlSettings) -> None:
+    """Refuse settings that contradict each other."""
+    if told.span[0] > told.years[0] or told.span[-1] < told.years[-1]:
+        raise InputError(
+            f"model.first and model.last span {told.span[0]} to {told.span[-1]}, and map.years "
+            f"{told.years[0]} to {told.years[-1]}: the span must hold them"
+        )
+    if len(told.span) < 2:
+        raise InputError(
+            f"map.years: only {told.years[0]}; a hybrid in time needs a span of years: give "
+            "map.years such as [1980, 1990, 2000], or model.first and model.last"
+        )
+    if not (told.static or told.yearly or told.climate_features):
+        raise InputError("model.static, model.yearly: the forest has no covariate to learn from")
+    unknown = [name for name in told.emit if name not in MAPPED]
+    if unknown or not told.emit:
+        raise InputError(f"model.emit: expected some of {', '.join(MAPPED)}, found {told.emit}")
+    if told.climate.normals and not told.climate.transient:
+        raise InputError("model.climate.normals is for transient = true; without it, leave it out")
+    if told.driver.kind == "miami" and not told.climate.transient:
+        raise InputError(
+            'model.driver.kind = "miami" follows the climate of each year, and model.climate is '
+            "the same every year: set climate.transient = true, or name a yearly driver"
+        )
+    if told.w_p != "tuned" and not 0 <= float(told.w_p) <= 1:
+        raise InputError(f'model.w_p: expected 0 to 1, or "tuned", found {told.w_p}')
