@@ -1,12 +1,14 @@
-"""Some of the trees of a forest, as a forest."""
+"""Forests in parts: some of the trees as a forest, forests put together, means of groups."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .forest import LEAF, ForestArrays
+from .forest import BLOCK_ROWS, LEAF, ForestArrays, leaves
 
 
 def take_trees(forest: ForestArrays, first: int, last: int) -> ForestArrays:
@@ -42,15 +44,57 @@ def take_trees(forest: ForestArrays, first: int, last: int) -> ForestArrays:
     )
 
 
-def split_trees(forest: ForestArrays, parts: int) -> list[ForestArrays]:
-    """Return a forest as `parts` forests of equally many trees; the rest is left out.
+def join_trees(forests: Sequence[ForestArrays]) -> ForestArrays:
+    """Return the trees of several forests as one forest, in their order, for means only.
+
+    What quantiles need (`leaf_start`, `leaf_rank`, `sorted_y`) is left empty: the forests may have
+    learned from different rows.
+    """
+    nodes = np.cumsum([0, *(int(f.roots[-1]) for f in forests)])
+    ends = np.cumsum([0, *(len(f.leaf_mean) for f in forests)])
+    right = [
+        f.right + np.where(f.feature == LEAF, leaf, node).astype(np.int32)
+        for f, node, leaf in zip(forests, nodes[:-1], ends[:-1], strict=True)
+    ]
+    roots = [f.roots[:-1] + node for f, node in zip(forests, nodes[:-1], strict=True)]
+    return ForestArrays(
+        roots=np.concatenate([*roots, nodes[-1:]]).astype(np.int64),
+        feature=np.concatenate([f.feature for f in forests]),
+        threshold=np.concatenate([f.threshold for f in forests]),
+        right=np.concatenate(right),
+        missing_left=np.concatenate([f.missing_left for f in forests]),
+        leaf_mean=np.concatenate([f.leaf_mean for f in forests]),
+        leaf_start=np.zeros(1, np.int64),
+        leaf_rank=np.empty(0, np.int32),
+        sorted_y=np.empty(0),
+    )
+
+
+def group_means(
+    forest: ForestArrays, rows: NDArray[np.float32], groups: int
+) -> NDArray[np.float64]:
+    """Return the mean over each group of consecutive, equally many trees, ``(groups, n)``.
+
+    Summation runs in tree order, so a row's result does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    forest
+        Its number of trees is a multiple of `groups`.
+    rows
+        Features, C-contiguous float32, ``(n, features)``.
 
     Raises
     ------
     ValueError
-        If there are fewer trees than parts.
+        If trees do not divide into so many groups.
     """
-    each = forest.trees // parts
-    if each == 0:
-        raise ValueError(f"a forest of {forest.trees} trees has no {parts} parts")
-    return [take_trees(forest, i * each, (i + 1) * each) for i in range(parts)]
+    if groups < 1 or forest.trees % groups:
+        raise ValueError(f"{forest.trees} trees do not divide into {groups} equal groups")
+    each = forest.trees // groups
+    found = np.zeros((groups, len(rows)))
+    for first in range(0, len(rows), BLOCK_ROWS):
+        own = leaves(forest, rows[first : first + BLOCK_ROWS])
+        for tree in range(forest.trees):
+            found[tree // each, first : first + len(own)] += forest.leaf_mean[own[:, tree]]
+    return found / each
