@@ -8,8 +8,7 @@ grid cell in that year, and a stock in those in which it was sampled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -90,10 +89,6 @@ class SiteReport:
         dates = ", ".join(f"{year}: {count:,}" for year, count in self.by_year.items())
         parts.append(f"{self.sites:,} sites train the model ({dates})")
         return "; ".join(parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the counts, JSON-compatible, and the line that tells them."""
-        return {**asdict(self), "text": self.to_text()}
 
 
 def draw_sites(

@@ -20,6 +20,7 @@ from edaphos.engine.years import YearPolicy
 
 from .cluster_schema import cluster_spec
 from .config import load_toml, parse
+from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
 from .schema import ForestTable, ProfilesTable, Recipe
 from .templates import builtin_files
@@ -145,6 +146,9 @@ def model_spec(recipe: Recipe) -> ModelSpec:
         told = table.model_dump(exclude={"kind"})
         told |= {"years": recipe.years, "depth_cm": recipe.map.depths[0][1]}
         return ModelSpec("rothc", {"settings": told, "seed": recipe.seed})
+    if isinstance(table, PomlTable):
+        told = table.settings(recipe.years, recipe.map.depths[0][1])
+        return ModelSpec("poml", {"settings": told, "seed": recipe.seed})
     if not isinstance(table, ForestTable):
         return ModelSpec(table.kind, table.settings)
     settings = {
@@ -167,6 +171,10 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
     it is the clay forest that profiles can judge.
     """
     spec = model_spec(recipe)
+    if isinstance(recipe.model, PomlTable) and recipe.assess.trees:
+        told = spec.settings["settings"]
+        fewer = {**told, "learner": {**told["learner"], "trees": recipe.assess.trees}}
+        return ModelSpec(spec.kind, {**spec.settings, "settings": fewer})
     if isinstance(recipe.model, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
     if spec.kind != "forest":

@@ -39,6 +39,7 @@ from edaphos.engine.recovery import forget_tiles, tiles_within
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
+from edaphos.engine.site_sampling import SiteReport, draw_sites
 from edaphos.engine.store import write_atomically
 from edaphos.engine.watch import Watch
 from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
@@ -301,6 +302,7 @@ def sample(
     zones = ("koeppen",) if "koeppen" in cube.manifest.variables else ()
     samples, counts = draw(job, cube, profiles, zones)
     run.note(samples=asdict(counts))
+    run.note(sampling=counts.to_text())
     reporter.say(counts.to_text())
     for warning in unsampled_depths(job, samples):
         reporter.say(warning)
@@ -310,11 +312,27 @@ def sample(
 
 def draw(
     job: Job, cube: Cube, profiles: Profiles, also: tuple[str, ...] = ()
-) -> tuple[Samples, SamplingReport]:
-    """Return the model's samples, and what became of the rows."""
+) -> tuple[Samples, SamplingReport | SiteReport]:
+    """Return the model's samples, and what became of the rows.
+
+    They are layers, or sites in all years of a model that has a ``site_span``.
+    """
     table, model = job.recipe.profiles, job.model.build()
     assert table is not None  # there are profiles
     deg = table.decluster_deg
+    span = getattr(model, "site_span", None)
+    if span is not None:
+        quantity, _, units = target_of(model)
+        return draw_sites(
+            profiles.table,
+            cube,
+            job.grid,
+            learns_from(model),
+            span,
+            target=(quantity, units),
+            decluster_deg=deg,
+            also=also,
+        )
     return draw_samples(
         profiles.table,
         cube,
@@ -349,7 +367,7 @@ def assessment(
     spec = AssessSpec(
         folds=table.folds,
         block_deg=table.block_deg,
-        splits=table.splits,
+        splits=job.recipe.splits,
         extra_block_deg=table.extra_block_deg,
         bootstrap=table.bootstrap,
         seed=job.recipe.seed,
@@ -366,7 +384,7 @@ def fit(job: Job, run: Run, samples: Samples | None) -> None:
     if is_whole(run.model_folder):
         return
     settings: Mapping[str, Any] = job.model.settings
-    if job.model.kind in ("forest", "rothc"):
+    if job.model.kind in ("forest", "rothc", "poml"):
         settings = {**settings, "threads": job.cluster.processes}
     model = ModelSpec(job.model.kind, settings).build()
     if samples is not None:

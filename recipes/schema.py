@@ -11,6 +11,7 @@ from edaphos.engine.grid import PRESETS
 
 from .cluster_schema import ClusterTable
 from .config import Table
+from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
 
 GLOBALSOILMAP = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100), (100, 200))
@@ -129,12 +130,13 @@ def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
     if ":" in str(kind):
         return "<custom>"
-    return "<rothc>" if kind == "rothc" else "<forest>"
+    return f"<{kind}>" if kind in ("rothc", "poml") else "<forest>"
 
 
 ModelTable = Annotated[
     Annotated[ForestTable, Tag("<forest>")]
     | Annotated[RothCTable, Tag("<rothc>")]
+    | Annotated[PomlTable, Tag("<poml>")]
     | Annotated[CustomModelTable, Tag("<custom>")],
     Discriminator(_model_tag),
 ]
@@ -228,10 +230,26 @@ class Recipe(Table):
     @model_validator(mode="after")
     def _one_layer(self) -> Recipe:
         depths = self.map.depths
-        if isinstance(self.model, RothCTable) and (len(depths) != 1 or depths[0][0] != 0):
+        one = len(depths) == 1 and depths[0][0] == 0
+        if isinstance(self.model, RothCTable) and not one:
             raise ValueError(
                 "rothc maps the one layer that the initial stock is for: give map.depths such as "
                 "[[0, 30]]"
+            )
+        if isinstance(self.model, PomlTable) and not one:
+            raise ValueError(
+                "poml maps the stock of one layer from the surface down: give map.depths such as "
+                "[[0, 20]]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_sites(self) -> Recipe:
+        told = "splits" in self.assess.model_fields_set
+        if isinstance(self.model, PomlTable) and told and "random" in self.assess.splits:
+            raise ValueError(
+                "poml learns from whole sites, whose simulated years would reach training if rows "
+                'were split: leave "random" out of assess.splits'
             )
         return self
 
@@ -242,7 +260,15 @@ class Recipe(Table):
                 "rothc maps the 90 % interval of its ensemble, and no other quantiles: leave "
                 "map.quantiles out, and give model.ensemble.members"
             )
+        if isinstance(self.model, PomlTable) and "quantiles" in self.map.model_fields_set:
+            raise ValueError("poml maps the 90 % interval alone: leave map.quantiles out")
         return self
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """How rows are split in cross-validation: by whole sites where the model needs them."""
+        whole = isinstance(self.model, PomlTable)
+        return tuple(s for s in self.assess.splits if not (whole and s == "random"))
 
     @property
     def years(self) -> tuple[int, ...]:

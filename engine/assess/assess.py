@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..models.protocol import ModelSpec
 from ..progress import QUIET, Reporter
 from ..samples import Samples
+from .arms import compare_arms
 from .assessment import Assessment
 from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
 from .scoring import (
@@ -115,7 +116,8 @@ def assess(
     Parameters
     ----------
     samples
-        All rows with a target; each is held out once in each split.
+        All rows; each is held out once in each split. Rows without a target, which a model in space
+        and time needs of the years between samples, are predicted but not scored.
     spec
         The model; a fresh one is built for each fold. It must have ``predict_rows``.
     assess_spec
@@ -141,11 +143,14 @@ def assess(
     arms = {(FULL, split.name): spec for split in splits}
     if plain is not None:
         arms |= {(DEPTH_ONLY, s.name): plain for s in splits if s.kind in wanted.baseline}
+    beside: Mapping[str, str] = getattr(spec.build(), "beside", {})
+    outputs = {**_outputs(samples, wanted), **{name: (name,) for name in beside}}
     predicted = cross_validate(
-        samples, splits, arms, _outputs(samples, wanted),
-        client=client, reporter=reporter, scratch=scratch,
-    )  # fmt: skip
-
+        samples, splits, arms, outputs, client=client, reporter=reporter, scratch=scratch
+    )
+    known = np.isfinite(samples.y)
+    samples, splits = samples.take(known), [split.take(known) for split in splits]
+    predicted = {key: found.take(known) for key, found in predicted.items()}
     zones = koeppen_zones(samples, wanted.koeppen)
     common = row_strata(samples, zones)
     bootstrap = BlockBootstrap.draw(
@@ -171,6 +176,9 @@ def assess(
         gain=_gain(scored),
         flattery=_flattery(scored, splits),
         notes=_notes(predicted, bootstrap, zones is None, plain is None),
+        arms=compare_arms(
+            samples, {split.name: predicted[FULL, split.name].beside for split in splits}, beside
+        ),
     )
 
 

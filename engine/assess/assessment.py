@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..store import write_atomically
 from .crossval import FULL
 
 SCHEMA = 1
+ARMS = "arms.csv"
 
 # Columns of the tables in JSON that are not numbers on a scale.
 _TEXT = {"split", "against", "model", "by", "group", "metric"}
@@ -50,6 +51,9 @@ class Assessment:
         Every other split minus the block split: as `gain`, with ``against``.
     notes
         What a reader of the numbers must know.
+    arms
+        Of a model that gives several predictions to be compared: as
+        :func:`~edaphos.engine.assess.arms.compare_arms` returns them, else empty.
     """
 
     settings: Mapping[str, Any]
@@ -60,6 +64,7 @@ class Assessment:
     gain: pd.DataFrame
     flattery: pd.DataFrame
     notes: tuple[str, ...] = ()
+    arms: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def bias(self) -> pd.DataFrame:
@@ -100,11 +105,16 @@ class Assessment:
         return json.dumps(_plain(document), indent=1, allow_nan=False)
 
     def save(self, folder: Path) -> None:
-        """Write ``assessment.json``, ``splits.csv``, ``rows.parquet``, ``predictions.parquet``."""
+        """Write ``assessment.json``, ``splits.csv``, ``rows.parquet``, ``predictions.parquet``.
+
+        And ``arms.csv``, where several predictions were compared.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("rows", "predictions"):
             write_atomically(folder / f"{name}.parquet", getattr(self, name).to_parquet())
         write_atomically(folder / "splits.csv", self.splits.to_csv(index=False))
+        if len(self.arms):
+            write_atomically(folder / ARMS, self.arms.to_csv(index=False))
         # Last, so that an interrupted write leaves no assessment rather than half of one.
         write_atomically(folder / "assessment.json", self.to_json())
 
@@ -134,7 +144,14 @@ class Assessment:
             gain=_frame(document["gain"]),
             flattery=_frame(document["flattery"]),
             notes=tuple(document["notes"]),
+            arms=_arms(folder / ARMS),
         )
+
+
+def _arms(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    return pd.read_csv(path, dtype={"split": str, "arm": str, "rows": str})
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:

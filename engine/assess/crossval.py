@@ -23,6 +23,8 @@ from .splits import Split
 if TYPE_CHECKING:
     from distributed import Client
 
+#: What is kept of every model's predictions.
+FOUR = ("mean", "lower", "centre", "upper")
 #: What arms are called in tables.
 FULL, DEPTH_ONLY = "full", "depth_only"
 
@@ -70,7 +72,8 @@ def cross_validate(
         Model to be trained for each (arm, split name).
     outputs
         Names of the model outputs that may hold ``mean``, ``lower``, ``centre`` and ``upper``,
-        best first. Only the mean must be there.
+        best first, and any further prediction, which goes to ``beside`` under its name. Only the
+        mean must be there.
     client
         A Dask client: each fold is one task. Without one, folds run here, one by one. The values
         are the same.
@@ -94,8 +97,7 @@ def cross_validate(
     ]
     folds = {split.name: split.folds for split in splits}
     found = {
-        key: {name: np.full(len(samples), np.nan) for name in ("mean", "lower", "centre", "upper")}
-        for key in arms
+        key: {name: np.full(len(samples), np.nan) for name in {*FOUR, *outputs}} for key in arms
     }
     run = (
         _run_here(samples, folds, jobs)
@@ -116,7 +118,13 @@ def cross_validate(
                         f"found {', '.join(sorted(predicted)) or 'nothing'}"
                     )
             progress.advance(note=f"{job.split}, {job.arm}")
-    return {key: Predictions(**arrays) for key, arrays in found.items()}
+    return {
+        key: Predictions(
+            **{name: arrays[name] for name in FOUR},
+            beside={name: arrays[name] for name in outputs if name not in FOUR},
+        )
+        for key, arrays in found.items()
+    }
 
 
 def fit_and_predict(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -51,13 +51,23 @@ class Predictions:
     """What a model said of rows that it was not trained on, each array of shape ``(n,)``.
 
     NaN in `mean` where there is no prediction; `lower`, `centre` and `upper` are NaN throughout
-    for a model without them.
+    for a model without them. `beside` holds further predictions by name, of a model that gives
+    several to be compared.
     """
 
     mean: Floats
     lower: Floats
     centre: Floats
     upper: Floats
+    beside: Mapping[str, Floats] = field(default_factory=dict)
+
+    def take(self, rows: NDArray[np.bool_]) -> Predictions:
+        """Return the predictions where a mask is true."""
+        beside = {name: values[rows] for name, values in self.beside.items()}
+        mean, lower, centre, upper = (
+            values[rows] for values in (self.mean, self.lower, self.centre, self.upper)
+        )
+        return Predictions(mean, lower, centre, upper, beside)
 
 
 @dataclass(frozen=True)

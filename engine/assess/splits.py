@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -60,6 +60,10 @@ class Split:
     def held_out(self, fold: int) -> NDArray[np.bool_]:
         """Rows to predict with a model that was trained on all others, shape ``(n,)``."""
         return np.asarray(self.folds == fold)
+
+    def take(self, rows: NDArray[np.bool_]) -> Split:
+        """Return the split of the rows where a mask is true."""
+        return replace(self, folds=self.folds[rows], blocks=self.blocks[rows])
 
     def table(self, samples: Samples) -> pd.DataFrame:
         """Return the split as a table: one row for each profile, or each layer of a random split.

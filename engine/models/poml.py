@@ -45,6 +45,13 @@ WORDS: Mapping[str, str] = {
 }
 #: The process from a held-out site's own first sample: no peer of the others.
 OWN_START = "stock_po_own_mean"
+#: What each arm is called in comparisons.
+ARMS: Mapping[str, str] = {
+    OWN_START: "process, own start (PO)",
+    "stock_po_mean": "process, from the forest's stock (PO)",
+    "stock_ml_mean": "forest alone (ML)",
+    "stock_poml_mean": "hybrid (POML)",
+}
 
 
 @dataclass
@@ -80,6 +87,12 @@ class PomlModel:
     def target(self) -> Target:
         """The best of what is mapped, learned from carbon content and density of layers."""
         return (f"stock_{self.told.emit[-1]}", "soc_g_kg", "kg m-2")
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """What cross-validation compares."""
+        mapped = {f"stock_{name}_mean" for name in self.told.emit}
+        return {name: label for name, label in ARMS.items() if name in {OWN_START, *mapped}}
 
     @property
     def site_span(self) -> SiteSpan:

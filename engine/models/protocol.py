@@ -22,6 +22,11 @@ It may offer more, all of it optional:
     What it learns: quantity, profile column, units; ``("soc", "soc_g_kg", "g kg-1")`` by default.
 ``predict_rows(samples)``
     What cross-validation needs (:class:`RowModel`).
+``beside: Mapping[str, str]``
+    Further outputs of ``predict_rows`` that the assessment compares, with what each is called.
+``site_span: SiteSpan``
+    That its samples are sites with a row for every year, sampled or not
+    (``engine/site_sampling.py``); ``y`` is NaN where not.
 ``learns_from: tuple[str, ...]``
     Cube variables that its samples are joined with; all it reads by default.
 ``initial_stock: tuple[str, float]``

@@ -23,6 +23,7 @@ from ..place import Place
 from ..run import identity_hash
 from ..store import write_atomically
 from ..whole_folder import is_whole, on_disk
+from .arm_tables import arm_tables
 from .layers import layers, mean_layers, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
 from .progress_page import tile_map
@@ -199,7 +200,9 @@ def _sampling(provenance: Mapping[str, Any]) -> list[str]:
     """Return what became of the checked layers when covariates were drawn for them."""
     counts = provenance.get("samples", {})
     notes = [str(warning) for warning in provenance.get("unsampled_depths", [])]
-    if counts:
+    if counts and "rows" not in counts:  # sites, told in their own words
+        notes.append(f"{provenance.get('sampling', '')}.")
+    elif counts:
         notes.append(
             f"Of {counts['rows']:,} checked layers {counts['kept']:,} train the model; "
             f"{counts['off_grid']:,} lie off the grid and {counts['lacking']:,} lack a covariate."
@@ -253,7 +256,10 @@ def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any]
     return {
         "summary": f"{not_the_map(ds, assessment)} {summary(assessment)}".strip(),
         "warning": not_the_map(ds, assessment),
-        "tables": metric_tables(assessment, assessed_quantity(assessment)[1]),
+        "tables": [
+            *arm_tables(assessment.arms),
+            *metric_tables(assessment, assessed_quantity(assessment)[1]),
+        ],
         "notes": list(assessment.notes),
     }
 

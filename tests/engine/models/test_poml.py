@@ -1,0 +1,270 @@
+"""The hybrid as a model: map and samples agree, arms relate as they should, cells are judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edaphos.engine.assess.crossval import fit_and_predict
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
+from edaphos.engine.models import poml
+from edaphos.engine.models.poml import OWN_START, PomlModel
+from edaphos.engine.models.poml_sites import of_samples, site_years
+from edaphos.engine.models.protocol import ModelSpec, TileInputs, model_class
+from edaphos.engine.samples import Samples
+from edaphos.engine.site_sampling import draw_sites
+from edaphos.engine.status import Status
+from edaphos.kernels.evapotranspiration import thornthwaite
+from edaphos.kernels.productivity import miami_npp
+
+from ..changing_land import GRID, SETTINGS, SHAPE, YEARS, make_model, survey, write_land
+
+#: Calibration is another file's; without it a fit takes a moment.
+AS_IT_IS = {"process": {"calibrate": False}}
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory) -> Cube:
+    return write_land(tmp_path_factory.mktemp("poml") / "c.zarr")
+
+
+def drawn(cube: Cube, model: PomlModel, **how: Any) -> Samples:
+    return draw_sites(survey(**how), cube, GRID, model.learns_from, model.site_span)[0]
+
+
+def fitted(cube: Cube, changes: dict[str, Any] | None = None, **how: Any) -> PomlModel:
+    model = make_model({**AS_IT_IS, **(changes or {})})
+    model.check_cube(cube, GRID)
+    return model.fit(drawn(cube, model, **how))
+
+
+def inputs(cube: Cube, model: PomlModel) -> TileInputs:
+    values = cube.read(GRID.whole, model.reads.variables, model.reads.years)
+    return TileInputs(GRID.whole, values, np.ones(GRID.shape, bool), model.told.years)
+
+
+@pytest.fixture(scope="module")
+def model(cube: Cube) -> PomlModel:
+    return fitted(cube)
+
+
+@pytest.fixture(scope="module")
+def mapped(cube: Cube, model: PomlModel) -> dict[str, np.ndarray]:
+    return model.predict(inputs(cube, model))
+
+
+def test_the_map_at_sites_is_what_rows_of_samples_say(cube, model, mapped) -> None:
+    samples = drawn(cube, model)
+    said = model.predict_rows(samples)
+    row, col = np.divmod(samples.table["cell"].to_numpy(), GRID.shape[1])
+    year = samples.table["year"].to_numpy(int) - YEARS[0]
+    for name in ("ml", "po", "poml"):
+        there = mapped[f"stock_{name}_mean"][0, year, row, col]
+        np.testing.assert_array_equal(there, said[f"stock_{name}_mean"].astype(np.float32))
+    assert (mapped["status"] == 0).all()
+
+
+def test_the_process_begins_with_the_forest_and_ends_elsewhere(mapped) -> None:
+    ml, po = mapped["stock_ml_mean"][0], mapped["stock_po_mean"][0]
+    np.testing.assert_allclose(po[0], ml[0], rtol=1e-6)
+    assert (np.abs(po[-1] - ml[-1]) > 0.01).mean() > 0.9
+
+
+def test_before_the_first_sample_the_process_says_nothing(cube: Cube) -> None:
+    late = fitted(cube, dates=(1982, 1985))
+    found = late.predict(inputs(cube, late))
+    assert np.isnan(found["stock_po_mean"][0, :2]).all()
+    assert np.isfinite(found["stock_po_mean"][0, 2:]).all()
+    assert np.isfinite(found["stock_ml_mean"]).all()
+    assert (found["status"] == 0).all()
+
+
+def test_without_weight_of_simulations_the_hybrid_is_the_forest(cube: Cube) -> None:
+    plain = fitted(cube, {"w_p": 0.0})
+    found = plain.predict(inputs(cube, plain))
+    np.testing.assert_array_equal(found["stock_poml_mean"], found["stock_ml_mean"])
+
+
+def test_a_model_reads_no_more_than_its_map_needs(cube: Cube) -> None:
+    alone = make_model({"emit": ("ml",), "climate_features": False})
+    assert alone.reads.variables == ("clay", "elevation", "fertiliser")
+    assert len(alone.learns_from) == 3 + 24
+    alone = fitted(cube, {"emit": ("ml",), "climate_features": False})
+    found = alone.predict(inputs(cube, alone))
+    assert set(found) == {"stock_ml_mean", "status"}
+    assert np.isfinite(found["stock_ml_mean"]).all()
+
+
+def test_chunks_do_not_matter(cube, model, mapped, monkeypatch) -> None:
+    monkeypatch.setattr(poml, "CHUNK_CELLS", 7)
+    cut = model.predict(inputs(cube, model))
+    for name, values in mapped.items():
+        np.testing.assert_array_equal(cut[name], values, err_msg=name)
+
+
+def test_saved_and_loaded_it_says_the_same(cube, model, mapped, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    again = model_class("poml").load(tmp_path / "m")
+    found = again.predict(inputs(cube, again))
+    for name, values in mapped.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert {p.suffix for p in (tmp_path / "m").rglob("*") if p.is_file()} == {".json", ".npy"}
+    assert again.describe() == model.describe()
+    (tmp_path / "m" / "arms.json").unlink()
+    with pytest.raises(InputError, match="incomplete; fit the model again"):
+        model_class("poml").load(tmp_path / "m")
+
+
+def test_a_held_out_sites_stock_reaches_its_own_process_and_nothing_else(cube: Cube) -> None:
+    spec = ModelSpec("poml", {"settings": {**SETTINGS, **AS_IT_IS}, "seed": 3})
+    samples = drawn(cube, spec.build())
+    held_out = samples.table["lon"].to_numpy() > 106
+    table = samples.table.copy()
+    table.loc[held_out, "y"] *= 2
+    ours = fit_and_predict(spec, samples, held_out)
+    theirs = fit_and_predict(spec, Samples(table, samples.features, samples.target), held_out)
+    for name in ("stock_ml_mean", "stock_po_mean", "stock_poml_mean"):
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    assert (np.abs(theirs[OWN_START] - ours[OWN_START])[1:7] > 1).all()
+    first = samples.table["year"].to_numpy()[held_out] == 1980
+    assert np.isnan(ours[OWN_START][first]).all()
+
+
+def test_rows_of_a_site_are_not_separated(cube: Cube, model: PomlModel) -> None:
+    samples = drawn(cube, model)
+    with pytest.raises(InputError, match="split samples by location or block, not by row"):
+        model.fit(samples.take(np.arange(len(samples)) % 2 == 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("clay", np.nan, Status.INVALID_CLAY),
+        ("clay", 120.0, Status.INVALID_CLAY),
+        ("rain_05", 5000.0, Status.INVALID_CLIMATE),
+        ("temperature_05", np.nan, Status.INVALID_CLIMATE),
+        ("fertiliser", -1.0, Status.INVALID_INPUT),
+        ("fertiliser", 0.0, Status.NO_EQUILIBRIUM),
+        ("elevation", np.nan, Status.INVALID_INPUT),
+    ],
+)
+def test_cells_that_cannot_run_are_told(cube, model, mapped, name, value, status) -> None:
+    given = inputs(cube, model)
+    values = {k: v.copy() for k, v in given.values.items()}
+    where = values[name] if values[name].ndim == 2 else values[name][0]
+    where[3, 4] = value
+    found = model.predict(TileInputs(given.window, values, given.wanted, given.years))
+    assert found["status"][3, 4] == status
+    others = np.ones(GRID.shape, bool)
+    others[3, 4] = False
+    assert (found["status"][others] == 0).all()
+    for output in ("stock_ml_mean", "stock_po_mean", "stock_poml_mean"):
+        np.testing.assert_array_equal(found[output][..., others], mapped[output][..., others])
+
+
+def test_evapotranspiration_is_thornthwaites_of_each_year(cube: Cube, model: PomlModel) -> None:
+    samples = drawn(cube, model)
+    values, places, stock, _ = of_samples(model.told, samples)
+    data, status = site_years(model.told, values, places, stock)
+    assert (status == 0).all()
+    months = [f"temperature_{m:02d}" for m in range(1, 13)]
+    for site, year in ((0, 0), (17, 3), (41, 6)):
+        row = site * len(YEARS) + year
+        t = samples.table.loc[row, months].to_numpy(float)[:, None]
+        wanted = thornthwaite(t, np.array([places.cell_lat[site]]))[:, 0]
+        rows = slice(12 * year, 12 * year + 12)
+        found = data.drivers.climate.evapotranspiration[rows, site]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4)
+        np.testing.assert_allclose(data.drivers.climate.temperature[rows, site], t[:, 0])
+        feature = data.yearly[site, year, data.yearly_names.index("temperature_of_year")]
+        assert feature == pytest.approx(t.mean(), rel=1e-6)
+        assert data.yearly[site, year, 0] == samples.table["fertiliser"][row]
+    np.testing.assert_array_equal(np.isfinite(data.stock).sum(axis=0), [60, 0, 0, 0, 0, 0, 60])
+
+
+def test_a_climate_that_repeats_and_the_drivers_there_are(tmp_path: Path) -> None:
+    month = np.arange(12)[:, None, None] * np.ones(SHAPE)
+    usual = {"temperature": 10 + month, "rain": 40 + 5 * month}
+    gone = {f"{n}_{m:02d}": None for n in ("temperature", "rain") for m in range(1, 13)}
+    cover = np.where(np.arange(80).reshape(SHAPE) % 2, 12.0, 5.0)
+    cube = write_land(tmp_path / "c.zarr", {**usual, **gone, "landcover": cover})
+    changes = {
+        "climate": {},
+        "driver": {},
+        "plants": {"cover": {"variable": "landcover", "legend": "igbp"}},
+    }
+    same = fitted(cube, changes)
+    found = same.predict(inputs(cube, same))
+    po = found["stock_po_mean"][0]
+    np.testing.assert_allclose(po, np.broadcast_to(po[0], po.shape), rtol=1e-5)
+    values, places, _, _ = of_samples(same.told, drawn(cube, same))
+    data, _ = site_years(same.told, values, places)
+    assert data.drivers.climate.months == 12
+    assert set(np.round(data.drivers.dpm_rpm, 2)) == {1.44, 0.25}
+    assert "temperature_of_year" in data.static_names
+    with pytest.raises(InputError, match=r"climate.transient = true"):
+        make_model({"climate": {}, "driver": {"kind": "miami"}})
+
+
+def test_miami_follows_the_climate_of_each_year(cube: Cube) -> None:
+    model = make_model({"driver": {"kind": "miami"}})
+    samples = drawn(cube, model)
+    values, places, _, _ = of_samples(model.told, samples)
+    data, _ = site_years(model.told, values, places)
+    t, rain = (
+        np.mean([samples.table[f"{name}_{m:02d}"] for m in range(1, 13)], axis=0)
+        for name in ("temperature", "rain")
+    )
+    wanted = miami_npp(t, rain * 12).reshape(-1, len(YEARS)).T
+    np.testing.assert_allclose(data.drivers.input_driver, wanted, rtol=1e-5)
+
+
+def test_normals_are_what_the_spin_up_takes(tmp_path: Path) -> None:
+    month = np.arange(12)[:, None, None] * np.ones(SHAPE)
+    cube = write_land(tmp_path / "c.zarr", {"temperature": 10 + month, "rain": 40 + month})
+    model = fitted(cube, {"climate": {"transient": True, "normals": True}})
+    values, places, _, _ = of_samples(model.told, drawn(cube, model))
+    normals = site_years(model.told, values, places)[0].drivers.normals
+    assert normals is not None
+    np.testing.assert_allclose(normals.temperature[:, 0], 10 + np.arange(12))
+    found = model.predict(inputs(cube, model))
+    assert np.isfinite(found["stock_poml_mean"]).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"years": (1980,)}, "a span of years"),
+        ({"first": 1981}, "the span must hold them"),
+        ({"emit": ("soc",)}, "expected some of ml, po, poml"),
+        ({"w_p": 1.5}, r"model\.w_p"),
+        ({"process": {"kind": "century"}}, "expected rothc, icbm"),
+        ({"process": {"settings": {"speed": 3}}}, r"process\.settings"),
+        ({"static": (), "yearly": (), "climate_features": False}, "no covariate"),
+        ({"climate": {"normals": True}}, "normals is for transient"),
+    ],
+)
+def test_settings_that_make_no_sense(cube: Cube, changes, message) -> None:
+    with pytest.raises(InputError, match=message):
+        fitted(cube, changes)
+
+
+def test_a_cube_that_is_not_what_it_is_taken_for(tmp_path: Path, cube: Cube) -> None:
+    with pytest.raises(InputError, match=r'"fertiliser" is yearly.*under model\.yearly'):
+        make_model({"static": ("fertiliser",)}).check_cube(cube, GRID)
+    with pytest.raises(InputError, match=r'"elevation" is static.*under model\.static'):
+        make_model({"yearly": ("elevation",)}).check_cube(cube, GRID)
+    with pytest.raises(InputError, match='"elevation" is static, and drives the process'):
+        make_model({"driver": {"kind": "variable", "variable": "elevation"}}).check_cube(cube, GRID)
+    with pytest.raises(InputError, match=r"lacks 1987, 1988.*narrow model\.first"):
+        make_model({"last": 1988}).check_cube(cube, GRID)
+    other = write_land(tmp_path / "c.zarr", {"rain_04": None, "rain_11": None})
+    with pytest.raises(InputError, match=r'"rain" as twelve yearly.*lacks rain_04, rain_11'):
+        make_model().check_cube(other, GRID)
+    kelvin = {f"temperature_{m:02d}": np.full((7, *SHAPE), 290.0) for m in range(1, 13)}
+    with pytest.raises(InputError, match="kelvin"):
+        make_model().check_cube(write_land(tmp_path / "d.zarr", kelvin), GRID)

@@ -1,0 +1,216 @@
+"""Hybrid maps through the command: every year, by any workers and tiles, judged, refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner, Result
+
+from edaphos.engine.assess.assessment import Assessment
+from edaphos.engine.cube.stack_reader import StackReader
+from edaphos.engine.map_view import open_map
+from edaphos.engine.status import Status
+from edaphos.engine.tiles import RunContext, make_tile
+from edaphos.recipes.cli import app
+
+from ..engine.changing_land import YEARS, survey, values
+from .changing_country import ChangingLand, make_changing_land
+
+MEANS = ("stock_ml_mean", "stock_po_mean", "stock_poml_mean")
+
+
+def edaphos(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def mapped(land: ChangingLand, name: str = "run", *more: object) -> xr.Dataset:
+    out = land.folder / name
+    made = edaphos("run", land.recipe, "--out", out, "--quiet", *more)
+    assert made.exit_code == 0, made.output
+    return open_map(out)
+
+
+def objects(run: Path) -> dict[str, bytes]:
+    folder = run / "map.zarr"
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory) -> ChangingLand:
+    return make_changing_land(tmp_path_factory.mktemp("changing"), assess=True)
+
+
+@pytest.fixture(scope="module")
+def one(land: ChangingLand) -> xr.Dataset:
+    return mapped(land, "one", "--workers", 1)
+
+
+def test_every_year_of_forest_process_and_hybrid(land: ChangingLand, one: xr.Dataset) -> None:
+    assert one["year"].values.tolist() == list(YEARS)
+    sea = one["status"].values == Status.SEA
+    assert sea.sum() == 4
+    for name in MEANS:
+        stock = one[name].values[0]
+        assert (np.isfinite(stock) == ~sea).all(), name
+        assert one[name].attrs["units"] == "kg m-2"
+        assert one[name].attrs["cell_methods"].endswith("depth: sum")
+    ml, po = one["stock_ml_mean"].values[0, 0], one["stock_po_mean"].values[0, 0]
+    np.testing.assert_array_equal(ml, po)
+    assert "w_p 0.5" in one.attrs["method"]
+    counts = json.loads((land.folder / "one" / "manifest.json").read_text())["provenance"]
+    assert counts["samples"]["sites"] == 60
+    assert "60 sites train the model (1980: 60, 1986: 60)" in counts["sampling"]
+
+
+def test_arms_are_compared_under_the_same_folds(land: ChangingLand, one: xr.Dataset) -> None:
+    del one
+    folder = land.folder / "one" / "assessment"
+    arms = pd.read_csv(folder / "arms.csv")
+    assert set(arms["split"]) == {"block", "profile"}
+    assert len(set(arms["arm"])) == 4
+    found = Assessment.load(folder)
+    assert len(found.rows) == 120
+    assert np.isfinite(found.rows["obs"]).all()
+    out = found.out_of_fold("profile")
+    late = out[out["year"] == 1986]
+    wanted = np.sqrt(((late["mean"] - late["obs"]) ** 2).mean())
+    chosen = arms[(arms["split"] == "profile") & (arms["rows"] == "1986")].set_index("arm")
+    assert chosen.loc["hybrid (POML)", "RMSE"] == pytest.approx(wanted, rel=1e-9)
+    x, y = late["mean"].to_numpy(), late["obs"].to_numpy()
+    ccc = 2 * np.cov(x, y, bias=True)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
+    assert chosen.loc["hybrid (POML)", "CCC"] == pytest.approx(ccc, rel=1e-9)
+    own = arms[arms["arm"] == "process, own start (PO)"]
+    assert "1980" not in set(own["rows"])
+    assert set(own["n"]) == {60}
+    text = (land.folder / "one" / "report.html").read_text()
+    assert "As published (Zhang et al. 2024)" in text
+    assert "60 sites train the model" in text
+
+
+def test_two_workers_in_two_runs_write_the_same_bytes(land: ChangingLand, one) -> None:
+    del one
+    part = mapped(land, "two", "--workers", 2, "--region", "100,26,102,34")
+    assert not part.attrs["complete"]
+    whole = mapped(land, "two", "--workers", 2)
+    assert whole.attrs["complete"]
+    ours, theirs = (objects(land.folder / name) for name in ("one", "two"))
+    assert len([key for key in ours if "/c/" in key]) > 3 * 7
+    assert ours == theirs
+
+
+def test_tiles_of_another_size_hold_the_same_values(land: ChangingLand, one, tmp_path) -> None:
+    text = land.recipe.read_text().replace("tile_size = 16", "tile_size = 32")
+    wide = ChangingLand(tmp_path)
+    wide.recipe.write_text(text)
+    (tmp_path / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
+    other = mapped(wide, "run", "--workers", 1)
+    for name in (*MEANS, "status"):
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)
+
+
+def test_a_tile_reads_each_year_once_and_the_rest_once_for_all(land, one, monkeypatch) -> None:
+    del one
+    read: list[tuple[int, tuple[int, ...]]] = []
+    window = StackReader.window
+
+    def counted(self, where, planes):
+        read.append((len(planes.bands), planes.times))
+        return window(self, where, planes)
+
+    context = RunContext.open(str(land.folder / "one"))
+    monkeypatch.setattr(StackReader, "window", counted)
+    make_tile(context, context.grid.tile(0, 0))
+    every = tuple(range(len(YEARS)))
+    # the soil mask; clay and elevation; fertiliser, temperature and rain by month
+    assert sorted(read) == [(1, ()), (2, ()), (25, every)]
+
+
+def test_fewer_years_are_mapped_of_the_same_span(land: ChangingLand, one, tmp_path) -> None:
+    few = ChangingLand(tmp_path)
+    text = land.recipe.read_text().replace(
+        "years = [1980, 1981, 1982, 1983, 1984, 1985, 1986]", "years = [1980, 1983, 1986]"
+    )
+    few.recipe.write_text(text)
+    (tmp_path / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
+    found = mapped(few, "run", "--workers", 1)
+    for name in MEANS:
+        wanted = one[name].sel(year=[1980, 1983, 1986]).values
+        np.testing.assert_array_equal(found[name].values, wanted, err_msg=name)
+
+
+def test_it_is_planned(land: ChangingLand) -> None:
+    planned = edaphos("plan", land.recipe, "--workers", 1, "--json")
+    assert planned.exit_code == 0, planned.output
+    found = json.loads(planned.stdout)
+    assert found["cells"] == 316
+    assert found["bytes_written"] == 2 * 16 * 10 * (3 * 7 * 2 + 1)
+
+
+def _one_date(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["year"] == 1980]
+
+
+def _no_density(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns="bulk_density_g_cm3")
+
+
+def _undated(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(year=np.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_one_date, ("of one year, 1980", "two dates or more")),
+        (_no_density, ("lack bulk density", "profiles.files.columns")),
+        (_undated, ("are undated, and cannot train yearly maps",)),
+    ],
+)
+def test_a_survey_that_will_not_do(
+    tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], words: tuple[str, ...]
+) -> None:
+    land = make_changing_land(tmp_path, table=change(survey()))
+    result = edaphos("run", land.recipe, "--out", tmp_path / "run", "--quiet", "--workers", 1)
+    assert result.exit_code == 2, result.output
+    for word in words:
+        assert word in result.stderr
+
+
+def test_a_cube_without_all_months_or_years(tmp_path: Path) -> None:
+    land = make_changing_land(tmp_path / "a", {"rain_03": None})
+    result = edaphos("run", land.recipe, "--out", tmp_path / "run", "--quiet", "--workers", 1)
+    assert result.exit_code == 2
+    assert "rain_03" in result.stderr
+    short = make_changing_land(tmp_path / "b", {"fertiliser": values()["fertiliser"][:5]})
+    result = edaphos("run", short.recipe, "--out", tmp_path / "run", "--quiet", "--workers", 1)
+    assert result.exit_code == 2
+    assert '"fertiliser" holds 1980 to 1984 and lacks 1985, 1986' in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("folds = 3", 'folds = 3\nsplits = ["random"]', 'leave "random" out of assess.splits'),
+        ("depths = [[0, 20]]", "depths = [[0, 20], [20, 40]]", "one layer from the surface down"),
+        ("depths = [[0, 20]]", "depths = [[0, 20]]\nquantiles = [0.5]", "leave map.quantiles out"),
+        ('static = ["clay", "elevation"]', 'static = ["fertiliser"]', "under static and under"),
+        ("calibrate = false", 'kind = "century"', "model.process.kind"),
+        ('kind = "poml"', 'kind = "poml"\nw_p = 2', "model.w_p"),
+        ("years = [1980, 1981, 1982, 1983, 1984, 1985, 1986]", "year = 1980", "a span of years"),
+    ],
+)
+def test_recipes_that_make_no_sense(tmp_path: Path, land, old: str, new: str, words: str) -> None:
+    wrong = ChangingLand(tmp_path)
+    wrong.recipe.write_text(land.recipe.read_text())
+    (tmp_path / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
+    wrong.replace(old, new)
+    result = edaphos("run", wrong.recipe, "--out", tmp_path / "run", "--quiet", "--workers", 1)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
