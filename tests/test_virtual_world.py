@@ -1,0 +1,218 @@
+"""The virtual worlds: what is true in them, what is given of it, and how arms are judged."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from edaphos.engine.hybrid.rothc_process import RothCProcess
+from edaphos.engine.hybrid.site_years import Climate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def virtual():
+    """The benchmark's modules."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        names = ("truths", "world_places", "world_make")
+        found = {n: importlib.import_module(f"benchmarks.virtual_{n}") for n in names}
+    finally:
+        sys.path.remove(str(ROOT))
+    return SimpleNamespace(**found)
+
+
+@pytest.fixture(scope="module")
+def even(virtual):
+    """Thirty years in which nothing differs from the time before, at places that differ."""
+    rng = np.random.default_rng(5)
+    years, places = 31, 12
+    season = np.cos(2 * np.pi * (np.arange(12) - 6.5) / 12)[:, None]
+    t = rng.uniform(8, 18, places) + 9 * season
+    normals = Climate(t, rng.uniform(30, 110, (12, places)), np.maximum(4.5 * t, 3))
+    carbon, rate = rng.uniform(1.5, 5, places), rng.uniform(0.8, 1.3, places)
+    return virtual.truths.Conditions(
+        climate=Climate(*(np.tile(a, (years, 1)) for a in vars(normals).values())),
+        normals=normals,
+        carbon=np.tile(carbon, (years, 1)),
+        rate=np.tile(rate, (years, 1)),
+        carbon_before=carbon,
+        rate_before=rate,
+        cover=np.repeat((np.arange(12) < 8)[:, None], places, axis=1).astype(float),
+        dpm_rpm=np.full(places, 1.44),
+        clay=rng.uniform(5, 45, places),
+        depth_cm=20.0,
+    )
+
+
+# -- truths ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("truth", ["rothc", "microbial", "century", "still"])
+def test_truths_start_from_their_equilibrium(virtual, even, truth: str) -> None:
+    stock = virtual.truths.TRUTHS[truth](even)
+    assert stock.shape == (12, 31)
+    assert (stock > 0.3).all()
+    assert (stock < 15).all()
+    np.testing.assert_allclose(stock, stock[:, [0]] * np.ones(31), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["Microbes", "Century"])
+def test_carbon_is_neither_made_nor_lost(virtual, even, name: str) -> None:
+    model = getattr(virtual.truths, name)(even.clay)
+    factor = virtual.truths.year_factor(even.climate, even.rate)
+    carbon = even.carbon * np.linspace(0.5, 2, 31)[:, None]
+    start = model.equilibrium(even.carbon[0], factor[0]) * 0.7
+    course = virtual.truths.integrate(model.flow, start, carbon, factor)
+    total = np.concatenate([start[None], course.pools]).sum(axis=1)
+    assert (course.pools > 0).all()
+    assert (course.co2 > 0).all()
+    np.testing.assert_allclose(np.diff(total, axis=0), carbon - course.co2, atol=1e-10)
+    assert np.abs(np.diff(total, axis=0)).max() > 0.5
+
+
+@pytest.mark.parametrize("name", ["Microbes", "Century"])
+def test_pools_agree_with_a_general_solver(virtual, even, name: str) -> None:
+    model = getattr(virtual.truths, name)(even.clay[:2])
+    factor = virtual.truths.year_factor(even.climate, even.rate)[0, :2]
+    carbon = 1.6 * even.carbon[0, :2]
+    start = model.equilibrium(even.carbon[0, :2], factor)
+    course = virtual.truths.integrate(
+        model.flow, start, np.tile(carbon, (10, 1)), np.tile(factor, (10, 1))
+    )
+    solved = solve_ivp(
+        lambda _, y: model.flow(y.reshape(3, 2), carbon, factor)[0].ravel(),
+        (0, 10), start.ravel(), method="LSODA", rtol=1e-10, atol=1e-12,
+    )  # fmt: skip
+    np.testing.assert_allclose(course.pools[-1].ravel(), solved.y[:, -1], rtol=2e-5)
+
+
+def test_more_input_helps_microbes_less_than_in_proportion(virtual, even) -> None:
+    factor = virtual.truths.year_factor(even.climate, even.rate)[0]
+    stocks = {
+        name: [getattr(virtual.truths, name)(even.clay).equilibrium(c, factor).sum(axis=0)
+               for c in (even.carbon_before, 2 * even.carbon_before)]
+        for name in ("Microbes", "Century")
+    }  # fmt: skip
+    np.testing.assert_allclose(stocks["Century"][1], 2 * stocks["Century"][0])
+    ratio = stocks["Microbes"][1] / stocks["Microbes"][0]
+    assert (ratio > 1.02).all()
+    assert (ratio < 1.7).all()
+
+
+def test_known_rothc_is_what_the_process_simulates(virtual) -> None:
+    make = virtual.world_make
+    for dates in ((1980, 2000), (1985, 2000)):
+        variant = make.Variant(sites=25, dates=dates)
+        world = make.make_world(
+            variant, 3, test_sites=2, nature=make.KNOWN, truth=virtual.truths.RothCTruth()
+        )
+        start = np.zeros(25, int)
+        found = RothCProcess().simulate(world.train.drivers, start, world.train_truth[:, 0])
+        np.testing.assert_allclose(found, world.train_truth, rtol=1e-9)
+        assert np.ptp(found, axis=1).min() > 0.02
+
+
+def test_the_truth_is_not_the_process(virtual) -> None:
+    make = virtual.world_make
+    world = make.make_world(make.Variant(sites=40), 3, test_sites=2)
+    start = np.zeros(40, int)
+    found = RothCProcess().simulate(world.train.drivers, start, world.train_truth[:, 0])
+    assert np.sqrt(((found - world.train_truth)[:, 20] ** 2).mean()) > 0.1
+
+
+# -- worlds ------------------------------------------------------------------------------------
+
+
+def test_a_still_world_does_not_move(virtual) -> None:
+    make = virtual.world_make
+    for drivers in ("still", "rising"):
+        world = make.make_still_world(4, sites=30, test_sites=20, drivers=drivers)
+        for truth in (world.train_truth, world.test_truth):
+            np.testing.assert_array_equal(truth, truth[:, :1] * np.ones(31))
+        assert np.ptp(world.test_truth[:, 0]) > 0.5
+        told = world.train.drivers.input_driver
+        rise = np.log(told[20] / told[0]).mean()
+        assert abs(rise) < 0.1 if drivers == "still" else rise > 0.2
+
+
+def test_worlds_are_nested_and_share_their_land(virtual) -> None:
+    make = virtual.world_make
+    small = make.make_world(make.Variant(sites=20), 6, test_sites=8)
+    large = make.make_world(make.Variant(sites=50, dates=(1980, 1990, 2000)), 6, test_sites=12)
+    np.testing.assert_array_equal(large.train.lon[:20], small.train.lon)
+    np.testing.assert_allclose(large.train_truth[:20], small.train_truth)
+    np.testing.assert_allclose(large.test_truth[:8], small.test_truth)
+    np.testing.assert_allclose(large.fresh[:8], small.fresh)
+    np.testing.assert_allclose(large.train.yearly[:20], small.train.yearly, rtol=1e-6)
+    np.testing.assert_allclose(large.train.stock[:20, [0, 20]], small.train.stock[:, [0, 20]])
+    other = make.make_world(make.Variant(sites=20), 7, test_sites=8)
+    assert not np.allclose(other.test_truth, small.test_truth, rtol=0.02)
+
+
+def test_what_is_seen_is_noisy_and_only_at_the_dates(virtual) -> None:
+    make = virtual.world_make
+    world = make.make_world(make.Variant(sites=200), 8, test_sites=30)
+    seen = np.isfinite(world.train.stock)
+    assert seen[:, [0, 20]].all()
+    assert seen.sum() == 400
+    assert not np.isfinite(world.test.stock).any()
+    error = (world.train.stock / world.train_truth - 1)[seen]
+    assert error.std() == pytest.approx(0.07, rel=0.15)
+    assert (world.fresh / world.test_truth - 1).std() == pytest.approx(0.07, rel=0.15)
+    assert not np.isin(world.test.lon, world.train.lon).any()
+
+
+def test_new_places_are_each_sampled_once(virtual) -> None:
+    make = virtual.world_make
+    world = make.make_world(
+        make.Variant(sites=30, dates=(1980, 1990, 2000), revisited=False), 8, test_sites=5
+    )
+    seen = np.isfinite(world.train.stock)
+    assert (seen.sum(axis=1) == 1).all()
+    np.testing.assert_array_equal(seen.sum(axis=0)[[0, 10, 20]], 30)
+
+
+def test_wrong_and_lagged_drivers_are_told_not_true(virtual) -> None:
+    make = virtual.world_make
+    exact = {"nature": make.Nature(reported=0.0), "test_sites": 3}
+    told, truth = {}, {}
+    for given in ("right", "wrong", "lagged"):
+        world = make.make_world(make.Variant(sites=15, drivers=given), 9, **exact)
+        told[given], truth[given] = world.train.drivers.input_driver, world.train_truth
+        np.testing.assert_allclose(world.train.yearly[:, :, 4].T, told[given], rtol=1e-6)
+    np.testing.assert_array_equal(truth["right"], truth["wrong"])
+    np.testing.assert_array_equal(truth["right"], truth["lagged"])
+    right = told["right"] / told["right"][0]
+    np.testing.assert_allclose(told["wrong"] / told["wrong"][0], 1 / right)
+    np.testing.assert_allclose(told["lagged"][5:], told["right"][:-5])
+
+
+def test_conversions_cost_carbon(virtual) -> None:
+    make, places = virtual.world_make, virtual.world_places
+    lon, lat = places.scatter(20, 300)
+    land = places.make_places(10, lon, lat, np.arange(300.0))
+    converted = np.isfinite(land.converted)
+    assert 0.1 < converted.mean() < 0.35
+    world = make.make_world(make.Variant(truth="century", sites=400), 10, test_sites=2)
+    lon, lat, number = places.sample(10, 400)
+    when = places.make_places(10, lon, lat, number).converted
+    change = world.train_truth[:, 20] - world.train_truth[:, 0]
+    early = when < 1990
+    assert change[early].mean() < change[~np.isfinite(when)].mean() - 0.3
+
+
+def test_sampling_prefers_fertile_land(virtual) -> None:
+    make = virtual.world_make
+    means = []
+    for seed in range(11, 15):
+        world = make.make_world(make.Variant(sites=100), seed, test_sites=100)
+        means.append(world.train_truth[:, 0].mean() - world.test_truth[:, 0].mean())
+    assert np.mean(means) > 0.05
