@@ -27,6 +27,8 @@ CONFIG: Mapping[str, Any] = {
     "distributed.worker.memory.spill": False,
     # A paused worker would wait for memory that nobody frees; the plan keeps it below.
     "distributed.worker.memory.pause": False,
+    # Its samples of an hour take as much memory as a small map; the run notes phases of its own.
+    "distributed.worker.profile.enabled": False,
     "distributed.comm.timeouts.connect": "60s",
 }
 #: Lets each worker take one GPU, where there are any.

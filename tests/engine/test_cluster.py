@@ -60,14 +60,15 @@ def in_jobs(folder: Path, **changes: object) -> SlurmSpec:
 
 
 def settings_there() -> tuple:
-    """Return what a worker computes with."""
+    """Return what a worker computes with, and whether it keeps samples of its own stack."""
     import os
 
     import dask
 
     memory = dask.config.get("distributed.worker.memory")
     threads = os.environ["NUMBA_NUM_THREADS"]
-    return (threads, memory["target"], memory["spill"], memory["pause"])
+    profiled = dask.config.get("distributed.worker.profile.enabled")
+    return (threads, memory["target"], memory["spill"], memory["pause"], profiled)
 
 
 @needs_jobqueue
@@ -81,7 +82,7 @@ def test_two_slurm_jobs_make_the_same_bytes(slurm, locally, cube, tmp_path) -> N
         told = client.run(settings_there)
     assert digests(run) == locally
     assert not slurm.call("squeue", "--noheader", "--states=PENDING,RUNNING"), "jobs are left"
-    assert list(told.values()) == [("1", False, False, False)] * 2
+    assert list(told.values()) == [("1", False, False, False, False)] * 2
 
 
 @needs_jobqueue
@@ -205,6 +206,7 @@ def test_workers_get_dasks_settings_by_their_environment(monkeypatch) -> None:
     read = dask.config.collect_env(variables)
     memory = read["distributed"]["worker"]["memory"]
     assert memory == {"target": False, "spill": False, "pause": False}
+    assert read["distributed"]["worker"]["profile"] == {"enabled": False}
     assert read["distributed"]["comm"]["timeouts"]["connect"] == "60s"
 
 
