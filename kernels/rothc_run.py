@@ -27,6 +27,7 @@ from .rothc import (
     moisture_slope,
     next_deficit,
     retained,
+    strong_losses,
     temperature_factor,
 )
 from .rothc_arrays import (
@@ -141,12 +142,12 @@ def simulate(
             raise ValueError(f"km must be 0 or more, found {microbial.km}")
         mu = (microbial.mu_max, microbial.km)
     options = np.array([*mu, *rates], dtype)
-    general = microbial is not None or rates != RATES
+    living, other = microbial is not None, rates != RATES
     out = (end.pools, end.deficit, found, co2, deficit)
 
     def run(first: int, last: int) -> None:
         span = (months, every, first, last)
-        _simulate(*arrays, measures, factor, options, general, *span, *out)
+        _simulate(*arrays, measures, factor, options, living, other, *span, *out)
 
     over_blocks(run, pixels, threads)
     return Trajectory(found, co2, deficit, end)
@@ -236,7 +237,8 @@ def _simulate(
     units: Array,
     factor: Array,
     options: Array,
-    general: bool,
+    living: bool,
+    other: bool,
     months: int,
     every: int,
     first: int,
@@ -303,17 +305,24 @@ def _simulate(
                 i_rf = row_after(i_rf, rate_factor.shape[1])
                 for w in range(n):
                     x[w] *= t(rf[w])
-            if general:
+            if living:
                 for w in range(n):
-                    y = x[w]
-                    if km >= 0:
-                        y *= mu_max * bio[w] / (km + bio[w]) if bio[w] + km != 0 else t(0.0)
+                    x[w] *= mu_max * bio[w] / (km + bio[w]) if bio[w] + km != 0 else t(0.0)
+            if other:
+                for w in range(n):
                     lost = (
-                        -math.expm1(-rates[0] * y),
-                        -math.expm1(-rates[1] * y),
-                        -math.expm1(-rates[2] * y),
-                        -math.expm1(-rates[3] * y),
+                        -math.expm1(-rates[0] * x[w]),
+                        -math.expm1(-rates[1] * x[w]),
+                        -math.expm1(-rates[2] * x[w]),
+                        -math.expm1(-rates[3] * x[w]),
                     )
+                    d, r, b, h, co2 = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])
+                    dpm[w], rpm[w] = d + t(pl[w]) * to_dpm[w], r + t(pl[w]) * to_rpm[w]
+                    bio[w], hum[w] = b, h
+                    gas[w] += co2
+            elif living:
+                for w in range(n):
+                    lost = strong_losses(x[w])
                     d, r, b, h, co2 = exchange(dpm[w], rpm[w], bio[w], hum[w], lost, kept[w])
                     dpm[w], rpm[w] = d + t(pl[w]) * to_dpm[w], r + t(pl[w]) * to_rpm[w]
                     bio[w], hum[w] = b, h

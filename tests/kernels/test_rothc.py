@@ -19,6 +19,7 @@ from edaphos.kernels.rothc import (
     next_deficit,
     pedotransfer_pools,
     retained,
+    strong_losses,
     temperature_factor,
 )
 
@@ -54,9 +55,17 @@ def test_losses_keep_the_digits_of_float32(exposure: float) -> None:
         assert found == pytest.approx(-math.expm1(-rate * float(low)), rel=8e-7, abs=1e-37)
 
 
-def test_nothing_is_lost_where_nothing_decomposes() -> None:
-    assert losses(0.0) == (0.0, 0.0, 0.0, 0.0)
-    assert all(math.isnan(share) for share in losses(NAN))
+@BOTH
+@given(exposure=st.one_of(st.floats(0, 1e6), st.floats(-9, 6).map(lambda power: 10**power)))
+def test_strong_losses_keep_their_digits_at_any_exposure(plain: bool, exposure: float) -> None:
+    for found, rate in zip(form(strong_losses, plain)(exposure), RATES, strict=True):
+        assert found == pytest.approx(-math.expm1(-rate * exposure), rel=3e-11, abs=1e-300)
+
+
+@pytest.mark.parametrize("share_lost", [losses, strong_losses])
+def test_nothing_is_lost_where_nothing_decomposes(share_lost) -> None:
+    assert share_lost(0.0) == (0.0, 0.0, 0.0, 0.0)
+    assert all(math.isnan(share) for share in share_lost(NAN))
 
 
 @given(st.floats(0, 10), st.floats(0, 10))
