@@ -7,8 +7,8 @@ whose two parameters are what observations calibrate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from edaphos.kernels.rothc_arrays import Microbial
 
+from ..calibration import Parameter
 from ..errors import InputError
 from ..models.rothc_phases import T_HA
-from .rothc_starts import starts
+from .process_fit import fit, revisits
+from .rothc_starts import Start, starts
 from .site_years import Drivers, Floats
 
 Anchor = Literal["printed", "start"]
@@ -38,8 +40,17 @@ class RothCProcess:
         nothing changes where climate and driver do not; `mu_max` then has no effect.
     calibrates
         Whether :meth:`calibrate` fits what can be fitted.
+    mu_max_bounds, km_bounds
+        Within which they are fitted.
     input_factor
         Multiplies all carbon that enters after the start.
+    input_sd
+        Standard deviation of the logarithm of `input_factor`, that :meth:`draws` draws from.
+    spread
+        Pairs of `mu_max` and `km` that the calibration left equally likely.
+    report
+        What it came to, fit for ``json.dumps``: see :meth:`~edaphos.engine.calibration.Calibration
+        .to_json`; or a ``note`` why there was none.
 
     Raises
     ------
@@ -53,7 +64,12 @@ class RothCProcess:
     km: float | None = None
     mu_anchor: Anchor = "printed"
     calibrates: bool = True
+    mu_max_bounds: tuple[float, float] = (0.1, 10.0)
+    km_bounds: tuple[float, float] = (0.01, 10.0)
     input_factor: float = 1.0
+    input_sd: float = 0.0
+    spread: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    report: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.mu_max is None) != (self.km is None):
@@ -62,6 +78,13 @@ class RothCProcess:
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise InputError(f"RothC: {name} is {value}, expected a number above 0")
+        if not (np.isfinite(self.input_sd) and self.input_sd >= 0):
+            raise InputError(f"RothC: input_sd is {self.input_sd}, expected 0 or more")
+        for name in ("mu_max_bounds", "km_bounds"):
+            low, high = getattr(self, name)
+            if not 0 < low < high < np.inf:
+                raise InputError(f"RothC: {name} are {low} to {high}, expected 0 < low < high")
+            object.__setattr__(self, name, (float(low), float(high)))
         if self.mu_anchor not in ("printed", "start"):
             raise InputError(f'RothC: mu_anchor is "{self.mu_anchor}", expected printed or start')
 
@@ -78,31 +101,82 @@ class RothCProcess:
         NaN also where the driver of the start year is not above 0, as there is nothing then that
         the input could follow, and from the first year on in which forcing is missing.
         """
-        found = np.full((drivers.sites, len(drivers.years)), np.nan)
-        for begun in starts(drivers, start, stock):
-            later = begun.run(
+        return self._carry(starts(drivers, start, stock), stock, len(drivers.years))
+
+    def _carry(self, begun: Iterable[Start], stock: Floats, years: int) -> Floats:
+        found = np.full((len(stock), years), np.nan)
+        for part in begun:
+            later = part.run(
                 self.microbial,
                 anchored=self.mu_anchor == "start",
                 input_factor=self.input_factor,
             )
-            known = np.isfinite(begun.held)
-            found[begun.sites, begun.first] = np.where(known, stock[begun.sites], np.nan)
-            found[begun.sites, begun.first + 1 :] = later.T / T_HA
+            held = np.isfinite(part.held)
+            found[part.sites, part.first] = np.where(held, stock[part.sites], np.nan)
+            found[part.sites, part.first + 1 : part.first + 1 + part.years] = later.T / T_HA
         return found
 
-    def calibrate(self, drivers: Drivers, stock: Floats) -> Self:  # noqa: ARG002
-        """Return the model fitted to stocks ``(S, Y)``."""
-        return self
+    def calibrate(self, drivers: Drivers, stock: Floats) -> Self:
+        """Return the model fitted to stocks ``(S, Y)``: `mu_max` and `km`, or `km` if anchored.
 
-    def draws(self, count: int, seed: int) -> list[Self]:  # noqa: ARG002
-        """Return `count` models drawn from what the calibration leaves open."""
-        return [self] * count
+        Searches begin from the model's own values, if it has them. Stocks are compared at all
+        dates of a site but its first, which it starts from. :attr:`report` says how well the
+        parameters are known; `mu_max` and `km` often act as one number.
+
+        Raises
+        ------
+        InputError
+            The model's own values lie outside their bounds.
+        """
+        if not self.calibrates:
+            return self
+        own = replace(self, mu_max=None, km=None)
+        found = revisits(stock)
+        found = found.where(own.simulate(drivers.take(found.sites), found.first, found.start))
+        if found.too_few:
+            return replace(self, report=found.too_few)
+        begun = list(starts(drivers.take(found.sites), found.first, found.start, found.last))
+        bounds = {"mu_max": self.mu_max_bounds, "km": self.km_bounds}
+        names = ("km",) if self.mu_anchor == "start" else ("mu_max", "km")
+
+        def simulate(values: Mapping[str, float]) -> Floats:
+            model = replace(self, mu_max=values.get("mu_max", 1.0), km=values["km"])
+            return model._carry(begun, found.start, len(drivers.years))[found.later]
+
+        made = fit(simulate, found, [Parameter(n, *bounds[n], getattr(self, n)) for n in names])
+        return replace(
+            self,
+            mu_max=made.values.get("mu_max", 1.0),
+            km=made.values["km"],
+            spread=tuple((row[0] if len(row) > 1 else 1.0, row[-1]) for row in made.spread),
+            report=made.report,
+        )
+
+    def draws(self, count: int, seed: int) -> list[Self]:
+        """Return `count` models: parameters from :attr:`spread`, input from :attr:`input_sd`.
+
+        The same for the same seed.
+        """
+        rng = np.random.default_rng(seed)
+        models = [self] * count
+        if self.spread:
+            rows = rng.choice(len(self.spread), count, replace=count > len(self.spread))
+            pairs = [self.spread[row] for row in rows]
+            models = [replace(self, mu_max=mu, km=km, spread=()) for mu, km in pairs]
+        if self.input_sd > 0:
+            sizes = self.input_factor * np.exp(self.input_sd * rng.standard_normal(count))
+            models = [
+                replace(model, input_factor=float(size), input_sd=0.0)
+                for model, size in zip(models, sizes, strict=True)
+            ]
+        return models
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings, fit for ``json.dumps``."""
-        return dict(vars(self))
+        """Return the settings and what was fitted, fit for ``json.dumps``."""
+        return {**vars(self), "spread": [list(row) for row in self.spread]}
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Self:
         """Return the model of what :meth:`to_json` gave."""
-        return replace(cls(), **settings)
+        spread = tuple((float(mu), float(km)) for mu, km in settings.get("spread", ()))
+        return cls(**{**settings, "spread": spread})

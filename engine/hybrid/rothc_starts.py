@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,12 @@ class Start:
         return np.asarray(found.pools.sum(axis=1) + self.iom)
 
     def activity(self, microbial: Microbial) -> Floats:
-        """Return mu in each month of the year of equilibrium, ``(12, n)``.
+        """Return mu in each month of the year of equilibrium, ``(12, n)``."""
+        return microbial.mu_max * self._biomass / (microbial.km + self._biomass)
 
-        It is that of the biomass which each month begins with, as in the kernel.
-        """
+    @cached_property
+    def _biomass(self) -> Floats:
+        """BIO that each month of the year of equilibrium begins with, as kernels take it."""
         year = simulate(
             self.spin_up,
             self.soil,
@@ -115,8 +118,7 @@ class Start:
             evaporation_factor=EVAPORATION_FACTOR,
             input_factor=self.held[None],
         )
-        bio = np.concatenate([self.state.pools[2:3], year.pools[:-1, 2]])
-        return np.asarray(microbial.mu_max * bio / (microbial.km + bio))
+        return np.concatenate([self.state.pools[2:3], year.pools[:-1, 2]])
 
 
 def starts(
