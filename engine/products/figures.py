@@ -21,10 +21,14 @@ from .preview import Preview
 from .scales import ColourScale, nice_ticks, number
 
 MAP_WIDTH = 7.4
+#: Columns of pixels across a sheet of several maps, about, where the maps have as many.
+SHEET_PIXELS = 1300
 LEGEND_COLUMNS = 3
 _COAST = (92, 102, 110, 190)
 _BLANK_LAND = (140, 147, 154, 120)
 _BLANK_STRIPE = (120, 127, 134, 150)
+_MARK = (29, 39, 49, 255)
+_DOT_STEP = 8
 
 
 def draw_map(
@@ -59,12 +63,24 @@ def draw_multiples(
     name: str,
     title: str,
     labels: Labels,
+    across: int = 2,
+    marked: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Picture:
-    """Draw several layers on one sheet, two in a row, with one scale, so that they compare."""
+    """Draw several layers on one sheet, with one scale, so that they compare.
+
+    Parameters
+    ----------
+    panels
+        Values by label, ``(y, x)`` of the preview's cells.
+    across
+        Panels in a row.
+    marked
+        Cells that are outlined and stippled, for some of the labels.
+    """
     left, right, bottom, top = frame.extent
-    wide = (MAP_WIDTH - 0.3) / 2
+    wide = (MAP_WIDTH - 0.1 * (across + 1)) / across
     tall = min(wide * (top - bottom) / (right - left), 3.5)
-    across, foot, head = 2, 0.62, 0.6 if labels.banner else 0.4
+    foot, head = 0.62, 0.6 if labels.banner else 0.4
     down = -(-len(panels) // across)
     height = head + down * (tall + 0.3) + foot
     with style():
@@ -74,8 +90,11 @@ def draw_multiples(
             y = foot + (down - 1 - i // across) * (tall + 0.3)
             ax = figure.add_axes((x / MAP_WIDTH, y / height, wide / MAP_WIDTH, tall / height))
             _prepare(ax, frame)
-            image = _painted(preview, frame, values, scale)
-            ax.imshow(image[::2, ::2], extent=frame.extent, interpolation="none", zorder=2)
+            step = max(1, frame.rows.shape[1] * across // SHEET_PIXELS)
+            image = _painted(preview, frame, values, scale)[::step, ::step]
+            if marked and label in marked:
+                _mark(image, frame.lay(marked[label])[::step, ::step])
+            ax.imshow(image, extent=frame.extent, interpolation="none", zorder=2)
             place = (x / MAP_WIDTH, (y + tall + 0.13) / height)
             figure.text(*place, label, fontsize=8.5, color=INK, va="center")
         _headings(figure, title, labels)
@@ -229,6 +248,20 @@ def _painted(
     image[_coast(preview, frame) & ~np.isfinite(pixels)] = _COAST
     image[~frame.inside] = 0
     return image
+
+
+def _mark(image: NDArray[np.uint8], marked: NDArray[np.bool_]) -> None:
+    """Outline areas of an RGBA image and fill them with dots, in place."""
+    edge = np.zeros_like(marked)
+    edge[1:] |= marked[1:] & ~marked[:-1]
+    edge[:-1] |= marked[:-1] & ~marked[1:]
+    edge[:, 1:] |= marked[:, 1:] & ~marked[:, :-1]
+    edge[:, :-1] |= marked[:, :-1] & ~marked[:, 1:]
+    down, across = np.indices(marked.shape)
+    row = down // _DOT_STEP
+    dots = (down % _DOT_STEP < 2) & ((across + row % 2 * (_DOT_STEP // 2)) % _DOT_STEP < 2)
+    image[edge] = _MARK
+    image[marked & dots] = _MARK
 
 
 def _colours(values: NDArray[Any], scale: ColourScale) -> NDArray[np.uint8]:

@@ -13,6 +13,9 @@ from ..grid import Grid
 from ..status import Status
 
 WORLD_WIDTH = 1300
+#: Pixels along the longer side of a map at least: small grids get several for each cell, so that
+#: coasts and hatching are finer than cells.
+LEAST_PIXELS = 480
 GLOBE = "+proj=eqearth +datum=WGS84"
 
 
@@ -31,13 +34,32 @@ class Frame:
         return values[self.rows, self.cols]
 
 
-def frame_of(grid: Grid, status: NDArray[np.uint8] | None = None) -> Frame:
+def frame_of(
+    grid: Grid,
+    status: NDArray[np.uint8] | None = None,
+    *,
+    world_width: int = WORLD_WIDTH,
+    least: int = LEAST_PIXELS,
+) -> Frame:
     """Lay a grid on paper: a globe in the equal-area Equal Earth projection, else as it is.
+
+    Parameters
+    ----------
+    grid
+        Of the cells.
+    status
+        Of the cells; a globe is cut to the latitudes of its land.
+    world_width
+        Columns of pixels of a globe.
+    least
+        Pixels along the longer side of anything else at least; 1 for one pixel to a cell.
 
     Šavrič, Patterson, Jenny 2019, *Int. J. Geogr. Inf. Sci.* 33(3), 454-465.
     """
     if not grid.wraps:
-        rows, cols = np.meshgrid(np.arange(grid.shape[0]), np.arange(grid.shape[1]), indexing="ij")
+        times = -(-least // max(grid.shape))
+        down, across = (np.repeat(np.arange(n), times) for n in grid.shape)
+        rows, cols = np.meshgrid(down, across, indexing="ij")
         x0, y0 = grid.origin
         extent = (
             x0,
@@ -45,17 +67,17 @@ def frame_of(grid: Grid, status: NDArray[np.uint8] | None = None) -> Frame:
             y0 - grid.shape[0] * grid.resolution[1],
             y0,
         )
-        return Frame(rows, cols, np.ones(grid.shape, bool), extent, world=False)
+        return Frame(rows, cols, np.ones(rows.shape, bool), extent, world=False)
     south, north = _land_span(grid, status)
     forward = Transformer.from_crs("EPSG:4326", GLOBE, always_xy=True)
     reach = float(forward.transform(180.0, 0.0)[0])
     bottom, top = (float(forward.transform(0.0, v)[1]) for v in (south, north))
-    height = round(WORLD_WIDTH * (top - bottom) / (2 * reach))
-    x = np.linspace(-reach, reach, WORLD_WIDTH * 2 + 1)[1::2]
+    height = round(world_width * (top - bottom) / (2 * reach))
+    x = np.linspace(-reach, reach, world_width * 2 + 1)[1::2]
     y = np.linspace(top, bottom, height * 2 + 1)[1::2]
     lon, lat = forward.transform(*np.meshgrid(x, y), direction="INVERSE")
     # PROJ wraps what lies beyond the outline back onto the globe, so the outline decides.
-    edge, _ = forward.transform(np.full(height, 180.0), lat[:, WORLD_WIDTH // 2])
+    edge, _ = forward.transform(np.full(height, 180.0), lat[:, world_width // 2])
     inside = np.abs(x)[None, :] <= np.asarray(edge)[:, None]
     row, col, found = grid.locate(np.where(inside, lon, 0.0), np.where(inside, lat, 0.0))
     return Frame(row, col, inside & found, (-reach, reach, bottom, top), world=True)

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..grid import Grid
 from ..place import Place
 from ..store import zarr_store
-from .words import MAIN, family
+from .words import DIFFERENCES, MAIN, family
 
 Block = tuple[slice, slice]
 
@@ -103,8 +103,13 @@ def layers(ds: xr.Dataset) -> list[Layer]:
 
 
 def mean_layers(ds: xr.Dataset) -> list[Layer]:
-    """Return the layers of means, those of soil carbon before pools, fluxes and the rest."""
-    means = [layer for layer in layers(ds) if layer.statistic == "mean"]
+    """Return the layers of means, those of soil carbon before pools, fluxes and the rest.
+
+    Means of changes between years are none of them: they follow from the others.
+    """
+    means = [
+        la for la in layers(ds) if la.statistic == "mean" and family(la.quantity) not in DIFFERENCES
+    ]
     return sorted(means, key=lambda layer: family(layer.quantity) not in MAIN)
 
 

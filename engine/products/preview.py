@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..grid import Grid
-from .layers import Layer, blocks, layers, map_grid, read_block, read_status, years_of
+from .layers import Block, Layer, blocks, layers, map_grid, read_block, read_status, years_of
 
 MAX_WIDTH = 1600
 
@@ -76,23 +76,62 @@ def make_preview(ds: xr.Dataset, max_width: int = MAX_WIDTH, block: int = 2048) 
     factor = max(1, math.ceil(grid.shape[1] / max_width))
     ends = {0, len(years_of(ds)) - 1}
     wanted = tuple(layer for layer in layers(ds) if layer.year_index in ends)
-    shape = (math.ceil(grid.shape[0] / factor), math.ceil(grid.shape[1] / factor))
-    values = {layer.name: np.full(shape, np.nan, np.float32) for layer in wanted}
-    status = np.zeros(shape, np.uint8)
-    step = max(1, block // factor) * factor
-    for rows, cols in blocks(grid.shape, step):
-        where = (_shrunk(rows, factor), _shrunk(cols, factor))
-        if "status" in ds:
-            codes = read_status(ds, (rows, cols))
-            status[where] = codes[_middles(codes.shape[0], factor)][
-                :, _middles(codes.shape[1], factor)
-            ]
-        for layer in wanted:
-            values[layer.name][where] = block_means(read_block(ds, layer, (rows, cols)), factor)
+    values = coarse_layers(ds, wanted, factor, block=block)
+    status = coarse_status(ds, factor, block=block)
+    return Preview(coarse_grid(grid, factor), wanted, values, status, factor)
+
+
+def coarse_grid(grid: Grid, factor: int) -> Grid:
+    """Return the grid of cells `factor` times as long and wide, from the same corner."""
     (west, north), (dx, dy) = grid.origin, grid.resolution
     affine = Affine(dx * factor, 0.0, west, 0.0, -dy * factor, north)
-    coarse = Grid(GeoBox(shape, affine, grid.geobox.crs), name=grid.name)
-    return Preview(coarse, wanted, values, status, factor)
+    shape = _coarse_shape(grid.shape, factor)
+    return Grid(GeoBox(shape, affine, grid.geobox.crs), name=grid.name)
+
+
+def coarse_layers(
+    ds: xr.Dataset,
+    wanted: Iterable[Layer],
+    factor: int,
+    *,
+    of: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    block: int = 2048,
+) -> dict[str, NDArray[np.float32]]:
+    """Return layers coarsened by a whole `factor`, by name; each block of each is read once.
+
+    Parameters
+    ----------
+    of
+        What the mean of valid cells is taken of, as a function of a block of cells; their values
+        by default.
+    block
+        Cells along a side of what is read at once; does not change the result.
+    """
+    grid = map_grid(ds)
+    values = {
+        layer.name: np.full(_coarse_shape(grid.shape, factor), np.nan, np.float32)
+        for layer in wanted
+    }
+    named = {layer.name: layer for layer in layers(ds) if layer.name in values}
+    for where in blocks(grid.shape, _step(block, factor)):
+        for name, layer in named.items():
+            cells = read_block(ds, layer, where)
+            cells = cells if of is None else of(cells)
+            values[name][_shrunk(where, factor)] = block_means(cells, factor)
+    return values
+
+
+def coarse_status(ds: xr.Dataset, factor: int, *, block: int = 2048) -> NDArray[np.uint8]:
+    """Return the status of the cell in the middle of each coarse cell, sea where none is told."""
+    shape = map_grid(ds).shape
+    status = np.zeros(_coarse_shape(shape, factor), np.uint8)
+    if "status" not in ds:
+        return status
+    for where in blocks(shape, _step(block, factor)):
+        codes = read_status(ds, where)
+        rows, cols = (_middles(length, factor) for length in codes.shape)
+        status[_shrunk(where, factor)] = codes[rows][:, cols]
+    return status
 
 
 def block_means(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
@@ -111,8 +150,17 @@ def _block_sums(values: NDArray[np.float64], factor: int) -> NDArray[np.float64]
     return np.asarray(np.add.reduceat(rows, np.arange(0, values.shape[1], factor), axis=1))
 
 
-def _shrunk(span: slice, factor: int) -> slice:
-    return slice(span.start // factor, math.ceil(span.stop / factor))
+def _coarse_shape(shape: tuple[int, int], factor: int) -> tuple[int, int]:
+    return math.ceil(shape[0] / factor), math.ceil(shape[1] / factor)
+
+
+def _step(block: int, factor: int) -> int:
+    return max(1, block // factor) * factor
+
+
+def _shrunk(where: Block, factor: int) -> Block:
+    rows, cols = (slice(s.start // factor, math.ceil(s.stop / factor)) for s in where)
+    return rows, cols
 
 
 def _middles(length: int, factor: int) -> NDArray[np.int64]:

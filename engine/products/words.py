@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _TITLES: Mapping[str, str] = {
     "soc": "Soil organic carbon",
@@ -16,7 +16,16 @@ _TITLES: Mapping[str, str] = {
     "iom": "Inert organic matter",
     "co2": "Carbon respired",
     "input": "Carbon input",
+    "change": "Change of the stock",
 }
+#: What comes out of different models rather than of different scenarios, in the order of pictures.
+ARMS: Mapping[str, str] = {
+    "ml": "forest alone (ML)",
+    "po": "process alone (PO)",
+    "poml": "hybrid (POML)",
+}
+#: Families of differences between years, which are neither summed nor mapped as amounts.
+DIFFERENCES = ("change",)
 #: Families that a report opens with, where a map holds them.
 MAIN = ("soc", "stock")
 
@@ -40,12 +49,35 @@ def scenario_words(quantity: str) -> str:
 
     >>> scenario_words("stock_bau"), scenario_words("co2_plus05"), scenario_words("soc")
     ('business as usual', 'input +5 %', '')
+    >>> scenario_words("stock_poml")
+    'hybrid (POML)'
     """
     name = quantity.partition("_")[2]
+    if name in ARMS:
+        return ARMS[name]
     factor = re.fullmatch(r"(plus|minus)(\d+)", name)
     if factor:
         return f"input {'+' if factor[1] == 'plus' else '−'}{int(factor[2])} %"
     return "business as usual" if name == "bau" else name.replace("_", " ")
+
+
+def arm_of(quantity: str) -> str:
+    """Return the model that a quantity comes from, "" where it is none of several.
+
+    >>> arm_of("stock_poml"), arm_of("stock_bau")
+    ('poml', '')
+    """
+    name = quantity.partition("_")[2]
+    return name if name in ARMS else ""
+
+
+def series_word(quantities: Iterable[str]) -> str:
+    """Return what quantities of one family differ in: ``model`` or ``scenario``.
+
+    >>> series_word(["stock_ml", "stock_po"]), series_word(["stock_bau", "co2_bau"])
+    ('model', 'scenario')
+    """
+    return "model" if any(arm_of(quantity) for quantity in quantities) else "scenario"
 
 
 def quantity_title(quantity: str) -> str:

@@ -160,7 +160,11 @@ def test_a_region_is_drawn_in_its_own_projection() -> None:
     frame = frame_of(grid)
     assert not frame.world
     values = np.arange(grid.shape[0] * grid.shape[1]).reshape(grid.shape)
-    np.testing.assert_array_equal(frame.lay(values), values)
+    np.testing.assert_array_equal(frame_of(grid, least=1).lay(values), values)
+    # A small grid has as many pixels for every cell.
+    np.testing.assert_array_equal(frame.lay(values)[::2, 1::2], values)
+    assert frame.rows.shape == (2 * grid.shape[0], 2 * grid.shape[1])
+    assert frame.extent == frame_of(grid, least=1).extent
     ds = fake_map(grid, depths=DEPTHS[:1])
     small = make_preview(ds)
     first = small.of("soc", "mean", (0.0, 5.0))
