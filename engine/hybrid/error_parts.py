@@ -189,20 +189,23 @@ def _jackknife(top: Floats, bottom: Floats, block: Ints) -> float:
     return float(np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2)))
 
 
-# -- what all cells share -------------------------------------------------------------------------
+# -- course in time --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Error that all cells of a year have in common, in standard deviations of the spread.
+class Course:
+    """Errors of the course in time, in standard deviations of the spread.
 
-    Its variance is `sampled` in sampled years; away from them the error of the mean course grows
-    by `rate` for each year since the last sampled one, as it did at dates hidden from training.
+    In sampled years all cells share an error of variance `sampled`. Away from them each cell has
+    one of its own, `away`, and the shared error grows by `rate` for each year since the last
+    sampled one: as much as at dates that were hidden from training.
 
     Parameters
     ----------
     sampled
-        Variance of the mean residual of a sampled year.
+        Variance of the mean residual between sampled years.
+    away
+        Variance of cells' own error in years that were not sampled.
     rate
         Per year; None where no date could be hidden.
     years
@@ -210,12 +213,18 @@ class Shared:
     """
 
     sampled: float = 0.0
+    away: float = 0.0
     rate: float | None = None
     years: tuple[int, ...] = ()
 
+    def excess(self, year: int) -> float:
+        """Return the variance in a year beyond that of sampled years, in those of the spread."""
+        apart = self.distance(year)
+        return ((self.rate or 0.0) * apart) ** 2 + (self.away if apart else 0.0)
+
     def variance(self, year: int) -> float:
         """Return the variance in a year, in variances of the spread."""
-        return self.sampled + ((self.rate or 0.0) * self.distance(year)) ** 2
+        return self.sampled + self.excess(year)
 
     def distance(self, year: int) -> int:
         """Return the years since the last sampled year; before the first, the years until it."""
@@ -225,35 +234,73 @@ class Shared:
         return year - before[-1] if before else self.years[0] - year
 
 
-def fit_shared(held: HeldOut, hidden: Sequence[HiddenDate], spread: Spread) -> Shared:
-    """Return what cells share, from sites and dates not seen.
+def fit_course(
+    held: HeldOut,
+    pairs: Pairs,
+    hidden: Sequence[HiddenDate],
+    carried: Sequence[HiddenDate],
+    spread: Spread,
+) -> Course:
+    """Return errors of the course from sites not seen and from dates not seen.
 
-    Sampled years are those with at least half as many observations as the average such year.
+    What the mean residual of a year differs from that of the other years by is error of the mean
+    course; what all years have in common is not. The rate is the larger of that of `hidden` and of
+    `carried` dates. What single sites are off by at hidden dates, beyond what they are off by at
+    dates that were seen, is the cells' own error.
     """
     known = held.known
     counts = known.sum(axis=0)
     sampled = np.flatnonzero(counts)
-    means = [
-        _mean_score(held.stock[k, y], held.mean[k, y], held.block[k], spread)
-        for y, k in ((y, known[:, y]) for y in sampled)
-    ]
+    scores = (held.stock - held.mean) / _size(held.mean, spread)
+    means = np.array([block_mean(scores[:, y], held.block) for y in sampled])
+    share = counts[sampled] / counts.sum()
+    between = np.sum(share * (means - np.sum(share * means)) ** 2) / max(1 - np.sum(share**2), 1e-9)
     main = sampled[counts[sampled] >= counts[sampled].mean() / 2]
-    rates = [
-        _mean_score(date.stock, date.mean, date.block, spread) / date.since
-        for date in hidden
-        if date.since > 0
+    errors = [[_course_error(d, spread) for d in dates] for dates in (hidden, carried)]
+    rates = [np.mean(np.square(kind)) for kind in errors if kind]
+    usual = (
+        block_mean(
+            (pairs.change / _size(np.sqrt(pairs.earlier * pairs.later), spread)) ** 2, pairs.block
+        )
+        if len(pairs)
+        else block_mean(scores[known] ** 2, held.block[np.nonzero(known)[0]])
+    )
+    own = [
+        _mean_square(date, spread, paired=len(pairs) > 0) - usual - (rate * date.since) ** 2
+        for date, rate in zip(hidden, errors[0], strict=True)
     ]
-    return Shared(
-        sampled=float(np.average(np.square(means), weights=counts[sampled])),
-        rate=float(np.sqrt(np.mean(np.square(rates)))) if rates else None,
+    return Course(
+        sampled=float(between),
+        away=max(float(np.mean(own)), 0.0) if own else 0.0,
+        rate=float(np.sqrt(max(rates))) if rates else None,
         years=tuple(int(held.years[y]) for y in main),
     )
 
 
-def _mean_score(stock: Floats, mean: Floats, block: Ints, spread: Spread) -> float:
-    """Return the mean residual over blocks, in standard deviations of the spread."""
-    size = np.sqrt(np.maximum(spread.variance(mean), np.finfo(float).tiny))
-    return float(np.sum(block_weights(block) * (stock - mean) / size))
+def _size(mean: Floats, spread: Spread) -> Floats:
+    """Return the spread's standard deviation, above 0."""
+    return np.sqrt(np.maximum(spread.variance(mean), np.finfo(float).tiny))
+
+
+def _course_error(date: HiddenDate, spread: Spread) -> float:
+    """Return what the mean course was off by for each year, in standard deviations."""
+    size = _size(date.mean, spread)
+    there = block_mean((date.stock - date.mean) / size, date.block)
+    return (there - block_mean(date.rest / size, date.block)) / date.since
+
+
+def _mean_square(date: HiddenDate, spread: Spread, *, paired: bool) -> float:
+    """Return the mean square of what sites were off by, or of its change where `paired`."""
+    off = date.stock - date.mean - (date.rest if paired else 0.0)
+    return block_mean((off / _size(date.mean, spread)) ** 2, date.block)
+
+
+def block_mean(values: Floats, block: Ints) -> float:
+    """Return the mean over blocks of `values` ``(n,)`` but for NaN; 0 where nothing is known."""
+    known = np.isfinite(values)
+    if not known.any():
+        return 0.0
+    return float(np.sum(block_weights(block[known]) * values[known]))
 
 
 def plain(part: Any) -> dict[str, Any]:

@@ -65,24 +65,28 @@ def _between(parts: Floats | None, shape: tuple[int, ...]) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class HiddenDate:
-    """A date that was hidden from training and then predicted, at ``n`` sites sampled then.
+    """A date that was hidden from training, as predicted at sites that were hidden, too.
 
     Parameters
     ----------
     year
         The hidden year.
     since
-        Years since the sampled year before it.
+        Years since the sampled year before it, on average over sites.
     stock, mean
-        Observed and predicted, ``(n,)`` kg/m².
+        Observed (NaN where not) and predicted at the hidden date, ``(S,)`` kg/m².
+    rest
+        Residual of the same sites at dates that were not hidden, on average; NaN where there is
+        none. What a model is off by at all dates is no error of its course.
     block
-        Spatial block of each site, ``(n,)``.
+        Spatial block of each site, ``(S,)``.
     """
 
     year: int
-    since: int
+    since: float
     stock: Floats
     mean: Floats
+    rest: Floats
     block: Ints
 
 

@@ -8,8 +8,9 @@ all sites of the year share. So the variance of a change between two years is
 
 with :math:`V_m` the variance of the members' paired differences, :math:`s` the residual's spread,
 :math:`r` its correlation over the lag, :math:`\tau` the error of measurement where it is known, and
-:math:`u` the shared error. The degrees of freedom are Satterthwaite's; what real changes at sites
-not seen exceed by is a factor on the standard deviation (conformal, equal weight by block).
+:math:`u` the error of the course in time, most of it shared by all cells. The degrees of freedom
+are Satterthwaite's; what real changes at sites not seen exceed by is a factor on the standard
+deviation (conformal, equal weight by block).
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from scipy.special import stdtr, stdtrit
 from ..errors import InputError
 from .error_parts import (
     Correlation,
-    Shared,
+    Course,
     Spread,
     fit_correlation,
-    fit_shared,
+    fit_course,
     fit_spread,
     plain,
     weighted_quantile,
 )
-from .held_out import HeldOut, HiddenDate, Ints, Pairs, block_weights, pairs_of
+from .held_out import HeldOut, HiddenDate, Pairs, block_weights, pairs_of
 from .site_years import Floats
 
 #: Levels at which quantiles of standardised residuals are kept.
@@ -58,7 +59,7 @@ class ErrorModel:
 
     Parameters
     ----------
-    spread, correlation, shared
+    spread, correlation, course
         See there.
     quantiles
         Of standardised residuals, at :data:`LEVELS`.
@@ -73,7 +74,7 @@ class ErrorModel:
 
     spread: Spread
     correlation: Correlation
-    shared: Shared
+    course: Course
     quantiles: tuple[float, ...]
     change_factor: float
     blocks: int
@@ -85,6 +86,7 @@ class ErrorModel:
         cls,
         held: HeldOut,
         hidden: Sequence[HiddenDate] = (),
+        carried: Sequence[HiddenDate] = (),
         *,
         measurement_error: float = 0.0,
         measurement_percent: float = 0.0,
@@ -97,6 +99,9 @@ class ErrorModel:
             Those predictions.
         hidden
             Predictions of dates that were hidden from training.
+        carried
+            Later dates of sites as the process alone carried them from their first, for an arm
+            that takes from it what happens between samplings.
         measurement_error, measurement_percent
             See the class; one of them at most.
 
@@ -120,12 +125,12 @@ class ErrorModel:
         model = cls(
             spread=spread,
             correlation=fit_correlation(pairs, spread),
-            shared=fit_shared(held, hidden, spread),
+            course=fit_course(held, pairs, hidden, carried, spread),
             quantiles=(),
             change_factor=1.0,
             blocks=len(np.unique(held.block[site])),
         )
-        total = np.sqrt(model._variance(mean, member_variance, held.years[year]))
+        total = np.sqrt(member_variance + spread.variance(mean))
         found = _conformal(residual / total, weight, model.blocks)
         model = replace(model, quantiles=tuple(float(q) for q in found))
         return replace(
@@ -151,14 +156,11 @@ class ErrorModel:
         year
             Calendar year of the prediction.
         """
-        sd = np.sqrt(self._variance(mean, member_variance, np.asarray(year)))
+        # what sampled years share is in the quantiles
+        excess = self.course.excess(year)
+        sd = np.sqrt(member_variance + self.spread.variance(mean) * (1 + excess))
         scores = np.interp(levels, LEVELS, self.quantiles)
         return np.maximum(np.stack([mean + score * sd for score in scores]), 0.0)
-
-    def _variance(self, mean: Floats, member_variance: Floats, years: Ints) -> Floats:
-        known, codes = np.unique(years, return_inverse=True)
-        shared = np.array([self.shared.variance(int(year)) for year in known])[codes]
-        return np.asarray(member_variance + self.spread.variance(mean) * (1 + shared))
 
     # -- changes --------------------------------------------------------------------------------
 
@@ -206,8 +208,8 @@ class ErrorModel:
         product = np.sqrt(first * second)
         kept = first + second - 2 * self.correlation.at(abs(years[1] - years[0])) * product
         measured = self._measurement(earlier) + self._measurement(later)
-        shared = self.shared.variance(years[0]) + self.shared.variance(years[1])
-        return np.asarray(np.maximum(kept - measured, 0.0) + shared * product)
+        course = self.course.variance(years[0]) + self.course.variance(years[1])
+        return np.asarray(np.maximum(kept - measured, 0.0) + course * product)
 
     def _measurement(self, stock: Floats) -> Floats:
         return np.asarray(self.measurement_error**2 + (self.measurement_percent / 100 * stock) ** 2)
@@ -234,19 +236,19 @@ class ErrorModel:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``json.dumps``."""
-        parts = {name: plain(getattr(self, name)) for name in ("spread", "correlation", "shared")}
+        parts = {name: plain(getattr(self, name)) for name in ("spread", "correlation", "course")}
         return {**vars(self), **parts}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:
         """Return the model of what :meth:`to_json` gave."""
-        shared = {**told["shared"], "years": tuple(told["shared"]["years"])}
+        course = {**told["course"], "years": tuple(told["course"]["years"])}
         return cls(
             **{
                 **told,
                 "spread": Spread(**told["spread"]),
                 "correlation": Correlation(**told["correlation"]),
-                "shared": Shared(**shared),
+                "course": Course(**course),
                 "quantiles": tuple(told["quantiles"]),
             }
         )
@@ -260,7 +262,7 @@ class ErrorModel:
                 "errors of two years count as independent, and changes look less sure than they "
                 "may be."
             )
-        if self.shared.rate is None:
+        if self.course.rate is None:
             told.append(
                 "No date could be hidden from training: the error of the mean course between and "
                 "after samplings is not known and not in the intervals."

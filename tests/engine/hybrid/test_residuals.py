@@ -171,17 +171,39 @@ def test_members_and_their_number_enter_changes() -> None:
 def test_hidden_dates_widen_years_that_were_not_sampled() -> None:
     held = held_out()
     n = len(held.mean)
-    date = HiddenDate(2000, 20, held.mean[:, 20] + 0.6, held.mean[:, 20], held.block)
+    date = HiddenDate(
+        2000, 20, held.mean[:, 20] + 0.6, held.mean[:, 20], np.zeros(len(held.mean)), held.block
+    )
     model = ErrorModel.fit(held, [date])
-    assert model.shared.rate == pytest.approx(0.6 / 20 / model.spread.scale, rel=1e-6)
+    assert model.course.rate == pytest.approx(0.6 / 20 / model.spread.scale, rel=1e-6)
     at = np.full(n, 5.0), np.full(n, 5.2), np.zeros(n)
     sd = {year: model.change(*at, (1980, year)).sd[0] for year in (1990, 1999, 2000)}
     assert sd[2000] < sd[1990] < sd[1999]
     assert sd[1999] ** 2 - sd[2000] ** 2 == pytest.approx(
         model.change_factor**2 * (0.6 * 19 / 20) ** 2, rel=1e-6
     )
-    assert ErrorModel.fit(held).shared.rate is None
+    assert ErrorModel.fit(held).course.rate is None
     assert any("hidden" in note for note in ErrorModel.fit(held).notes())
+
+
+def test_what_single_sites_are_off_by_at_hidden_dates_is_no_shared_error() -> None:
+    held = held_out(kept=0.8, sites=2000)
+    own = 0.45 * np.random.default_rng(7).standard_normal(2000)
+    rest = held.stock[:, 0] - held.mean[:, 0]
+    date = HiddenDate(2000, 20, held.stock[:, 20], held.mean[:, 20] + own, rest, held.block)
+    course = ErrorModel.fit(held, [date]).course
+    assert course.away == pytest.approx((0.45 / 0.3) ** 2, rel=0.1)
+    assert course.rate == pytest.approx(0, abs=0.01)
+    same = HiddenDate(2000, 20, held.stock[:, 20], held.mean[:, 20], rest, held.block)
+    assert ErrorModel.fit(held, [same]).course.away < 0.02
+    assert course.excess(1990) == pytest.approx(course.away, rel=0.05)
+    assert course.excess(1980) == course.excess(2000) == 0
+
+
+def test_a_bias_of_all_dates_is_no_error_of_the_course() -> None:
+    fair = held_out()
+    moved = ErrorModel.fit(HeldOut(YEARS, fair.stock + 0.4, fair.mean, fair.block))
+    assert moved.course.sampled < 0.005
 
 
 def test_a_bias_of_one_date_counts_for_all() -> None:
@@ -189,7 +211,7 @@ def test_a_bias_of_one_date_counts_for_all() -> None:
     moved = np.where(np.arange(21) == 20, off.stock + 0.5, off.stock)
     biased = ErrorModel.fit(HeldOut(YEARS, moved, off.mean, off.block))
     at = np.full(1, 5.0), np.full(1, 5.2), np.zeros(1)
-    assert biased.shared.sampled > 50 * ErrorModel.fit(fair).shared.sampled
+    assert biased.course.sampled > 50 * ErrorModel.fit(fair).course.sampled
     assert (
         biased.change(*at, (1980, 2000)).sd
         > 1.3 * ErrorModel.fit(fair).change(*at, (1980, 2000)).sd
@@ -206,7 +228,9 @@ def test_the_first_year_has_not_changed() -> None:
 
 def test_survives_json() -> None:
     held = held_out()
-    date = HiddenDate(2000, 20, held.mean[:, 20] + 0.6, held.mean[:, 20], held.block)
+    date = HiddenDate(
+        2000, 20, held.mean[:, 20] + 0.6, held.mean[:, 20], np.zeros(len(held.mean)), held.block
+    )
     model = ErrorModel.fit(held, [date], measurement_percent=2.0)
     again = ErrorModel.from_json(json.loads(json.dumps(model.to_json())))
     assert again == model
