@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..models.protocol import ModelSpec
 from ..progress import QUIET, Reporter
 from ..samples import Samples
-from .arms import compare_arms
+from .arms import arm_rows, compare_arms
 from .assessment import Assessment
 from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
 from .scoring import (
@@ -148,6 +148,9 @@ def assess(
     predicted = cross_validate(
         samples, splits, arms, outputs, client=client, reporter=reporter, scratch=scratch
     )
+    everywhere = arm_rows(
+        samples, splits, {s.name: predicted[FULL, s.name].beside for s in splits}, beside
+    )
     known = np.isfinite(samples.y)
     samples, splits = samples.take(known), [split.take(known) for split in splits]
     predicted = {key: found.take(known) for key, found in predicted.items()}
@@ -179,6 +182,7 @@ def assess(
         arms=compare_arms(
             samples, {split.name: predicted[FULL, split.name].beside for split in splits}, beside
         ),
+        arm_rows=everywhere,
     )
 
 

@@ -17,7 +17,7 @@ from ..store import write_atomically
 from .crossval import FULL
 
 SCHEMA = 1
-ARMS = "arms.csv"
+ARMS, ARM_ROWS = "arms.csv", "arm_rows.parquet"
 
 # Columns of the tables in JSON that are not numbers on a scale.
 _TEXT = {"split", "against", "model", "by", "group", "metric"}
@@ -54,6 +54,9 @@ class Assessment:
     arms
         Of a model that gives several predictions to be compared: as
         :func:`~edaphos.engine.assess.arms.compare_arms` returns them, else empty.
+    arm_rows
+        Their predictions of every held-out site and year, as
+        :func:`~edaphos.engine.assess.arms.arm_rows` returns them.
     """
 
     settings: Mapping[str, Any]
@@ -65,6 +68,7 @@ class Assessment:
     flattery: pd.DataFrame
     notes: tuple[str, ...] = ()
     arms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    arm_rows: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def bias(self) -> pd.DataFrame:
@@ -107,7 +111,7 @@ class Assessment:
     def save(self, folder: Path) -> None:
         """Write ``assessment.json``, ``splits.csv``, ``rows.parquet``, ``predictions.parquet``.
 
-        And ``arms.csv``, where several predictions were compared.
+        And ``arms.csv`` and ``arm_rows.parquet``, where several predictions were compared.
         """
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("rows", "predictions"):
@@ -115,6 +119,7 @@ class Assessment:
         write_atomically(folder / "splits.csv", self.splits.to_csv(index=False))
         if len(self.arms):
             write_atomically(folder / ARMS, self.arms.to_csv(index=False))
+            write_atomically(folder / ARM_ROWS, self.arm_rows.to_parquet(index=False))
         # Last, so that an interrupted write leaves no assessment rather than half of one.
         write_atomically(folder / "assessment.json", self.to_json())
 
@@ -145,6 +150,7 @@ class Assessment:
             flattery=_frame(document["flattery"]),
             notes=tuple(document["notes"]),
             arms=_arms(folder / ARMS),
+            arm_rows=_arm_rows(folder / ARM_ROWS),
         )
 
 
@@ -152,6 +158,10 @@ def _arms(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     return pd.read_csv(path, dtype={"split": str, "arm": str, "rows": str})
+
+
+def _arm_rows(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:

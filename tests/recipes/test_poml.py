@@ -88,6 +88,14 @@ def test_arms_are_compared_under_the_same_folds(land: ChangingLand, one: xr.Data
     own = arms[arms["arm"] == "process, own start (PO)"]
     assert "1980" not in set(own["rows"])
     assert set(own["n"]) == {60}
+    rows = found.arm_rows[found.arm_rows["split"] == "profile"]
+    assert len(rows) == 60 * len(YEARS)
+    assert rows["observed"].notna().sum() == 120
+    predicted = rows.set_index(["site", "year"])["hybrid (POML)"]
+    assert predicted.notna().all()  # in unsampled years, too
+    assert predicted[list(zip(late["profile_id"], late["year"], strict=True))].to_numpy() == (
+        pytest.approx(x)
+    )
     text = (land.folder / "one" / "report.html").read_text()
     assert "As published (Zhang et al. 2024)" in text
     assert "60 sites train the model" in text
