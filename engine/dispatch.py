@@ -60,6 +60,7 @@ class Dispatcher:
         self._submitted = 0
         self._store_failures = 0
         self._threads = 0
+        self._waiting = False
         self._looked = float("-inf")
         self._ledger = Ledger(self.run.path)
 
@@ -181,8 +182,9 @@ class Dispatcher:
         if now - self._looked >= LOOK_EVERY * 5:
             self._looked = now
             self._threads = sum(self.client.nthreads().values())
-            if not self._threads:
+            if not self._threads and not self._waiting:
                 self.reporter.say("waiting for a worker; tiles start when one comes")
+            self._waiting = not self._threads
         return max(IN_FLIGHT_PER_THREAD * self._threads, 2)
 
     def _check(self) -> None:
@@ -200,7 +202,9 @@ class Dispatcher:
         self.client.cancel(list(self._running), force=False)
         until = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < until and self.client.status == "running":
-            active = [t for tiles in self.client.run(active_tiles).values() for t in tiles]
+            # a worker that dies meanwhile works on nothing
+            told = self.client.run(active_tiles, on_error="ignore")
+            active = [t for tiles in told.values() for t in tiles]
             if not active:
                 return
             time.sleep(0.2)

@@ -7,13 +7,14 @@ which has the part of a path's interface that the engine uses. What the two do d
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from .errors import InputError, StoreError
+from .errors import EdaphosError, InputError, StoreError
 from .retry import retrying
 from .s3_client import s3_client, without_secrets
 
@@ -183,6 +184,8 @@ class S3Path:
             return retrying(call)
         except FileNotFoundError:
             raise FileNotFoundError(str(self)) from None
+        except EdaphosError:
+            raise
         except Exception as error:
             raise store_error(str(self), error) from None
 
@@ -226,6 +229,10 @@ def place(where: str | Path | S3Path) -> Place:
     if isinstance(where, Path | S3Path):
         return where
     if where.startswith(SCHEME):
+        if importlib.util.find_spec("obstore") is None:
+            raise InputError(
+                f"{where}: needs the package obstore; install it with `pip install 'edaphos[s3]'`"
+            )
         bucket, _, key = where.removeprefix(SCHEME).partition("/")
         if not bucket:
             raise InputError(f"{where}: expected s3://bucket/folder")

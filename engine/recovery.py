@@ -121,10 +121,11 @@ def forget_tiles(run: Run, tiles: set[str]) -> None:
 
 
 def _forget(run: Run, ledger: Ledger, entries: list[Entry]) -> None:
-    ledger.forget(entries)
     if any(entry.outcome == "empty" for entry in entries):
-        # these tiles are written while the land index is made
+        # these tiles are written while the land index is made; it goes first, for if it outlived
+        # their records nobody would make them again
         (run.path / LAND_INDEX).unlink(missing_ok=True)
+    ledger.forget(entries)
 
 
 def tiles_within(run: Run, box: tuple[float, float, float, float]) -> Iterator[str]:

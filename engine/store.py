@@ -147,7 +147,7 @@ class RecordingStore(WrapperStore[Store]):
         started = time.perf_counter()
         await self._store.set(key, value)
         if isinstance(self._store, LocalStore):
-            _sync(Path(self._store.root) / key)
+            sync(Path(self._store.root) / key)
         with self._lock:
             self.seconds += time.perf_counter() - started
             self._written[key] = StoredObject(key, len(data), checksum(data))
@@ -163,7 +163,8 @@ class RecordingStore(WrapperStore[Store]):
             return [self._written[key] for key in sorted(self._written)]
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return when a file's content is on the disk itself."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import resource
 import threading
@@ -27,10 +28,11 @@ from .errors import InputError
 from .grid import Grid, Tile, Window, tile_name
 from .ledger import Ledger, Record
 from .map_store import MAP, write_tile
-from .models.protocol import Model, TileInputs
+from .models.protocol import Model, TileInputs, model_class
 from .place import Place
 from .retry import store_failure
-from .run import Run, differences, versions
+from .run import Run, differences, files_digest, versions
+from .run_log import blot
 from .status import MAPPED, Status
 from .store import RecordingStore, zarr_store
 
@@ -72,9 +74,11 @@ def run_context(path: str, run_hash: str) -> RunContext:  # noqa: ARG001
     Raises
     ------
     InputError
-        This process has other versions of the packages that decide the map's bytes than the run.
+        This process has other versions of the packages that decide the map's bytes than the run,
+        or another text of the user's own model.
     """
     context = RunContext.open(path)
+    _check_source(context.run)
     apart = differences(context.run.identity.get("versions", versions()), versions())
     if apart:
         raise InputError(
@@ -82,6 +86,28 @@ def run_context(path: str, run_hash: str) -> RunContext:  # noqa: ARG001
             "(there: the run, here: the worker). Give workers and client the same environment"
         )
     return context
+
+
+#: Digest of the file of each model of a user's own, as it was when this process read the class.
+_SOURCES: dict[str, str] = {}
+
+
+def _check_source(run: Run) -> None:
+    """Refuse a model whose class this process read from another text than the run's.
+
+    A worker that stood before the file was changed still has the old class.
+    """
+    kind = run.identity["model"]["kind"]
+    wanted = run.identity["model"].get("source")
+    if not wanted:
+        return
+    if kind not in _SOURCES:
+        _SOURCES[kind] = files_digest([Path(inspect.getfile(model_class(kind)))])
+    if _SOURCES[kind] != wanted:
+        raise InputError(
+            f'the worker {_worker()} has another text of the model "{kind}" than the run in '
+            f"{run.path}; give it the same file, and start it again where the file was changed"
+        )
 
 
 @dataclass
@@ -127,10 +153,13 @@ def produce_tile(run: str, run_hash: str, row: int, col: int) -> Record:
 
 
 def failed_tile(tile: Tile, error: str, worker: str = "") -> Record:
-    """Return the record of a failed attempt, with what was asked of the tile."""
+    """Return the record of a failed attempt, with what was asked of the tile.
+
+    Credentials in the error's text are blotted out.
+    """
     w = tile.window
     where = (w.row0, w.col0, w.height, w.width)
-    return Record(tile.name, "failed", worker=worker, error=error, window=where)
+    return Record(tile.name, "failed", worker=worker, error=blot(error), window=where)
 
 
 _ACTIVE: set[str] = set()

@@ -147,7 +147,7 @@ class Watch:
         state: State = "failed"
         if error is None:
             state = "finished"
-        elif isinstance(error, Stopped | KeyboardInterrupt):
+        elif isinstance(error, Stopped | KeyboardInterrupt | SystemExit):
             state = "stopped"
         reason = "" if error is None else blot(_words(error))
         with self._around:
@@ -334,6 +334,8 @@ def read_wish(run: Place) -> str | None:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "the process was asked to end"
     text = str(error).strip()
     if isinstance(error, EdaphosError):
         return text

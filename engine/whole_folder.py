@@ -18,7 +18,7 @@ from pathlib import Path
 from .errors import StoreError
 from .place import Place, S3Path
 from .scratch import scratch_folder
-from .store import checksum, list_objects, safe_key, write_atomically
+from .store import checksum, list_objects, safe_key, sync, write_atomically
 
 MARKER = "whole.json"
 SCHEMA = 1
@@ -42,6 +42,8 @@ def whole_folder(folder: Place) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     yield partial
+    for key in list_objects(partial):
+        sync(partial / key)  # a name must not outlive a power cut that its content did not
     partial.rename(folder)
 
 

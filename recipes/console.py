@@ -10,16 +10,26 @@ from typing import Any
 import typer
 
 from edaphos.engine.errors import EdaphosError, RunError
+from edaphos.engine.retry import store_failure
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn our errors into one clear message and exit 2 (bad input) or 1 (failed run)."""
+    """Turn our errors into one clear message and exit 2 (bad input) or 1 (failed run).
+
+    So does a disk that is full, or that may not be written to.
+    """
     try:
         yield
     except EdaphosError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        reason = store_failure(error)
+        if reason is None:
+            raise
+        typer.echo(f"error: {reason}; what is finished is kept, mend it and run again", err=True)
+        raise typer.Exit(RunError.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped; what is finished is kept, run the same command to continue", err=True)
         raise typer.Exit(130) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ def test_addresses_and_paths() -> None:
 def test_addresses_that_mean_nothing_are_refused(address, message) -> None:
     with pytest.raises(InputError, match=message):
         place(address)
+
+
+def test_a_missing_package_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(InputError, match=r"pip install 'edaphos\[s3\]'"):
+        place("s3://maps/world")
 
 
 def test_objects_of_a_bucket(s3_folder) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dask
 import numpy as np
@@ -16,15 +16,16 @@ from distributed import Client, LocalCluster
 
 from edaphos.engine import tiles
 from edaphos.engine.cluster import ClusterSpec, connect
+from edaphos.engine.dispatch import Dispatcher
 from edaphos.engine.errors import InputError, RunError, Stopped, StoreError
 from edaphos.engine.ledger import Ledger, Record
 from edaphos.engine.map_store import MAP, create_map
 from edaphos.engine.map_view import open_map
 from edaphos.engine.observer import Nobody
 from edaphos.engine.place import Place, place
-from edaphos.engine.produce import produce
+from edaphos.engine.produce import is_complete, produce
 from edaphos.engine.recovery import clear_unfinished, forget_tiles, tiles_within, verify_map
-from edaphos.engine.run import GridSpec, Run, versions
+from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.store import StoredObject, checksum, list_objects
 from edaphos.engine.whole_folder import whole_folder
 
@@ -182,6 +183,90 @@ def test_a_run_that_is_asked_to_stop_finishes_what_it_began(made, cube, client, 
     assert verify_map(run) == []
     assert produce(run, client).tiles == 6 - len(kept)
     assert objects(run.path) == objects(made.path)
+
+
+def test_a_crash_while_tiles_are_forgotten_leaves_none_that_nobody_makes_again(
+    cube, client, tmp_path, monkeypatch
+) -> None:
+    run = make_run(tmp_path / "run", world_grid(16, 1.0), cube)
+    produce(run, client)
+    before = objects(run.path)
+    empty = {e.tile for e in Ledger(run.path).entries() if e.outcome == "empty"}
+    assert empty
+    real = Ledger.forget
+
+    def cut_off(ledger: Ledger, entries: Any) -> None:
+        real(ledger, entries)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "forget", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        forget_tiles(run, empty)
+    monkeypatch.setattr(Ledger, "forget", real)
+    produce(run, client)
+    assert is_complete(run)
+    assert objects(run.path) == before
+
+
+def test_a_worker_that_dies_while_a_run_stops_does_not_change_why_it_stopped(made) -> None:
+    """A batch job comes back only if it stopped, not if it failed."""
+
+    class Dying:
+        status = "running"
+
+        def cancel(self, futures: Any, force: bool) -> None:
+            pass
+
+        def run(self, function: Any, on_error: str = "raise") -> dict[str, Any]:
+            if on_error == "raise":  # as Dask does of a worker that went
+                raise OSError("Timed out trying to connect to tcp://10.0.0.1:4000")
+            return {}
+
+    class Ending(Nobody):
+        def stop_reason(self) -> str | None:
+            return "the time is over"
+
+    dispatcher = Dispatcher(cast(Client, Dying()), made, Ending())
+    with pytest.raises(Stopped, match="the time is over"):
+        list(dispatcher.records([(0, 0)]))
+
+
+def test_a_failed_tile_tells_no_credential(made, monkeypatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ACCESSKEY77")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRETKEY7777")
+    error = "OSError: GET http://me:mine@host?k=ACCESSKEY77&s=SECRETKEY7777"
+    text = tiles.failed_tile(made.grid.tile(0, 0), error).to_json()
+    assert "GET http://***@host?k=***&s=***" in text
+
+
+def test_a_worker_that_read_the_model_before_it_was_changed_is_refused(
+    cube, client, tmp_path, monkeypatch
+) -> None:
+    file = tmp_path / "aging.py"
+    file.write_text(KILLER.replace("Killer", "Aging").replace("killer", "aging"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def start(name: str) -> Run:
+        digest = json.loads((cube / "cube.json").read_text())["digest"]
+        held = {
+            "grid": {**GridSpec.of(world_grid(256)).__dict__},
+            "years": [2020],
+            "model": {"kind": "aging:Aging", "source": files_digest([file])},
+            "cube": {"digest": digest},
+        }
+        run = Run.start(tmp_path / name, held, {"cube": str(cube)})
+        with whole_folder(run.model_folder) as folder:
+            (folder / "aging.json").write_text("{}")
+        return run
+
+    run = start("first")
+    assert tiles.run_context(str(run.path), run.hash).model.kind == "aging:Aging"
+    file.write_text(file.read_text().replace("12.5", "25.0"))
+    run = start("second")
+    with pytest.raises(
+        InputError, match=r'another text of the model "aging:Aging".*start it again'
+    ):
+        tiles.run_context(str(run.path), run.hash)
 
 
 def test_a_worker_with_other_packages_is_refused(cube, client, tmp_path) -> None:

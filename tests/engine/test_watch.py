@@ -134,6 +134,14 @@ def test_how_a_run_ended_is_told(empty_run: Run) -> None:
         assert read_holder(empty_run.path) is None
 
 
+def test_a_run_that_was_asked_to_end_has_stopped_not_failed(empty_run: Run) -> None:
+    with pytest.raises(SystemExit), Watch(empty_run, pace=QUICK):
+        raise SystemExit(143)  # as SIGTERM does where no tiles are being made
+    told = Progress.read(empty_run.path)
+    assert told is not None
+    assert (told.state, told.reason) == ("stopped", "the process was asked to end")
+
+
 def test_a_second_run_in_the_folder_is_refused(empty_run: Run) -> None:
     with Watch(empty_run, pace=QUICK):
         before = read_holder(empty_run.path)

@@ -37,6 +37,22 @@ def fill(folder: Place, text: str = "weights") -> None:
         (made / "model.json").write_text("{}")
 
 
+def test_no_name_is_taken_before_the_content_is_on_the_disk(tmp_path, monkeypatch) -> None:
+    """A power cut may keep a renamed folder whose files are empty."""
+    real, flushed = os.fsync, set()
+
+    def fsync(descriptor: int) -> None:
+        assert not (tmp_path / "model").exists()
+        flushed.add(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fill(tmp_path / "model")
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    assert {path.stat().st_ino for path in files} <= flushed
+
+
 def test_what_was_filled_can_be_read(folder) -> None:
     assert not is_whole(folder)
     fill(folder)

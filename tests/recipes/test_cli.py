@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tomllib
 
 import pytest
 import rasterio
+import typer
 from typer.testing import CliRunner
 
 from edaphos.engine.map_view import open_map
 from edaphos.recipes.cli import app
 from edaphos.recipes.config import parse
+from edaphos.recipes.console import errors
 from edaphos.recipes.job import load_job
 from edaphos.recipes.schema import Recipe
 from edaphos.recipes.templates import builtin_path, builtin_recipes, commented
@@ -42,6 +45,15 @@ def edaphos(*arguments: object, fine: bool = True) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command: tuple[str, ...]) -> None:
     assert f"Example: edaphos {' '.join(command)}" in edaphos(*command, "--help")
+
+
+def test_a_full_disk_ends_a_command_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, errors():
+        raise OSError(errno.ENOSPC, "No space left on device", "/maps/model.json")
+    assert ended.value.exit_code == 1
+    assert "/maps/model.json: No space left on device" in capsys.readouterr().err
+    with pytest.raises(OSError, match="odd"), errors():
+        raise OSError("odd")
 
 
 def test_recipes_are_listed_and_explained() -> None:
