@@ -6,14 +6,13 @@ seen, every spatial block counting the same however many sites it holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar, nnls
 
-from .held_out import HeldOut, HiddenDate, Ints, Pairs, block_weights
+from .held_out import Ints, Pairs, block_weights
 from .site_years import Floats
 
 #: Powers of the prediction that the residual's standard deviation may go with.
@@ -187,120 +186,6 @@ def _jackknife(top: Floats, bottom: Floats, block: Ints) -> float:
     without = (tops.sum() - tops) / left
     n = len(tops)
     return float(np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2)))
-
-
-# -- course in time --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Course:
-    """Errors of the course in time, in standard deviations of the spread.
-
-    In sampled years all cells share an error of variance `sampled`. Away from them each cell has
-    one of its own, `away`, and the shared error grows by `rate` for each year since the last
-    sampled one: as much as at dates that were hidden from training.
-
-    Parameters
-    ----------
-    sampled
-        Variance of the mean residual between sampled years.
-    away
-        Variance of cells' own error in years that were not sampled.
-    rate
-        Per year; None where no date could be hidden.
-    years
-        Sampled years, ascending.
-    """
-
-    sampled: float = 0.0
-    away: float = 0.0
-    rate: float | None = None
-    years: tuple[int, ...] = ()
-
-    def excess(self, year: int) -> float:
-        """Return the variance in a year beyond that of sampled years, in those of the spread."""
-        apart = self.distance(year)
-        return ((self.rate or 0.0) * apart) ** 2 + (self.away if apart else 0.0)
-
-    def variance(self, year: int) -> float:
-        """Return the variance in a year, in variances of the spread."""
-        return self.sampled + self.excess(year)
-
-    def distance(self, year: int) -> int:
-        """Return the years since the last sampled year; before the first, the years until it."""
-        if not self.years:
-            return 0
-        before = [known for known in self.years if known <= year]
-        return year - before[-1] if before else self.years[0] - year
-
-
-def fit_course(
-    held: HeldOut,
-    pairs: Pairs,
-    hidden: Sequence[HiddenDate],
-    carried: Sequence[HiddenDate],
-    spread: Spread,
-) -> Course:
-    """Return errors of the course from sites not seen and from dates not seen.
-
-    What the mean residual of a year differs from that of the other years by is error of the mean
-    course; what all years have in common is not. The rate is the larger of that of `hidden` and of
-    `carried` dates. What single sites are off by at hidden dates, beyond what they are off by at
-    dates that were seen, is the cells' own error.
-    """
-    known = held.known
-    counts = known.sum(axis=0)
-    sampled = np.flatnonzero(counts)
-    scores = (held.stock - held.mean) / _size(held.mean, spread)
-    means = np.array([block_mean(scores[:, y], held.block) for y in sampled])
-    share = counts[sampled] / counts.sum()
-    between = np.sum(share * (means - np.sum(share * means)) ** 2) / max(1 - np.sum(share**2), 1e-9)
-    main = sampled[counts[sampled] >= counts[sampled].mean() / 2]
-    errors = [[_course_error(d, spread) for d in dates] for dates in (hidden, carried)]
-    rates = [np.mean(np.square(kind)) for kind in errors if kind]
-    usual = (
-        block_mean(
-            (pairs.change / _size(np.sqrt(pairs.earlier * pairs.later), spread)) ** 2, pairs.block
-        )
-        if len(pairs)
-        else block_mean(scores[known] ** 2, held.block[np.nonzero(known)[0]])
-    )
-    own = [
-        _mean_square(date, spread, paired=len(pairs) > 0) - usual - (rate * date.since) ** 2
-        for date, rate in zip(hidden, errors[0], strict=True)
-    ]
-    return Course(
-        sampled=float(between),
-        away=max(float(np.mean(own)), 0.0) if own else 0.0,
-        rate=float(np.sqrt(max(rates))) if rates else None,
-        years=tuple(int(held.years[y]) for y in main),
-    )
-
-
-def _size(mean: Floats, spread: Spread) -> Floats:
-    """Return the spread's standard deviation, above 0."""
-    return np.sqrt(np.maximum(spread.variance(mean), np.finfo(float).tiny))
-
-
-def _course_error(date: HiddenDate, spread: Spread) -> float:
-    """Return what the mean course was off by for each year, in standard deviations."""
-    size = _size(date.mean, spread)
-    there = block_mean((date.stock - date.mean) / size, date.block)
-    return (there - block_mean(date.rest / size, date.block)) / date.since
-
-
-def _mean_square(date: HiddenDate, spread: Spread, *, paired: bool) -> float:
-    """Return the mean square of what sites were off by, or of its change where `paired`."""
-    off = date.stock - date.mean - (date.rest if paired else 0.0)
-    return block_mean((off / _size(date.mean, spread)) ** 2, date.block)
-
-
-def block_mean(values: Floats, block: Ints) -> float:
-    """Return the mean over blocks of `values` ``(n,)`` but for NaN; 0 where nothing is known."""
-    known = np.isfinite(values)
-    if not known.any():
-        return 0.0
-    return float(np.sum(block_weights(block[known]) * values[known]))
 
 
 def plain(part: Any) -> dict[str, Any]:

@@ -20,6 +20,14 @@ def block_weights(block: Ints) -> Floats:
     return np.asarray(1.0 / (counts[codes] * len(counts)))
 
 
+def block_mean(values: Floats, block: Ints) -> float:
+    """Return the mean over blocks of `values` ``(n,)`` but for NaN; 0 where nothing is known."""
+    known = np.isfinite(values)
+    if not known.any():
+        return 0.0
+    return float(np.sum(block_weights(block[known]) * values[known]))
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """Predictions at S sites that the model had not seen, in Y years, beside observations.

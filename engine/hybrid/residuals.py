@@ -23,12 +23,11 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from ..errors import InputError
+from .course import Course, fit_course
 from .error_parts import (
     Correlation,
-    Course,
     Spread,
     fit_correlation,
-    fit_course,
     fit_spread,
     plain,
     weighted_quantile,
@@ -242,7 +241,9 @@ class ErrorModel:
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:
         """Return the model of what :meth:`to_json` gave."""
-        course = {**told["course"], "years": tuple(told["course"]["years"])}
+        course: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in told["course"].items()
+        }
         return cls(
             **{
                 **told,

@@ -200,6 +200,22 @@ def test_what_single_sites_are_off_by_at_hidden_dates_is_no_shared_error() -> No
     assert course.excess(1980) == course.excess(2000) == 0
 
 
+def test_jumps_of_predictions_between_samplings_are_errors() -> None:
+    held = held_out(sites=2000)
+    jump = np.random.default_rng(8).normal(0, 0.4, 2000)
+    slope = np.random.default_rng(9).normal(0, 0.05, 2000)
+    mean = held.mean + slope[:, None] * np.arange(21)
+    stock = held.stock + slope[:, None] * np.arange(21)
+    straight = ErrorModel.fit(HeldOut(YEARS, stock, mean, held.block)).course
+    assert max(straight.rough) < 1e-20
+    mean[:, 7] += jump
+    course = ErrorModel.fit(HeldOut(YEARS, stock, mean, held.block)).course
+    assert course.excess(1987) == pytest.approx((0.4 / 0.3) ** 2, rel=0.12)
+    assert course.excess(1990) < 0.02
+    assert course.excess(2000) == 0
+    assert course.excess(2020) == pytest.approx(course.excess(1987))
+
+
 def test_a_bias_of_all_dates_is_no_error_of_the_course() -> None:
     fair = held_out()
     moved = ErrorModel.fit(HeldOut(YEARS, fair.stock + 0.4, fair.mean, fair.block))

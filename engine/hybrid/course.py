@@ -1,0 +1,144 @@
+"""How wrong the course of predicted stocks in time is, in sampled years and between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .error_parts import Spread
+from .held_out import HeldOut, HiddenDate, Pairs, block_mean
+from .site_years import Floats
+
+
+@dataclass(frozen=True)
+class Course:
+    """Errors of the course in time, in standard deviations of the spread.
+
+    In sampled years all cells share an error of variance `sampled`. Away from them each cell has
+    one of its own, and the shared error grows by `rate` for each year since the last sampled one:
+    as much as at dates that were hidden from training. The cell's own is `away`, from hidden dates,
+    or what predicted courses depart from straight ones by in that year, if that is more: stocks
+    move slowly, and a forest that is given the weather of years without samples may not.
+
+    Parameters
+    ----------
+    sampled
+        Variance of the mean residual between sampled years.
+    away
+        Variance of cells' own error at hidden dates.
+    rate
+        Per year; None where no date could be hidden.
+    years
+        Sampled years, ascending.
+    first
+        Year that `rough` begins with.
+    rough
+        Mean square of what predictions depart from each site's straight line by, each year.
+    """
+
+    sampled: float = 0.0
+    away: float = 0.0
+    rate: float | None = None
+    years: tuple[int, ...] = ()
+    first: int = 0
+    rough: tuple[float, ...] = ()
+
+    def excess(self, year: int) -> float:
+        """Return the variance in a year beyond that of sampled years, in those of the spread."""
+        apart = self.distance(year)
+        if apart == 0:
+            return 0.0
+        known = 0 <= year - self.first < len(self.rough)
+        rough = self.rough[year - self.first] if known else max(self.rough, default=0.0)
+        return ((self.rate or 0.0) * apart) ** 2 + max(self.away, rough)
+
+    def variance(self, year: int) -> float:
+        """Return the variance in a year, in variances of the spread."""
+        return self.sampled + self.excess(year)
+
+    def distance(self, year: int) -> int:
+        """Return the years since the last sampled year; before the first, the years until it."""
+        if not self.years:
+            return 0
+        before = [known for known in self.years if known <= year]
+        return year - before[-1] if before else self.years[0] - year
+
+
+def fit_course(
+    held: HeldOut,
+    pairs: Pairs,
+    hidden: Sequence[HiddenDate],
+    carried: Sequence[HiddenDate],
+    spread: Spread,
+) -> Course:
+    """Return errors of the course from sites not seen and from dates not seen.
+
+    What the mean residual of a year differs from that of the other years by is error of the mean
+    course; what all years have in common is not. The rate is the larger of that of `hidden` and of
+    `carried` dates. What single sites are off by at hidden dates, beyond what they are off by at
+    dates that were seen, is the cells' own error.
+    """
+    known = held.known
+    counts = known.sum(axis=0)
+    sampled = np.flatnonzero(counts)
+    scores = (held.stock - held.mean) / _size(held.mean, spread)
+    means = np.array([block_mean(scores[:, y], held.block) for y in sampled])
+    share = counts[sampled] / counts.sum()
+    between = np.sum(share * (means - np.sum(share * means)) ** 2) / max(1 - np.sum(share**2), 1e-9)
+    main = sampled[counts[sampled] >= counts[sampled].mean() / 2]
+    errors = [[_course_error(d, spread) for d in dates] for dates in (hidden, carried)]
+    rates = [np.mean(np.square(kind)) for kind in errors if kind]
+    usual = (
+        block_mean(
+            (pairs.change / _size((pairs.earlier + pairs.later) / 2, spread)) ** 2, pairs.block
+        )
+        if len(pairs)
+        else block_mean(scores[known] ** 2, held.block[np.nonzero(known)[0]])
+    )
+    own = [
+        _mean_square(date, spread, paired=len(pairs) > 0) - usual - (rate * date.since) ** 2
+        for date, rate in zip(hidden, errors[0], strict=True)
+    ]
+    return Course(
+        sampled=float(between),
+        away=max(float(np.mean(own)), 0.0) if own else 0.0,
+        rate=float(np.sqrt(max(rates))) if rates else None,
+        years=tuple(int(held.years[y]) for y in main),
+        first=int(held.years[0]),
+        rough=tuple(_roughness(held, spread)),
+    )
+
+
+def _roughness(held: HeldOut, spread: Spread) -> list[float]:
+    """Return the mean square of predictions about each site's straight line, by year."""
+    known = np.isfinite(held.mean)
+    some = known.sum(axis=1) > 2
+    weight, mean = known[some], np.where(known, held.mean, 0.0)[some]
+    t = weight * (held.years - held.years.mean())
+    n = weight.sum(axis=1, keepdims=True)
+    middle = t.sum(axis=1, keepdims=True) / n
+    about = weight * (held.years - held.years.mean() - middle)
+    level = mean.sum(axis=1, keepdims=True) / n
+    slope = (about * mean).sum(axis=1, keepdims=True) / (about**2).sum(axis=1, keepdims=True)
+    off = np.where(weight, (mean - level - slope * about) / _size(held.mean[some], spread), np.nan)
+    return [block_mean(off[:, y] ** 2, held.block[some]) for y in range(len(held.years))]
+
+
+def _size(mean: Floats, spread: Spread) -> Floats:
+    """Return the spread's standard deviation, above 0."""
+    return np.sqrt(np.maximum(spread.variance(mean), np.finfo(float).tiny))
+
+
+def _course_error(date: HiddenDate, spread: Spread) -> float:
+    """Return what the mean course was off by for each year, in standard deviations."""
+    size = _size(date.mean, spread)
+    there = block_mean((date.stock - date.mean) / size, date.block)
+    return (there - block_mean(date.rest / size, date.block)) / date.since
+
+
+def _mean_square(date: HiddenDate, spread: Spread, *, paired: bool) -> float:
+    """Return the mean square of what sites were off by, or of its change where `paired`."""
+    off = date.stock - date.mean - (date.rest if paired else 0.0)
+    return block_mean((off / _size(date.mean, spread)) ** 2, date.block)
