@@ -19,6 +19,7 @@ from edaphos.kernels.rothc_arrays import Microbial
 from ..calibration import Parameter
 from ..errors import InputError
 from ..models.rothc_phases import T_HA
+from .drawable import check_bounds, check_numbers, drawn
 from .process_fit import fit, revisits
 from .rothc_starts import Start, starts
 from .site_years import Drivers, Floats
@@ -74,17 +75,8 @@ class RothCProcess:
     def __post_init__(self) -> None:
         if (self.mu_max is None) != (self.km is None):
             raise InputError("RothC: mu_max and km belong together; give both, or neither")
-        for name in ("mu_max", "km", "input_factor"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise InputError(f"RothC: {name} is {value}, expected a number above 0")
-        if not (np.isfinite(self.input_sd) and self.input_sd >= 0):
-            raise InputError(f"RothC: input_sd is {self.input_sd}, expected 0 or more")
-        for name in ("mu_max_bounds", "km_bounds"):
-            low, high = getattr(self, name)
-            if not 0 < low < high < np.inf:
-                raise InputError(f"RothC: {name} are {low} to {high}, expected 0 < low < high")
-            object.__setattr__(self, name, (float(low), float(high)))
+        check_numbers(self, "RothC", "mu_max", "km", "input_factor")
+        check_bounds(self, "RothC", "mu_max_bounds", "km_bounds")
         if self.mu_anchor not in ("printed", "start"):
             raise InputError(f'RothC: mu_anchor is "{self.mu_anchor}", expected printed or start')
 
@@ -111,9 +103,9 @@ class RothCProcess:
                 anchored=self.mu_anchor == "start",
                 input_factor=self.input_factor,
             )
-            held = np.isfinite(part.held)
-            found[part.sites, part.first] = np.where(held, stock[part.sites], np.nan)
-            found[part.sites, part.first + 1 : part.first + 1 + part.years] = later.T / T_HA
+            sites, first, held = part.cohort.sites, part.cohort.first, np.isfinite(part.held)
+            found[sites, first] = np.where(held, stock[sites], np.nan)
+            found[sites, first + 1 : first + 1 + len(later)] = later.T / T_HA
         return found
 
     def calibrate(self, drivers: Drivers, stock: Floats) -> Self:
@@ -157,19 +149,7 @@ class RothCProcess:
 
         The same for the same seed.
         """
-        rng = np.random.default_rng(seed)
-        models = [self] * count
-        if self.spread:
-            rows = rng.choice(len(self.spread), count, replace=count > len(self.spread))
-            pairs = [self.spread[row] for row in rows]
-            models = [replace(self, mu_max=mu, km=km, spread=()) for mu, km in pairs]
-        if self.input_sd > 0:
-            sizes = self.input_factor * np.exp(self.input_sd * rng.standard_normal(count))
-            models = [
-                replace(model, input_factor=float(size), input_sd=0.0)
-                for model, size in zip(models, sizes, strict=True)
-            ]
-        return models
+        return drawn(self, ("mu_max", "km"), count, seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings and what was fitted, fit for ``json.dumps``."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edaphos.engine.errors import InputError
-from edaphos.engine.hybrid import rothc_starts
+from edaphos.engine.hybrid import cohorts
 from edaphos.engine.hybrid.process import Process
 from edaphos.engine.hybrid.rothc_process import RothCProcess
 from edaphos.engine.hybrid.site_years import Climate, Drivers
@@ -121,7 +121,7 @@ def test_order_and_blocks_of_sites_do_not_matter(monkeypatch: pytest.MonkeyPatch
     order = np.random.default_rng(0).permutation(30)
     turned = process.simulate(told.take(order), start[order], stocks(30)[order])
     np.testing.assert_allclose(turned, whole[order], rtol=1e-12)
-    monkeypatch.setattr(rothc_starts, "BLOCK", 3)
+    monkeypatch.setattr(cohorts, "BLOCK", 3)
     np.testing.assert_allclose(process.simulate(told, start, stocks(30)), whole, rtol=1e-12)
 
 

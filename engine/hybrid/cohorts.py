@@ -1,0 +1,130 @@
+"""Sites that start in the same year, with what drives process models of them from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaphos.kernels.rothc_arrays import Forcing, Soil
+
+from ..models.rothc_phases import EVEN
+from .site_years import Climate, Drivers, Floats
+
+Array = NDArray[Any]
+
+#: Evaporation is potential evapotranspiration, taken whole.
+EVAPORATION_FACTOR = 1.0
+#: Sites run side by side: what a run adds to the memory of its drivers is bounded by it.
+BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Sites of one start year.
+
+    Parameters
+    ----------
+    sites
+        Their positions among those of the drivers, ``(n,)``.
+    first
+        Position of the start year.
+    spin_up
+        The repeating year that stocks of the start are in equilibrium with; as in `forcing`, a
+        unit of carbon enters in a year, evenly over the months.
+    forcing
+        Of the years that follow the start, from January of the first of them on.
+    soil
+        Clay and depth.
+    ratio
+        Driver of each of the years that follow over that of the start, ``(years, n)``.
+    drives
+        Whether the driver of the start is above 0, so that there is a ratio, ``(n,)``.
+    """
+
+    sites: NDArray[np.intp]
+    first: int
+    spin_up: Forcing
+    forcing: Forcing
+    soil: Soil
+    ratio: Floats
+    drives: NDArray[np.bool_]
+
+    @property
+    def years(self) -> int:
+        """Number of years that follow the start."""
+        return len(self.ratio)
+
+
+def cohorts(
+    drivers: Drivers, start: NDArray[np.int64], last: int | None = None
+) -> Iterator[Cohort]:
+    """Yield the sites of each start year, in blocks.
+
+    Parameters
+    ----------
+    drivers
+        Of S sites and Y years.
+    start
+        Position of the start year of each, ``(S,)``; sites with -1 are left out.
+    last
+        Position of the last year to run; that of the drivers by default.
+    """
+    end = len(drivers.years) if last is None else last + 1
+    for first in np.unique(start[start >= 0]):
+        places = np.flatnonzero(start == first)
+        for lo in range(0, len(places), BLOCK):
+            yield _cohort(drivers, places[lo : lo + BLOCK], int(first), end)
+
+
+def _cohort(drivers: Drivers, sites: NDArray[np.intp], first: int, end: int) -> Cohort:
+    later = slice(first + 1, max(end, first + 1))
+    every = len(sites) == drivers.sites
+    pick: Any = slice(None) if every else sites  # a view where nothing is left out
+    clay = np.asarray(drivers.clay[pick], np.float64)
+    cover, quality = drivers.cover[:, pick], drivers.dpm_rpm[pick]
+    spin_up = forcing_of(spin_up_climate(drivers, first, pick), cover, quality)
+    forcing = spin_up
+    if later.stop > later.start:  # else there are no rows
+        all_years = drivers.climate.months == 12
+        months = slice(None) if all_years else slice(12 * later.start, 12 * later.stop)
+        rows = Climate(*(array[months, pick] for array in vars(drivers.climate).values()))
+        forcing = forcing_of(rows, cover, quality)
+    driver = np.asarray(drivers.input_driver[first : later.stop, pick], np.float64)
+    drives = driver[0] > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(drives, driver[1:] / driver[0], np.nan)
+    soil = Soil(clay, np.full(clay.shape, drivers.depth_cm))
+    return Cohort(sites, first, spin_up, forcing, soil, ratio, drives)
+
+
+def spin_up_climate(drivers: Drivers, first: int, sites: Any = slice(None)) -> Climate:
+    """Return the repeating year that stocks of year `first` are taken to be in equilibrium with.
+
+    The drivers' normals, else the mean of each month over the years up to and including `first`.
+    """
+    climate = drivers.climate if drivers.normals is None else drivers.normals
+    arrays = [array[:, sites] for array in vars(climate).values()]
+    if climate.months > 12:
+        arrays = [
+            array[: 12 * (first + 1)]
+            .reshape(first + 1, 12, array.shape[1])
+            .mean(axis=0, dtype=np.float64)
+            for array in arrays
+        ]
+    return Climate(*arrays)
+
+
+def forcing_of(climate: Climate, cover: Array, dpm_rpm: Array) -> Forcing:
+    """Return RothC's forcing; a unit of carbon enters in a year."""
+    return Forcing(
+        temperature=climate.temperature,
+        rain=climate.rain,
+        evaporation=climate.evapotranspiration,
+        cover=cover,
+        plant_input=np.full((1, climate.temperature.shape[1]), EVEN),
+        dpm_rpm=np.asarray(dpm_rpm)[None],
+    )

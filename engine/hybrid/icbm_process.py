@@ -1,0 +1,176 @@
+"""ICBM as the process model of a hybrid (Andrén & Kätterer 1997): two pools, yearly steps.
+
+Each site starts in steady state at its observed stock; the input that holds it follows the driver.
+The paper's factor r of climate and soil is here relative: the mean over the months of a year of
+RothC's modifiers by temperature, moisture and cover, over the same mean in the year of the
+spin-up. So at the start r is 1, and rates are the model's own k1 and k2 everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaphos.kernels.icbm import HUMIFIED, OLD_RATE, YOUNG_RATE, simulate_years, steady_pools
+from edaphos.kernels.rothc_arrays import Forcing
+from edaphos.kernels.rothc_run import rate_modifiers
+from edaphos.kernels.rothc_year import DEFICIT, year_map
+
+from ..calibration import Parameter
+from .cohorts import EVAPORATION_FACTOR, Cohort, cohorts
+from .drawable import check_bounds, check_numbers, drawn
+from .process_fit import fit, revisits
+from .site_years import Drivers, Floats
+
+#: A cohort, where its stocks can be held ``(n,)``, and r of the years that follow ``(years, n)``.
+Relative = tuple[Cohort, NDArray[np.bool_], Floats]
+
+
+@dataclass(frozen=True)
+class ICBMProcess:
+    """ICBM from steady state, year by year.
+
+    Parameters
+    ----------
+    k1, k2
+        Decomposition rates of young and of old carbon, 1/yr.
+    h
+        Share of decomposing young carbon that becomes old.
+    calibrates
+        Whether :meth:`calibrate` fits `k2` and `h`; `k1` stays, as young carbon follows its input
+        within a few years whatever it is.
+    k2_bounds, h_bounds
+        Within which they are fitted.
+    input_factor
+        Multiplies all carbon that enters after the start.
+    input_sd
+        Standard deviation of the logarithm of `input_factor`, that :meth:`draws` draws from.
+    spread
+        Pairs of `k2` and `h` that the calibration left equally likely.
+    report
+        What it came to, as :class:`~.rothc_process.RothCProcess` has it.
+
+    Raises
+    ------
+    InputError
+        Numbers out of range.
+    """
+
+    kind: ClassVar[str] = "icbm"
+
+    k1: float = YOUNG_RATE
+    k2: float = OLD_RATE
+    h: float = HUMIFIED
+    calibrates: bool = True
+    k2_bounds: tuple[float, float] = (0.001, 0.1)
+    h_bounds: tuple[float, float] = (0.02, 0.6)
+    input_factor: float = 1.0
+    input_sd: float = 0.0
+    spread: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    report: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "ICBM", "k1", "k2", "h", "input_factor")
+        check_bounds(self, "ICBM", "k2_bounds", "h_bounds")
+
+    def simulate(self, drivers: Drivers, start: NDArray[np.int64], stock: Floats) -> Floats:
+        """Carry stocks from a year on: see :class:`~.process.Process`.
+
+        NaN also where the driver of the start year is not above 0, or nothing decomposes in the
+        year of the spin-up; and from the first year on in which forcing is missing.
+        """
+        return self._carry(_relative(drivers, start), stock, len(drivers.years))
+
+    def _carry(self, told: Iterable[Relative], stock: Floats, years: int) -> Floats:
+        found = np.full((len(stock), years), np.nan)
+        for cohort, holds, climate in told:
+            given = np.asarray(stock[cohort.sites], np.float64)
+            total = np.where(holds & (given > 0), given, np.nan)
+            young, old, entering = steady_pools(total, self.k1, self.k2, self.h)
+            pools = simulate_years(
+                young,
+                old,
+                cohort.ratio * (entering * self.input_factor),
+                climate,
+                (self.k1, self.k2, self.h),
+            )
+            found[cohort.sites, cohort.first] = total
+            end = cohort.first + 1 + cohort.years
+            found[cohort.sites, cohort.first + 1 : end] = pools.sum(axis=1).T
+        return found
+
+    def calibrate(self, drivers: Drivers, stock: Floats) -> Self:
+        """Return the model fitted to stocks ``(S, Y)``: `k2` and `h`.
+
+        Searches begin from the model's own values. Stocks are compared at all dates of a site but
+        its first, which it starts from.
+
+        Raises
+        ------
+        InputError
+            The model's own values lie outside their bounds.
+        """
+        if not self.calibrates:
+            return self
+        found = revisits(stock)
+        found = found.where(self.simulate(drivers.take(found.sites), found.first, found.start))
+        if found.too_few:
+            return replace(self, report=found.too_few)
+        told = list(_relative(drivers.take(found.sites), found.first, found.last))
+
+        def simulate(values: Mapping[str, float]) -> Floats:
+            model = replace(self, k2=values["k2"], h=values["h"])
+            return model._carry(told, found.start, len(drivers.years))[found.later]
+
+        made = fit(
+            simulate,
+            found,
+            [Parameter("k2", *self.k2_bounds, self.k2), Parameter("h", *self.h_bounds, self.h)],
+        )
+        return replace(
+            self,
+            k2=made.values["k2"],
+            h=made.values["h"],
+            spread=tuple((row[0], row[1]) for row in made.spread),
+            report=made.report,
+        )
+
+    def draws(self, count: int, seed: int) -> list[Self]:
+        """Return `count` models: parameters from :attr:`spread`, input from :attr:`input_sd`."""
+        return drawn(self, ("k2", "h"), count, seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings and what was fitted, fit for ``json.dumps``."""
+        return {**vars(self), "spread": [list(row) for row in self.spread]}
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the model of what :meth:`to_json` gave."""
+        spread = tuple((float(k2), float(h)) for k2, h in settings.get("spread", ()))
+        return cls(**{**settings, "spread": spread})
+
+
+def _relative(
+    drivers: Drivers, start: NDArray[np.int64], last: int | None = None
+) -> Iterator[Relative]:
+    """Yield each cohort with r of its years."""
+    for cohort in cohorts(drivers, start, last):
+        settled = year_map(cohort.spin_up, cohort.soil, evaporation_factor=EVAPORATION_FACTOR)
+        deficit = settled.table[DEFICIT]
+        normal = _yearly(cohort.spin_up, cohort, deficit, 1)[0]
+        holds = cohort.drives & (normal > 0)
+        later = _yearly(cohort.forcing, cohort, deficit, cohort.years)
+        yield cohort, holds, later / np.where(holds, normal, np.nan)
+
+
+def _yearly(forcing: Forcing, cohort: Cohort, deficit: Floats, years: int) -> Floats:
+    """Return the mean of RothC's modifiers in each year, ``(years, n)``."""
+    found = rate_modifiers(
+        forcing, cohort.soil, deficit, 12 * years, evaporation_factor=EVAPORATION_FACTOR
+    )
+    each = found.temperature * found.moisture * found.cover
+    return np.asarray(each.reshape(years, 12, len(deficit)).mean(axis=1))
