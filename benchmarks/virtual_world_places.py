@@ -71,7 +71,7 @@ class Places:
         """What would enter in each year if farming stayed as it is in 1980, ``(S,)`` t C/ha."""
         normals = self.normals
         mat, rain = normals.temperature.mean(axis=0), normals.rain.sum(axis=0)
-        return np.asarray(miami_npp(mat, rain) * TO_SOIL * np.exp(0.22 * self.fertility))
+        return np.asarray(miami_npp(mat, rain) * TO_SOIL * np.exp(0.16 * self.fertility))
 
     @property
     def normals(self) -> Climate:
@@ -129,7 +129,7 @@ def make_places(
         clay=clay,
         climate=climate,
         fertility=fertility,
-        wetness=np.exp(0.12 * field("wetness", 60) + 0.05 * near[2]),
+        wetness=np.exp(0.10 * field("wetness", 60) + 0.05 * near[2]),
         driver=_driver(field, near, float(rising)),
         hidden=_hidden(field, near),
         converted=_converted(field, seed, number),
@@ -195,7 +195,7 @@ def scatter(seed: int, count: int) -> tuple[Floats, Floats]:
     return west + (east - west) * u[:, 0], np.degrees(np.arcsin(low + (high - low) * u[:, 1]))
 
 
-def sample(seed: int, count: int, preference: float = 0.8) -> tuple[Floats, Floats, Floats]:
+def sample(seed: int, count: int, preference: float = 0.5) -> tuple[Floats, Floats, Floats]:
     """Return the first `count` places that surveyors choose, and their numbers.
 
     Fertile and low land draws them: each candidate's chance grows by ``exp(preference)`` for each
