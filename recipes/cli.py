@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -79,17 +79,33 @@ def demo(
     workers: Workers = None,
     quiet: Quiet = False,
     degrees: Annotated[
-        float, typer.Option(help="Cell size: 0.25, or 0.5 or 1 to be quicker.")
-    ] = 0.25,
+        float | None,
+        typer.Option(
+            help="Cell size: 0.25, or 0.5 or 1 to be quicker; 0.1 of a changing soil, or any."
+        ),
+    ] = None,
+    soil: Annotated[
+        Literal["still", "changing"],
+        typer.Option(help="still: the whole Earth, once; changing: a region, 1980 to 2000."),
+    ] = "still",
 ) -> None:
-    """Map a virtual soil on the real Earth, and judge the map against the known truth.
+    """Map a virtual soil, and judge the map against the known truth.
 
-    Needs no data of yours: land, climate, relief and Koeppen classes come with the demo packages.
+    Needs no data of yours. A still soil lies on the real Earth: land, climate, relief and Koeppen
+    classes come with the demo packages. A changing one lies on a made-up region of 16 by 16
+    degrees, surveyed in 1980 and 2000; process, forest and their hybrid map every year.
     """
     with _errors():
-        from .demo import run_demo
+        reporter = Reporter(quiet=quiet)
+        if soil == "changing":
+            from .changing_demo import run_changing_demo
 
-        report = run_demo(Path(out or "runs/demo"), degrees, workers, Reporter(quiet=quiet))
+            place = Path(out or "runs/changing-demo")
+            report = run_changing_demo(place, degrees or 0.1, workers, reporter)
+        else:
+            from .demo import run_demo
+
+            report = run_demo(Path(out or "runs/demo"), degrees or 0.25, workers, reporter)
         typer.echo(f"report: {report}")
 
 

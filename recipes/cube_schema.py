@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from calendar import month_name
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edaphos.engine.build.spec import ClimateSpec, CubeSpec, LayerSpec, SoilMaskSpec, TerrainSpec
 from edaphos.engine.errors import InputError
+from edaphos.engine.samples import feature_names
 
 from .config import Table, read_toml
 
@@ -44,6 +47,11 @@ class LayerTable(Table):
         "static", description="static, monthly (a climatology of 12 months) or yearly"
     )
     years: tuple[Year, ...] = Field((), description="years held, ascending, of a yearly layer")
+    by_month: str = Field(
+        "",
+        description="dimension of months (1 to 12) of a yearly layer: it gives twelve layers, "
+        "name_01 to name_12, which is how a cube holds a climate that changes",
+    )
     variable: str = Field("", description="variable of a NetCDF file or Zarr store")
     band: int = Field(1, ge=1, description="band of a GeoTIFF")
     select: dict[str, float | tuple[float, ...]] = Field(
@@ -132,6 +140,8 @@ class LayerTable(Table):
             raise ValueError("classes have no scale or offset")
         if self.time == "yearly" and not (self.years or self.files):
             raise ValueError("a yearly layer needs years, or files with a year for each")
+        if self.by_month and self.time != "yearly":
+            raise ValueError('by_month is for time = "yearly"')
         if self.time != "yearly" and self.years:
             raise ValueError('years is for time = "yearly"')
         if self.time == "static" and self.files:
@@ -173,13 +183,27 @@ class LayerTable(Table):
         steps = tuple(sorted(by_step))
         return (steps if self.time == "yearly" else ()), tuple(by_step[step] for step in steps)
 
-    def spec(self) -> LayerSpec:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the layers that it gives: one, or twelve."""
+        return feature_names(self.name, "monthly" if self.by_month else "yearly")
+
+    def specs(self) -> tuple[LayerSpec, ...]:
         """Return what the engine takes."""
         years, files = self._steps()
-        fields = self.model_dump(exclude={"files", "years", "select", "file"})
-        file = self.file or files[0]
-        return LayerSpec(
-            **fields, file=file, files=files, years=years, select=tuple(self.select.items())
+        fields = self.model_dump(exclude={"files", "years", "select", "file", "by_month"})
+        fields |= {"file": self.file or files[0], "files": files, "years": years}
+        whole = LayerSpec(**fields, select=tuple(self.select.items()))
+        if not self.by_month:
+            return (whole,)
+        return tuple(
+            replace(
+                whole,
+                name=name,
+                long_name=f"{self.long_name}, {word}".lstrip(", "),
+                select=(*whole.select, (self.by_month, float(month))),
+            )
+            for month, (name, word) in enumerate(zip(self.names, month_name[1:], strict=True), 1)
         )
 
 
@@ -254,7 +278,7 @@ class CubeToml(Table):
     @field_validator("layer")
     @classmethod
     def _names_differ(cls, layers: Sequence[LayerTable]) -> Sequence[LayerTable]:
-        names = [layer.name for layer in layers]
+        names = [name for layer in layers for name in layer.names]
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ValueError(f"two layers are called {', '.join(double)}")
@@ -287,7 +311,7 @@ def read_cube_spec(path: Path, data: Path | None = None, *, files_needed: bool =
             "files with --data"
         )
     return CubeSpec(
-        layers=tuple(layer.spec() for layer in toml.layer),
+        layers=tuple(spec for layer in toml.layer for spec in layer.specs()),
         terrain=tuple(
             TerrainSpec(item.elevation, item.outputs, item.below_sea)
             for item in toml.derive

@@ -24,6 +24,7 @@ from ..run import identity_hash
 from ..store import write_atomically
 from ..whole_folder import is_whole, on_disk
 from .arm_tables import arm_tables
+from .changing_truth import ChangingTruth, changing_tables, load_errors
 from .layers import layers, mean_layers, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
 from .progress_page import tile_map
@@ -82,6 +83,8 @@ class ReportInputs:
         Folder of the COGs, if they were written.
     production
         What the tiles took.
+    changing
+        For a virtual world of several years.
     """
 
     dataset: xr.Dataset
@@ -94,6 +97,7 @@ class ReportInputs:
     truth: Truth | None = None
     products: Place | None = None
     production: ProductionSummary | None = None
+    changing: ChangingTruth | None = None
 
 
 def gather(
@@ -115,6 +119,7 @@ def gather(
         truth=truth,
         products=products if products.is_dir() else None,
         production=production_summary(run_folder),
+        changing=load_errors(run_folder),
     )
 
 
@@ -174,7 +179,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "pictures": pictures,
         "assessment": _assessment(ds, inputs.assessment),
         "learns": _learns(manifest),
-        "truth": _truth(inputs.truth),
+        "truth": _truth(inputs.truth) or _changing(inputs.changing),
         "totals": _totals(ds, inputs.totals) if inputs.totals else [],
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
         "sampling": _sampling(provenance),
@@ -274,6 +279,12 @@ def _truth(truth: Truth | None) -> dict[str, Any] | None:
         ).split("\n\n"),
         "tables": truth_tables(truth.table),
     }
+
+
+def _changing(truth: ChangingTruth | None) -> dict[str, Any] | None:
+    if truth is None:
+        return None
+    return {"paragraphs": truth.note.split("\n\n"), "tables": changing_tables(truth)}
 
 
 def _production(found: ProductionSummary | None) -> dict[str, Any] | None:

@@ -49,7 +49,18 @@ def test_everything_reaches_the_engine(tmp_path: Path) -> None:
     assert (spec.soil_mask.water, spec.soil_mask.exclude_south_of) == ((0, 17), -60)
 
 
+def test_a_changing_climate_is_twelve_layers(tmp_path: Path) -> None:
+    text = LAYER + 'time = "yearly"\nyears = [1990, 1991]\nby_month = "month"\n'
+    layers = read(tmp_path, text + "select = { depth = 2 }\n").layers
+    assert [layer.name for layer in layers] == [f"rain_{month:02d}" for month in range(1, 13)]
+    assert layers[4].select == (("depth", 2), ("month", 5.0))
+    assert {layer.years for layer in layers} == {(1990, 1991)}
+    with pytest.raises(InputError, match="two layers are called rain_07"):
+        read(tmp_path, text + LAYER.replace('"rain"', '"rain_07"'))
+
+
 WRONG = {
+    'by_month = "month"': 'by_month is for time = "yearly"',
     "nodta = [1]": r'layer\.0\.nodta: unknown key; did you mean "nodata"',
     "fill_radius = 1": r'layer\.0\.fill_radius: unknown key; did you mean "fill_radius_deg"',
     "fill_radius_deg = -1": r"layer\.0\.fill_radius_deg: .*greater than or equal to 0",
