@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,41 +81,41 @@ def cohorts(
 
 
 def _cohort(drivers: Drivers, sites: NDArray[np.intp], first: int, end: int) -> Cohort:
-    later = slice(first + 1, max(end, first + 1))
     every = len(sites) == drivers.sites
-    pick: Any = slice(None) if every else sites  # a view where nothing is left out
-    clay = np.asarray(drivers.clay[pick], np.float64)
-    cover, quality = drivers.cover[:, pick], drivers.dpm_rpm[pick]
-    spin_up = forcing_of(spin_up_climate(drivers, first, pick), cover, quality)
+
+    def pick(rows: Array) -> Array:  # a view where nothing is left out
+        return rows if every else np.take(rows, sites, axis=-1)
+
+    later = slice(first + 1, max(end, first + 1))
+    cover, quality = pick(drivers.cover), pick(drivers.dpm_rpm)
+    spin_up = forcing_of(_spin_up_climate(drivers, first, pick), cover, quality)
     forcing = spin_up
     if later.stop > later.start:  # else there are no rows
-        all_years = drivers.climate.months == 12
-        months = slice(None) if all_years else slice(12 * later.start, 12 * later.stop)
-        rows = Climate(*(array[months, pick] for array in vars(drivers.climate).values()))
+        months = slice(12 * later.start, 12 * later.stop)
+        months = slice(None) if drivers.climate.months == 12 else months
+        rows = Climate(*(pick(array[months]) for array in vars(drivers.climate).values()))
         forcing = forcing_of(rows, cover, quality)
-    driver = np.asarray(drivers.input_driver[first : later.stop, pick], np.float64)
+    driver = np.asarray(pick(drivers.input_driver[first : later.stop]), np.float64)
     drives = driver[0] > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(drives, driver[1:] / driver[0], np.nan)
+    clay = np.asarray(pick(drivers.clay), np.float64)
     soil = Soil(clay, np.full(clay.shape, drivers.depth_cm))
     return Cohort(sites, first, spin_up, forcing, soil, ratio, drives)
 
 
-def spin_up_climate(drivers: Drivers, first: int, sites: Any = slice(None)) -> Climate:
+def _spin_up_climate(drivers: Drivers, first: int, pick: Callable[[Array], Array]) -> Climate:
     """Return the repeating year that stocks of year `first` are taken to be in equilibrium with.
 
     The drivers' normals, else the mean of each month over the years up to and including `first`.
     """
     climate = drivers.climate if drivers.normals is None else drivers.normals
-    arrays = [array[:, sites] for array in vars(climate).values()]
+    arrays = list(vars(climate).values())
     if climate.months > 12:
-        arrays = [
-            array[: 12 * (first + 1)]
-            .reshape(first + 1, 12, array.shape[1])
-            .mean(axis=0, dtype=np.float64)
-            for array in arrays
-        ]
-    return Climate(*arrays)
+        seen = [array[: 12 * (first + 1)].reshape(first + 1, 12, -1) for array in arrays]
+        arrays = [array.mean(axis=0, dtype=np.float64) for array in map(pick, seen)]
+        return Climate(*arrays)
+    return Climate(*map(pick, arrays))
 
 
 def forcing_of(climate: Climate, cover: Array, dpm_rpm: Array) -> Forcing:

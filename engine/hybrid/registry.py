@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError
 from .process import Process
 
 _BUILT_IN = {
@@ -26,13 +26,13 @@ def process_class(kind: str) -> type[Any]:
     module, sign, name = _BUILT_IN.get(kind, kind).partition(":")
     if not sign:
         raise InputError(
-            f'unknown process "{kind}": {did_you_mean(kind, _BUILT_IN)} or give your own as '
+            f'process.kind "{kind}": expected {", ".join(_BUILT_IN)}, or your own '
             '"package.module:Class"'
         )
     try:
         found: type[Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise InputError(f'process "{kind}" cannot be imported: {error}') from error
+        raise InputError(f'process.kind "{kind}" cannot be imported: {error}') from error
     return found
 
 
@@ -45,14 +45,14 @@ def process_named(kind: str, settings: Mapping[str, Any] | None = None) -> Proce
         The kind is unknown, the settings are not its own, or it does not follow
         :class:`~.process.Process`.
     """
-    kept = process_class(kind)
+    found = process_class(kind)
     try:
-        made = kept(**(settings or {}))
+        made = found(**(settings or {}))
     except TypeError as error:
-        raise InputError(f'settings of process "{kind}": {error}') from error
+        raise InputError(f'process.settings of "{kind}": {error}') from error
     if not isinstance(made, Process):
         raise InputError(
-            f'process "{kind}" has no kind, or lacks simulate, calibrate or draws: see '
+            f'process.kind "{kind}" has no kind, or lacks simulate, calibrate or draws: see '
             "edaphos.engine.hybrid.process"
         )
     return made

@@ -15,8 +15,9 @@ from ..errors import InputError
 from ..hybrid.couplings import make_arm
 from ..hybrid.learners import ForestLearner
 from ..hybrid.process import Process
+from ..hybrid.registry import process_class
 from ..hybrid.site_years import Floats, SiteYears
-from .poml_settings import RUNS_PROCESS, PomlSettings, process_class
+from .poml_settings import RUNS_PROCESS, PomlSettings
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Plain frozen dataclasses; recipes fill them from TOML, models save them as JSON.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from edaphos.kernels.rothc import DPM_RPM
 from ..errors import InputError
 from ..hybrid.learners import ForestLearner, WeightMode
 from ..hybrid.process import Process
-from ..hybrid.rothc_process import RothCProcess
+from ..hybrid.registry import process_named
 from ..samples import feature_names
 from .rothc_settings import Cover, Driver
 
@@ -118,29 +117,7 @@ class ProcessTold:
             own = {"calibrates": self.calibrate, "mu_anchor": self.mu_anchor, **own}
         elif self.kind == "icbm":
             own = {"calibrates": self.calibrate, **own}
-        try:
-            made: Process = process_class(self.kind)(**own)
-        except TypeError as error:
-            raise InputError(f'model.process.settings of "{self.kind}": {error}') from error
-        return made
-
-
-_PROCESSES = {"icbm": "edaphos.engine.hybrid.icbm_process:ICBMProcess"}
-
-
-def process_class(kind: str) -> Any:
-    """Return a process model's class: built in, or ``package.module:Class``."""
-    if kind == "rothc":
-        return RothCProcess
-    module, sign, name = _PROCESSES.get(kind, kind).partition(":")
-    if not sign:
-        raise InputError(
-            f'model.process.kind "{kind}": expected rothc, icbm, or your own "package.module:Class"'
-        )
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f'model.process.kind "{kind}" cannot be imported: {error}') from error
+        return process_named(self.kind, own)
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def test_processes_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "said"),
     [
-        ("rotc", {}, "rothc"),
+        ("rotc", {}, "expected rothc, icbm"),
         ("nowhere:Thing", {}, "imported"),
         ("builtins:Thing", {}, "imported"),
         ("builtins:dict", {}, "lacks simulate"),
