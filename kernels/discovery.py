@@ -42,6 +42,20 @@ def p_edges() -> NDArray[np.float64]:
     return np.concatenate([*octaves, [1.0]])
 
 
+def p_bins(p: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+    """Return the bin of each p-value, of any shape.
+
+    Raises
+    ------
+    ValueError
+        If a p-value is NaN or lies outside 0 to 1.
+    """
+    exact = np.asarray(p, np.float64)
+    if exact.size and not (exact.min() >= 0 and exact.max() <= 1):
+        raise ValueError(f"p-values must lie in 0..1, found {exact.min():g} to {exact.max():g}")
+    return np.searchsorted(p_edges(), exact, side="left")
+
+
 def p_histogram(p: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     """Count p-values by bin, ``(bins,)``; NaN is no test and is not counted.
 
@@ -50,11 +64,8 @@ def p_histogram(p: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     ValueError
         If a p-value lies outside 0 to 1.
     """
-    found = np.asarray(p)[np.isfinite(p)].astype(np.float64)
-    if found.size and not (found.min() >= 0 and found.max() <= 1):
-        raise ValueError(f"p-values must lie in 0..1, found {found.min():g} to {found.max():g}")
-    edges = p_edges()
-    return np.bincount(np.searchsorted(edges, found, side="left"), minlength=len(edges))
+    found = np.asarray(p)
+    return np.bincount(p_bins(found[~np.isnan(found)]), minlength=len(p_edges()))
 
 
 def threshold(counts: NDArray[np.int64], q: float, method: Method = "bh") -> float:

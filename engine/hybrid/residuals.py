@@ -66,9 +66,9 @@ class ErrorModel:
         On the standard deviation of changes, at least 1.
     blocks
         Spatial blocks the residuals came from: one more than their degrees of freedom.
-    measurement_error, measurement_percent
-        Standard deviation of a measured stock that is due to measuring, kg/m² or % of the stock:
-        taken off for changes of the true stock. 0: unknown, nothing is taken off.
+    measured
+        Share of the spread's variance that is due to measuring, which is taken off for changes of
+        the true stock; 0 where it is not known.
     """
 
     spread: Spread
@@ -77,8 +77,7 @@ class ErrorModel:
     quantiles: tuple[float, ...]
     change_factor: float
     blocks: int
-    measurement_error: float = 0.0
-    measurement_percent: float = 0.0
+    measured: float = 0.0
 
     @classmethod
     def fit(
@@ -102,7 +101,8 @@ class ErrorModel:
             Later dates of sites as the process alone carried them from their first, for an arm
             that takes from it what happens between samplings.
         measurement_error, measurement_percent
-            See the class; one of them at most.
+            Standard deviation of a measured stock that is due to measuring, kg/m² or % of the
+            stock; one of them at most. 0: unknown, all of the spread counts as the soil's own.
 
         Raises
         ------
@@ -135,8 +135,7 @@ class ErrorModel:
         return replace(
             model,
             change_factor=model._factor(pairs, _count(held)),
-            measurement_error=measurement_error,
-            measurement_percent=measurement_percent,
+            measured=_measured(spread, mean, weight, measurement_error, measurement_percent),
         )
 
     # -- stocks ---------------------------------------------------------------------------------
@@ -206,12 +205,9 @@ class ErrorModel:
         first, second = self.spread.variance(earlier), self.spread.variance(later)
         product = np.sqrt(first * second)
         kept = first + second - 2 * self.correlation.at(abs(years[1] - years[0])) * product
-        measured = self._measurement(earlier) + self._measurement(later)
+        measured = self.measured * (first + second)
         course = self.course.variance(years[0]) + self.course.variance(years[1])
         return np.asarray(np.maximum(kept - measured, 0.0) + course * product)
-
-    def _measurement(self, stock: Floats) -> Floats:
-        return np.asarray(self.measurement_error**2 + (self.measurement_percent / 100 * stock) ** 2)
 
     def _factor(self, pairs: Pairs, members: int) -> float:
         """Return what real changes exceed the model's by, at least 1."""
@@ -268,7 +264,7 @@ class ErrorModel:
                 "No date could be hidden from training: the error of the mean course between and "
                 "after samplings is not known and not in the intervals."
             )
-        if not (self.measurement_error or self.measurement_percent):
+        if not self.measured:
             told.append(
                 "The error of measurement is not known and counts as if the soil itself had "
                 "changed: changes look less sure than they may be."
@@ -291,6 +287,17 @@ def _conformal(scores: Floats, weight: Floats, blocks: int) -> Floats:
     upper = weighted_quantile(scores, own, LEVELS)
     lower = -weighted_quantile(-scores, own, 1 - LEVELS)
     return np.where(LEVELS < 0.5, lower, upper)
+
+
+def _measured(spread: Spread, mean: Floats, weight: Floats, error: float, percent: float) -> float:
+    """Return the share of the spread's variance that measuring explains, at most all of it.
+
+    One share for all stocks: the spread's own shape may be another than that of the error, and
+    the difference of the two must not leave some cells without any.
+    """
+    measuring = np.sum(weight * (error**2 + (percent / 100 * mean) ** 2))
+    whole = np.sum(weight * spread.variance(mean))
+    return float(min(measuring / whole, 1.0)) if whole > 0 else 0.0
 
 
 def _check_measurement(error: float, percent: float) -> None:

@@ -154,8 +154,10 @@ def test_error_of_measurement_is_taken_off_changes_only_where_it_is_told() -> No
         blind.interval(earlier, none, (0.1, 0.9), 1980),
         told.interval(earlier, none, (0.1, 0.9), 1980),
     )
-    relative = ErrorModel.fit(noisy, measurement_percent=4.0)
-    assert relative.change(earlier, earlier, none, (1980, 2000)).sd == pytest.approx(sd[1])
+    square = np.sqrt(np.mean(noisy.mean[:, 0] ** 2))
+    relative = ErrorModel.fit(noisy, measurement_percent=100 * 0.2 / square)
+    found = [relative.change(np.full(1, x), np.full(1, x), none, (1980, 2000)).sd for x in (2, 9)]
+    assert found == pytest.approx([sd[1], sd[1]], rel=1e-3)
 
 
 def test_members_and_their_number_enter_changes() -> None:
