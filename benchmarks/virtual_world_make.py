@@ -8,9 +8,10 @@ given to the arms may also be wrong: see :class:`Variant`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edaphos.engine.hybrid.site_years import Climate, Drivers, Floats, SiteYears
 
@@ -128,7 +129,7 @@ class World:
     fresh: Floats
 
     @property
-    def years(self) -> Floats:
+    def years(self) -> NDArray[np.int64]:
         """Calendar years, ``(Y,)``."""
         return self.train.years
 
@@ -162,10 +163,10 @@ def make_world(
     lon, lat, number = sample(seed, visits)
     shock = variant.truth in WITH_HISTORY
     start = 0 if shock else FIRST - EARLIEST
-    made = []
+    made: list[tuple[SiteYears, Floats, Floats]] = []
     for where in (
         (lon, lat, number),
-        (*scatter(2 * seed, test_sites), TEST + np.arange(test_sites)),
+        (*scatter(2 * seed, test_sites), TEST + np.arange(float(test_sites))),
     ):
         places = make_places(seed, *where, rising=rising)
         happening = _happening(places, nature, start, shock)
@@ -202,7 +203,7 @@ def make_still_world(
     return make_world(variant, seed, test_sites=test_sites, rising=drivers == "rising")
 
 
-def _seen(variant: Variant, sites: int) -> np.ndarray:
+def _seen(variant: Variant, sites: int) -> NDArray[Any]:
     dates = np.array(variant.dates) - FIRST
     seen = np.zeros((sites, LAST - FIRST + 1), bool)
     if variant.revisited:
@@ -259,7 +260,7 @@ def _happening(places: Places, nature: Nature, start: int, shock: bool) -> _Happ
     return _Happening(conditions, ratio)
 
 
-def _cover(places: int) -> np.ndarray:
+def _cover(places: int) -> NDArray[Any]:
     """Return when plants cover the soil: from March to October."""
     return np.repeat(np.isin(np.arange(12), range(2, 10))[:, None], places, axis=1).astype(float)
 

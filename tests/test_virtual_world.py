@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,10 @@ def virtual():
     """The benchmark's modules."""
     sys.path.insert(0, str(ROOT))
     try:
-        names = ("truths", "world_places", "world_make")
+        names = (
+            "truths", "world_make", "world_places", "world_plan", "world_results", "world_run",
+            "world_scores", "world_table", "world_words",
+        )  # fmt: skip
         found = {n: importlib.import_module(f"benchmarks.virtual_{n}") for n in names}
     finally:
         sys.path.remove(str(ROOT))
@@ -216,3 +220,149 @@ def test_sampling_prefers_fertile_land(virtual) -> None:
         world = make.make_world(make.Variant(sites=100), seed, test_sites=100)
         means.append(world.train_truth[:, 0].mean() - world.test_truth[:, 0].mean())
     assert np.mean(means) > 0.05
+
+
+# -- scores and comparisons ------------------------------------------------------------------------
+
+
+def test_scores_of_known_predictions(virtual) -> None:
+    make, scores = virtual.world_make, virtual.world_scores
+    world = make.make_world(make.Variant(sites=10), 12, test_sites=60)
+    truth = world.test_truth
+    exact = scores.score(world, truth)
+    assert exact["between"] == exact["trend"] == exact["change"] == exact["beyond"] == 0
+    assert exact["roughness"] == pytest.approx(1)
+    noise = (world.fresh - truth)[:, [0, 20]]
+    assert exact["sampled"] == pytest.approx(np.sqrt((noise**2).mean()))
+    shifted = scores.score(world, truth + 0.4)
+    assert shifted["between"] == pytest.approx(0.4)
+    assert shifted["bias"] == pytest.approx(0.4)
+    assert shifted["trend"] == pytest.approx(0, abs=1e-12)
+    assert shifted["change"] == pytest.approx(0, abs=1e-12)
+    line = np.repeat(truth[:, :1], 31, axis=1) + 0.03 * np.arange(31)
+    found = scores.score(world, line)
+    assert found["roughness"] == pytest.approx(0, abs=1e-9)
+    gap = 0.6 - (truth[:, 20] - truth[:, 0])
+    assert found["change"] == pytest.approx(np.sqrt((gap**2).mean()))
+    assert np.isnan(scores.score(world, np.full_like(truth, np.nan))["between"])
+
+
+def test_a_site_s_own_first_stock_is_no_score(virtual) -> None:
+    make, scores = virtual.world_make, virtual.world_scores
+    world = make.make_world(make.Variant(sites=30), 12, test_sites=2)
+    told = world.train_truth.copy()
+    told[:, 0] = 99
+    found = scores.score_visited(world, told)
+    assert found["between"] == found["beyond"] == 0
+    assert found["sampled"] == pytest.approx(0.07 * world.train_truth.mean(), rel=0.3)
+    once = make.make_world(make.Variant(sites=30, revisited=False), 12, test_sites=2)
+    found = scores.score_visited(once, once.train_truth)
+    assert "sampled" not in found
+    assert found["trend"] == 0
+
+
+def test_paired_intervals_cover_as_often_as_they_say(virtual) -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for number in range(200):
+        base = rng.normal(1, 0.5, 30)
+        found = virtual.world_scores.paired(base - 0.1 + rng.normal(0, 0.2, 30), base, number)
+        hits += found.low <= -0.1 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+    sure = virtual.world_scores.paired([0.5, 0.6, 0.7], [0.7, 0.8, 0.9])
+    assert sure.better
+    assert not sure.worse
+    assert sure.share == pytest.approx(-0.25)
+
+
+# -- the run ---------------------------------------------------------------------------------------
+
+
+def test_the_plan_is_whole_and_its_pilot_worlds_are_others(virtual) -> None:
+    full, pilot = virtual.world_plan.read_plan(), virtual.world_plan.read_plan("pilot")
+    seeds = {s for w in full.worlds.values() for s in w}
+    assert not seeds & {s for w in pilot.worlds.values() for s in w}
+    assert len(full.worlds["base"]) == 10
+    assert {v.truth for v in full.variants} == {"rothc", "microbial", "century"}
+    assert {v.drivers for v in full.variants} == {"right", "wrong", "lagged"}
+    assert {v.sites for v in full.variants} == {50, 100, 200, 400, 800}
+    assert {len(v.dates) for v in full.variants} == {2, 3, 5}
+    assert {v.revisited for v in full.variants} == {True, False}
+    base = full.variants[0]
+    assert base == virtual.world_make.Variant()
+    tasks = full.tasks()
+    assert len({(t.variant.name, t.seed) for t in tasks}) == len(tasks)
+
+
+@pytest.fixture
+def tiny(virtual):
+    """Two small worlds, three arms of which one cannot be made."""
+    plan = virtual.world_plan
+    arms = (
+        plan.ArmPlan("ml", "ml"),
+        plan.ArmPlan("po", "po", visited=True),
+        plan.ArmPlan("odd", "no such arm"),
+    )
+    variant = virtual.world_make.Variant(sites=30)
+    return plan.Plan((variant,), arms, {"base": (1, 2)}, 1, {"trees": 10}, {}, 20)
+
+
+def test_a_run_goes_on_where_it_ended(virtual, tiny, tmp_path: Path, monkeypatch) -> None:
+    run = virtual.world_run
+    first = run.run_plan(tiny, tmp_path, processes=1)
+    assert [r.arm for r in first] == ["ml", "po", "odd"] * 2
+    assert [bool(r.error) for r in first] == [False, False, True] * 2
+    assert "no such arm" in first[2].error
+    store = tmp_path / "records.jsonl"
+    store.write_text(store.read_text() + '{"variant": "ba')  # as if ended while writing
+    asked = []
+    monkeypatch.setattr(run, "run_task", lambda plan, task: asked.append(task) or [
+        run.Record("base", task.seed, a.name, plan.digest(task.variant, a)) for a in task.arms
+    ])  # fmt: skip
+    again = run.run_plan(tiny, tmp_path, processes=1)
+    assert [[a.name for a in task.arms] for task in asked] == [["odd"], ["odd"]]
+    assert again[:2] == first[:2]
+    asked.clear()
+    other = replace(tiny, learner={"trees": 12})
+    run.run_plan(other, tmp_path, processes=1)
+    assert [len(task.arms) for task in asked] == [3, 3]
+
+
+def test_two_processes_give_what_one_gives(virtual, tiny, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))  # the processes import the benchmark, too
+    plan = replace(tiny, arms=tiny.arms[:1])
+    records = [virtual.world_run.run_plan(plan, tmp_path / str(n), processes=n) for n in (1, 2)]
+    for one, two in zip(*records, strict=True):
+        assert one.scores == two.scores
+
+
+def test_the_table_says_what_the_records_say(virtual, tiny) -> None:
+    """Arms made up to be better, worse and neither are called so."""
+    record = virtual.world_run.Record
+    arms = [virtual.world_plan.ArmPlan(n, "poml") for n in ("ml", "guarded", "poml 0.3", "odd")]
+    plan = replace(tiny, arms=tuple(arms), worlds={"base": (1, 2, 3, 4)})
+    factor = {"ml": 1.0, "guarded": 0.8, "poml 0.3": 1.3}
+    records = [
+        record(
+            "base", seed, arm, "",
+            dict.fromkeys(virtual.world_scores.COMPARED, factor[arm] * (1 + 0.1 * seed)),
+        )
+        for seed in (1, 2, 3, 4)
+        for arm in factor
+    ]  # fmt: skip
+    records.append(record("base", 1, "odd", "", error="ValueError: no"))
+    results = virtual.world_results.Results(plan, records)
+    assert results.difference("base", "guarded", "trend").share == pytest.approx(-0.2)
+    assert results.regret("base", "poml 0.3", ["ml", "guarded"], "trend").share == pytest.approx(
+        0.5 / 0.8
+    )
+    said = virtual.world_words.outcome(results)
+    text = "\n".join(said)
+    assert "`guarded`. Less error than the forest alone in 5 of 5 comparisons" in text
+    assert (
+        "`poml 0.3`. Less error than the forest alone in 0 of 5 comparisons. More in 5 of 5" in text
+    )
+    assert "`odd` in 1 worlds: ValueError: no" in said[-1]
+    assert "not confirmed" in said[0]
+    table = virtual.world_table.table(results)
+    assert "**-0.250 [" in table

@@ -1,0 +1,220 @@
+"""What the results of the virtual worlds say, in sentences made of the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from .virtual_world_results import BASE, Results
+from .virtual_world_scores import COMPARED, Difference
+
+#: What an earlier trial on other worlds found: 400 sites, 5 seeds.
+TRIAL = "an earlier trial of 5 other worlds"
+
+
+def outcome(results: Results) -> list[str]:
+    """Return the sentences, the outcome of the trial's claims first, failures last."""
+    arms = [a.name for a in results.plan.arms if not a.visited and a.name != BASE]
+    return [
+        *_claims(results),
+        *(_arm(results, arm) for arm in arms),
+        *_guarded(results),
+        *_regret(results),
+        *_by_process_error(results),
+        _failures(results),
+    ]
+
+
+def _per_cent(found: Difference) -> str:
+    low, high = 100 * found.low / found.base, 100 * found.high / found.base
+    return f"{100 * found.share:+.0f} % [{low:+.0f}, {high:+.0f}]"
+
+
+def _verdict(found: Difference) -> str:
+    return "less" if found.better else "more" if found.worse else "neither clearly less nor more"
+
+
+# -- what the trial found ------------------------------------------------------------------------
+
+
+def _claims(results: Results) -> list[str]:
+    said = []
+    arm = "poml 0.3"
+    trend = results.difference("base", arm, "trend")
+    if trend is not None:
+        ratio = 1 + trend.share
+        kept = (
+            "confirmed"
+            if ratio <= 0.4 and trend.better
+            else "confirmed in direction only"
+            if trend.better
+            else "not confirmed"
+        )
+        said.append(
+            f"Drivers right, error of the mean trend: {TRIAL} left a quarter of the forest's; here "
+            f"`{arm}` leaves {100 * ratio:.0f} % of it ({_per_cent(trend)}): {kept}."
+        )
+    between = results.difference("base", arm, "between")
+    if between is not None:
+        kept = "confirmed" if between.better else "not confirmed"
+        said.append(
+            f"Drivers right, years not sampled: {TRIAL} had 5 % less error; here `{arm}` has "
+            f"{_per_cent(between)}: {kept}."
+        )
+    sampled = results.difference("base", arm, "sampled")
+    if sampled is not None:
+        kept = "refuted, it gains" if sampled.better else "confirmed"
+        said.append(
+            f"Drivers right, sampled years: {TRIAL} had no gain; here `{arm}` has "
+            f"{_per_cent(sampled)}: {kept}."
+        )
+    harm = {s: results.difference("wrong", arm, s) for s in ("between", "trend")}
+    told = [f"{s} {_per_cent(d)}" for s, d in harm.items() if d is not None]
+    if told:
+        kept = "confirmed" if any(d is not None and d.worse for d in harm.values()) else "not found"
+        said.append(
+            f"Drivers wrong in sign: {TRIAL} was harmed; here `{arm}` has {', '.join(told)}: "
+            f"{kept}."
+        )
+    return said
+
+
+# -- one arm over everything -----------------------------------------------------------------------
+
+
+def _arm(results: Results, arm: str) -> str:
+    """Say where an arm has clearly less error than the forest, and where more."""
+    less: dict[str, list[str]] = {}
+    more: dict[str, list[str]] = {}
+    number = 0
+    for score in COMPARED:
+        for variant in results.plan.variants:
+            found = results.difference(variant.name, arm, score)
+            if found is None:
+                continue
+            number += 1
+            if found.better or found.worse:
+                kind = less if found.better else more
+                kind.setdefault(score, []).append(f"{variant.name} {100 * found.share:+.0f} %")
+    if not number:
+        return f"`{arm}`: no results."
+    parts = []
+    for word, kind in (("Less error than the forest alone", less), ("More", more)):
+        count = sum(map(len, kind.values()))
+        listed = "; ".join(f"{score}: {', '.join(names)}" for score, names in kind.items())
+        parts.append(
+            f"{word} in {count} of {number} comparisons" + (f" ({listed})" if count else "")
+        )
+    return f"`{arm}`. " + ". ".join(parts) + "."
+
+
+# -- the arm that is to do no harm -----------------------------------------------------------------
+
+
+def _guarded(results: Results) -> list[str]:
+    arm, paper = "guarded", "poml 0.5"
+    said = []
+    kept = []
+    for variant in results.plan.variants:
+        if variant.drivers != "right":
+            continue
+        ours = results.difference(variant.name, arm, "trend")
+        theirs = results.difference(variant.name, paper, "trend")
+        if ours is not None and theirs is not None and theirs.better:
+            kept.append((variant.name, ours, theirs))
+    if kept:
+        listed = "; ".join(
+            f"{name}: {_per_cent(ours)} against {_per_cent(theirs)}" for name, ours, theirs in kept
+        )
+        also = sum(ours.better for _, ours, _ in kept)
+        said.append(
+            f"Does `{arm}` keep the gain in trend? Where `{paper}` clearly gains, with right "
+            f"drivers, `{arm}` gains as well in {also} of {len(kept)} variants ({listed})."
+        )
+    bad = [v for v in results.plan.variants if v.drivers != "right"]
+    harms, looked = [], 0
+    for variant in bad:
+        for score in COMPARED:
+            found = results.difference(variant.name, arm, score)
+            if found is not None:
+                looked += 1
+                if found.worse:
+                    harms.append(f"{score}, {variant.name}: {_per_cent(found)}")
+    if looked:
+        said.append(
+            f"Does `{arm}` do no harm with wrong or lagged drivers? It has clearly more error than "
+            f"the forest in {len(harms)} of {looked} comparisons"
+            + (f" ({'; '.join(harms)})" if harms else "")
+            + "."
+        )
+    return said
+
+
+# -- tuning, and the process's own error -----------------------------------------------------------
+
+
+def _regret(results: Results) -> list[str]:
+    fixed = [a.name for a in results.plan.arms if "w_p" in a.options and a.name != "poml tuned"]
+    said = []
+    for score in ("between", "trend"):
+        shares = []
+        for variant in results.plan.variants:
+            found = results.regret(variant.name, "poml tuned", [BASE, *fixed], score)
+            if found is not None:
+                shares.append((found.share, variant.name))
+        if shares:
+            worst = max(shares)
+            said.append(
+                f"The tuned weight has {100 * np.mean([s for s, _ in shares]):.0f} % more error "
+                f"({score}, mean over variants) than the best fixed weight known after the fact; "
+                f"at most {100 * worst[0]:.0f} % ({worst[1]})."
+            )
+    return said
+
+
+def _by_process_error(results: Results) -> list[str]:
+    said = []
+    for arm in ("poml 0.5", "guarded"):
+        error, gain = [], []
+        for variant in results.plan.variants:
+            process = results.values(variant.name, "po", "trend")
+            ours = results.values(variant.name, arm, "trend")
+            forest = results.values(variant.name, BASE, "trend")
+            for seed in sorted(process.keys() & ours.keys() & forest.keys()):
+                error.append(process[seed])
+                gain.append(forest[seed] - ours[seed])
+        if len(error) < 10:
+            continue
+        rho = float(spearmanr(error, gain).statistic)
+        cuts = np.quantile(error, [1 / 3, 2 / 3])
+        third = np.digitize(error, cuts)
+        means = [float(np.mean(np.array(gain)[third == k])) for k in range(3)]
+        said.append(
+            f"Gain against the process's own error: over {len(error)} worlds, the better RothC "
+            f"follows the mean trend at the visited sites, the more `{arm}` gains in trend (rank "
+            f"correlation of RothC's error and the gain {rho:+.2f}); mean gain {_list(means)} "
+            f"kg/m² in the thirds of worlds where RothC errs least, middling (from {cuts[0]:.3f}) "
+            f"and most (from {cuts[1]:.3f} kg/m²)."
+            if rho < 0
+            else f"Gain against the process's own error: over {len(error)} worlds, RothC's error "
+            f"of the mean trend at visited sites does not tell where `{arm}` gains (rank "
+            f"correlation {rho:+.2f})."
+        )
+    return said
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{v:+.3f}" for v in values)
+
+
+def _failures(results: Results) -> str:
+    if not results.failures:
+        return "No arm failed to run in any world."
+    counts: dict[tuple[str, str], int] = {}
+    for record in results.failures:
+        key = record.arm, record.error
+        counts[key] = counts.get(key, 0) + 1
+    listed = "; ".join(f"`{arm}` in {n} worlds: {error}" for (arm, error), n in counts.items())
+    return f"Arms that failed to run: {listed}."
