@@ -7,8 +7,8 @@ xarray show g/kg. Each file is streamed from the map by blocks and takes its nam
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,35 @@ class Product:
     layer: Layer | None
     size: int
     parts: tuple[ProductPart, ...] = ()
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClassLayer:
+    """A layer of classes that is made from a map, written beside the map's own layers.
+
+    Parameters
+    ----------
+    layer
+        Its depth, year and name.
+    classes
+        Names of the codes, from 0 on.
+    colours
+        Red, green, blue of each code.
+    nodata
+        Code of cells without a class.
+    tags
+        Of the band.
+    read
+        Returns the codes of a block, uint8.
+    """
+
+    layer: Layer
+    classes: Mapping[int, str]
+    colours: Mapping[int, tuple[int, int, int]]
+    nodata: int
+    tags: Mapping[str, str]
+    read: Callable[[Block], NDArray[np.uint8]]
 
 
 def packing_of(layer: Layer) -> Packing:
@@ -124,6 +153,7 @@ def export_cogs(
     block: int = READ_BLOCK,
     whole_cells: int = WHOLE_CELLS,
     state: str = "",
+    more: Sequence[ClassLayer] = (),
 ) -> list[Product]:
     """Write every layer of a map, and its status, as Cloud Optimized GeoTIFFs.
 
@@ -144,11 +174,13 @@ def export_cogs(
     state
         Tells the map's state, as letters and digits: files that an earlier export of the same
         state finished are kept. Empty: all are written.
+    more
+        Layers of classes made from the map.
 
     Returns
     -------
     list of Product
-        In the order of :func:`edaphos.engine.products.layers.layers`, the status last.
+        In the order of :func:`edaphos.engine.products.layers.layers`, then `more`, the status last.
 
     Raises
     ------
@@ -163,6 +195,7 @@ def export_cogs(
     grid, common, todo = map_grid(ds), file_tags(ds), layers(ds)
     parts = tiling(grid, whole_cells=whole_cells)
     sheets = [_layer_sheet(ds, layer, common) for layer in todo]
+    sheets += [_class_sheet(classes, common) for classes in more]
     if "status" in ds:
         sheets.append(_status_sheet(ds, common))
     with drafts(folder) as workshop:
@@ -237,6 +270,27 @@ def _layer_sheet(ds: xr.Dataset, layer: Layer, common: dict[str, str]) -> _Sheet
     return _Sheet(name, title, layer, packing, band, _headed(common, title), read)
 
 
+def _class_sheet(made: ClassLayer, common: dict[str, str]) -> _Sheet:
+    layer = made.layer
+    packing = Packing(layer.quantity, "uint8", made.nodata, 1.0, 0.0, "1", "class")
+    title = f"{layer.long_name}, {layer.depth_label.replace('cm', ' cm')}"
+    band = Band(
+        description=title,
+        tags={
+            "long_name": layer.long_name,
+            "depth_top_cm": f"{layer.depth[0]:g}",
+            "depth_bottom_cm": f"{layer.depth[1]:g}",
+            "year": str(layer.year),
+            "flag_values": " ".join(str(code) for code in made.classes),
+            "flag_meanings": " ".join(name.replace(" ", "_") for name in made.classes.values()),
+            **made.tags,
+        },
+        colours={code: (*rgb, 255) for code, rgb in made.colours.items()},
+        categories=dict(made.classes),
+    )
+    return _Sheet(layer.name, title, layer, packing, band, _headed(common, title), made.read)
+
+
 def _status_sheet(ds: xr.Dataset, common: dict[str, str]) -> _Sheet:
     packing = Packing("status", "uint8", int(Status.NOT_COMPUTED), 1.0, 0.0, "1", "class")
     values = " ".join(str(int(s)) for s in Status)
@@ -279,7 +333,7 @@ class _Export:
                 write_atomically(self.folder / f"{sheet.name}.tif.aux.xml", text)
             advance(note=sheet.name)
             path = self.folder / f"{sheet.name}.tif"
-            return Product(sheet.name, path, sheet.packing, sheet.title, sheet.layer, size)
+            return self._made(sheet, path, size)
         written: dict[Part, str] = {}
         sizes: dict[Part, int] = {}
         for part in self.parts:
@@ -295,7 +349,15 @@ class _Export:
         write_atomically(path, text)
         files = tuple(ProductPart(p, self.folder / key, sizes[p]) for p, key in written.items())
         size = len(text.encode())
-        return Product(sheet.name, path, sheet.packing, sheet.title, sheet.layer, size, files)
+        return self._made(sheet, path, size, files)
+
+    def _made(
+        self, sheet: _Sheet, path: Place, size: int, parts: tuple[ProductPart, ...] = ()
+    ) -> Product:
+        classes = sheet.band.categories or {}
+        return Product(
+            sheet.name, path, sheet.packing, sheet.title, sheet.layer, size, parts, classes
+        )
 
     def _cog(self, key: str, part: Part, sheet: _Sheet, *, always: bool = True) -> int:
         def blocks() -> Iterator[tuple[Block, NDArray[Any]]]:

@@ -248,6 +248,10 @@ def _asset(
         }
         if layer.units == "g kg-1":
             fields["soil:basis"] = "dry mass of the fine earth (< 2 mm)"
+        if product.classes:
+            fields["soil:classes"] = [
+                {"value": code, "name": name} for code, name in product.classes.items()
+            ]
     else:
         fields["soil:classes"] = [{"value": int(s), "name": s.meaning} for s in Status]
     asset = pystac.Asset(
