@@ -50,7 +50,7 @@ def draw_map(
             interpolation="none",
             zorder=2,
         )
-        _colour_bar(figure, scale)
+        draw_colour_bar(figure, scale)
         return finish(figure, name, title, _map_alt(title, values, scale, labels))
 
 
@@ -98,7 +98,7 @@ def draw_multiples(
             place = (x / MAP_WIDTH, (y + tall + 0.13) / height)
             figure.text(*place, label, fontsize=8.5, color=INK, va="center")
         _headings(figure, title, labels)
-        _colour_bar(figure, scale)
+        draw_colour_bar(figure, scale)
         words = "; ".join(
             f"{label}: median {number(float(np.nanmedian(values)))}"
             for label, values in panels.items()
@@ -120,7 +120,7 @@ def draw_status(preview: Preview, frame: Frame, *, labels: Labels) -> Picture:
             lookup[int(s)] = (*STATUS_COLOURS[s], 255)
         image = lookup[frame.lay(preview.status)]
         image[~frame.inside] = 0
-        image[_coast(preview, frame)] = _COAST
+        image[frame.coast(preview.status)] = _COAST
         ax.imshow(image, extent=frame.extent, interpolation="none", zorder=2)
         _legend(figure, shown)
         words = ", ".join(s.words for s in present)
@@ -149,7 +149,7 @@ def draw_profiles(
         figure, ax = _map_figure(frame, title, labels, foot=0.62)
         land = np.zeros((*frame.rows.shape, 4), np.uint8)
         land[frame.inside & (frame.lay(preview.status) != Status.SEA)] = (140, 147, 154, 90)
-        land[_coast(preview, frame)] = _COAST
+        land[frame.coast(preview.status)] = _COAST
         ax.imshow(land, extent=frame.extent, interpolation="none", zorder=2)
         ax.imshow(
             _count_image(counts, counted, preview.grid, frame, scale),
@@ -157,7 +157,7 @@ def draw_profiles(
             interpolation="none",
             zorder=3,
         )
-        _colour_bar(figure, scale)
+        draw_colour_bar(figure, scale)
         empty = f"{int((counts > 0).sum()):,} cells of {cell_degrees:g} degrees hold a profile"
         return finish(figure, "profiles", title, f"Map: {title}; {empty}.")
 
@@ -245,7 +245,7 @@ def _painted(
     down, across = np.indices(pixels.shape)
     image[blank_land] = _BLANK_LAND
     image[blank_land & ((down + across) % 7 < 2)] = _BLANK_STRIPE
-    image[_coast(preview, frame) & ~np.isfinite(pixels)] = _COAST
+    image[frame.coast(preview.status) & ~np.isfinite(pixels)] = _COAST
     image[~frame.inside] = 0
     return image
 
@@ -275,30 +275,35 @@ def _colours(values: NDArray[Any], scale: ColourScale) -> NDArray[np.uint8]:
     return image
 
 
-def _coast(preview: Preview, frame: Frame) -> NDArray[np.bool_]:
-    """Sea pixels that touch land."""
-    land = frame.lay(preview.status) != Status.SEA
-    touched = np.zeros_like(land)
-    touched[1:] |= land[:-1]
-    touched[:-1] |= land[1:]
-    touched[:, 1:] |= land[:, :-1]
-    touched[:, :-1] |= land[:, 1:]
-    return touched & ~land & frame.inside
+def draw_colour_bar(
+    figure: Figure,
+    scale: ColourScale,
+    box: tuple[float, float, float, float] | None = None,
+    size: float = 8,
+) -> None:
+    """Draw the colours of a scale, its ticks below and its label to the right.
 
-
-def _colour_bar(figure: Figure, scale: ColourScale) -> None:
+    Parameters
+    ----------
+    box
+        Left, bottom, width and height as shares of the figure; above the caption by default.
+    size
+        Of the text, in points.
+    """
     height = figure.get_figheight()
-    ax = figure.add_axes((0.3, 0.44 / height, 0.4, 0.11 / height))
+    left, bottom, wide, tall = box or (0.3, 0.44 / height, 0.4, 0.11 / height)
+    ax = figure.add_axes((left, bottom, wide, tall))
     steps = np.linspace(0, 1, 240)[None, :]
     image = np.asarray(scale.colours(steps, bytes=True), np.uint8)
     ax.imshow(image, extent=(0, 1, 0, 1), aspect="auto", interpolation="none")
     ticks = nice_ticks(scale)
     ax.set_xticks([float(scale.norm(t)) for t in ticks], [number(t) for t in ticks])
     ax.set_yticks([])
-    ax.tick_params(length=2, pad=1.5, labelsize=8)
+    ax.tick_params(length=2, pad=1.5, labelsize=size)
     for spine in ax.spines.values():
         spine.set(visible=True, linewidth=0.5)
-    figure.text(0.715, 0.495 / height, scale.label, fontsize=8, color=MUTED, va="center")
+    place = left + wide + 0.015, bottom + tall / 2
+    figure.text(*place, scale.label, fontsize=size, color=MUTED, va="center")
 
 
 def _legend(figure: Figure, shown: Sequence[Status]) -> None:

@@ -33,6 +33,16 @@ class Frame:
         """Return the cell value of each pixel (of cell (0, 0) outside)."""
         return values[self.rows, self.cols]
 
+    def coast(self, status: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return the pixels of sea that touch land, from the status of the cells."""
+        land = (self.lay(status) != Status.SEA) & self.inside
+        touched = np.zeros_like(land)
+        touched[1:] |= land[:-1]
+        touched[:-1] |= land[1:]
+        touched[:, 1:] |= land[:, :-1]
+        touched[:, :-1] |= land[:, 1:]
+        return touched & ~land & self.inside
+
 
 def frame_of(
     grid: Grid,

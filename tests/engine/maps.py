@@ -141,6 +141,62 @@ def fake_scenarios(
     return made
 
 
+def fake_arms(
+    grid: Grid | None = None,
+    *,
+    years: tuple[int, ...] = tuple(range(1990, 2001)),
+    begun: int = 0,
+    banner: str = "VIRTUAL SOIL – not a real map",
+    seed: int = 7,
+) -> xr.Dataset:
+    """Return stocks of 0-20 cm by three models in each year, as a hybrid in space and time maps.
+
+    The process alone begins at position `begun` of the years. The hybrid gains 2 % a year in the
+    east and loses 1 % a year in the west; the change is distinguishable (p = 0.001) beyond 8 % of
+    the start, and else not (p = 0.5).
+    """
+    ds = fake_map(grid, depths=((0, 20),), years=years, banner=banner, seed=seed)
+    start = np.clip(ds["soc_mean"].values[:, :1] / 8, 0, 30)
+    shape, passed = start.shape, (np.array(years) - years[0])[None, :, None, None]
+    rng = np.random.default_rng(seed)
+    start = start * np.exp(rng.normal(0, 0.08, shape))
+    along = np.linspace(0, 1, shape[3])[None, None, None, :]
+    process = np.where(passed >= begun, start * (1 + 0.012 * (passed - begun)), np.nan)
+    rates = {"poml": 0.03 * along - 0.01, "ml": 0.004 * (1 - along)}
+    means = {name: start * (1 + rate * passed) for name, rate in rates.items()} | {"po": process}
+    found = {f"stock_{n}_mean": _stock(_packed(means[n]), "kg m-2", "mean") for n in sorted(means)}
+    hybrid = _packed(means["poml"])
+    change = hybrid - hybrid[:, :1]
+    p = np.where(np.abs(change) > 0.08 * hybrid[:, :1], 0.001, 0.5)
+    p = np.where(np.isfinite(change), p, np.nan)
+    p[:, 0][np.isfinite(p[:, 0])] = 1.0
+    found |= {
+        "stock_poml_q05": _stock(_packed(0.7 * hybrid), "kg m-2", "Q0.05"),
+        "stock_poml_q95": _stock(_packed(1.4 * hybrid), "kg m-2", "Q0.95"),
+        "change_poml_mean": _plain(change, "kg m-2", "mean"),
+        "change_poml_q05": _plain(change - 0.06 * hybrid[:, :1], "kg m-2", "Q0.05"),
+        "change_poml_q95": _plain(change + 0.08 * hybrid[:, :1], "kg m-2", "Q0.95"),
+        "change_poml_p": _plain(p, "1", "p"),
+    }
+    made = ds.drop_vars(["soc_mean", "soc_q05", "soc_q95"]).assign(found)
+    made.attrs |= {
+        "title": "Stocks of a made-up world by three models",
+        "method": "By a made-up process, a made-up forest, and both joined.",
+        "support": "A value is the mean of a cell.",
+    }
+    return made
+
+
+def _packed(values: np.ndarray) -> np.ndarray:
+    return np.rint(values / 0.002) * 0.002
+
+
+def _plain(values: np.ndarray, units: str, statistic: str) -> xr.Variable:
+    made = _stock(values, units, statistic)
+    made.encoding = {"dtype": "float32"}
+    return made
+
+
 def _stock(values: np.ndarray, units: str, statistic: str) -> xr.Variable:
     attrs = {"units": units, "long_name": f"stock, {statistic}", "statistic": statistic}
     made = xr.Variable(("depth", "year", "y", "x"), values.astype(np.float32), attrs)
