@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,6 +15,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from .errors import Stopped
 
 
 class Reporter:
@@ -36,6 +38,9 @@ class Reporter:
     def say(self, message: str) -> None:
         """Print one line."""
         self.console.print(message, markup=False)
+
+    def heed(self) -> None:
+        """Be asked between two steps of a task; do nothing."""
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[TaskProgress]:
@@ -72,6 +77,7 @@ class TaskProgress:
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count `steps` as done; `note` is shown beside the bar."""
+        self._reporter.heed()
         self._done += steps
         self._note = note or self._note
         if self._bar is not None and self._id is not None:
@@ -93,6 +99,29 @@ class TaskProgress:
         note = f", {self._note}" if self._note else ""
         eta = f", ETA {left:.0f} s" if self._done < self._total else ""
         return f"{self._label}: {self._done}/{self._total}{note}, {elapsed:.0f} s{eta}"
+
+
+class Interruptible(Reporter):
+    """A reporter as it is, whose tasks end between two steps when there is a reason to stop.
+
+    Parameters
+    ----------
+    reporter
+        Where progress goes.
+    reason
+        Asked at every step; what it returns, unless None, stops the task.
+    """
+
+    def __init__(self, reporter: Reporter, reason: Callable[[], str | None]) -> None:
+        super().__init__(quiet=reporter.quiet, every=reporter.every)
+        self.console = reporter.console
+        self._reason = reason
+
+    def heed(self) -> None:
+        """Raise `Stopped` where there is a reason."""
+        reason = self._reason()
+        if reason is not None:
+            raise Stopped(f"{reason}; everything finished is kept, run again to continue")
 
 
 #: A reporter that says nothing, for library calls that pass none.

@@ -17,6 +17,9 @@ from .store import write_atomically
 
 PROGRESS = "progress.json"
 SCHEMA = 1
+#: Stages after the map: what they make of it is no tile.
+REPORT = "report"
+PRODUCT_STAGES = ("initial stock", "pyramid", "products", REPORT)
 State = Literal["running", "finished", "stopped", "failed"]
 
 

@@ -32,7 +32,7 @@ from .products.progress_page import progress_page
 from .progress import QUIET, Reporter
 from .run import Run, versions
 from .run_log import RunLog, blot
-from .run_progress import Progress, State, tile_states
+from .run_progress import REPORT, Progress, State, tile_states
 from .store import write_atomically
 from .ticker import Ticker
 
@@ -69,6 +69,7 @@ class _Counts:
     phases: dict[str, float] = field(default_factory=dict)
     workers: set[str] = field(default_factory=set)
     cells_done: int = 0
+    cells_due: int = 0
     retries: int = 0
     peak_memory: int = 0
 
@@ -107,7 +108,8 @@ class Watch:
         self._run, self._reporter, self._client, self._page = run, reporter, client, page
         self._pace = pace or Pace()
         self._log = RunLog(run.path)
-        self._lock = threading.Lock()
+        self._lock, self._paging = threading.Lock(), threading.Lock()
+        self._paged = page
         self._tiles = _Counts()
         self._progress = Progress(host=platform.node(), pid=os.getpid())
         self._samples: deque[tuple[float, int]] = deque()
@@ -157,12 +159,17 @@ class Watch:
                 self._tiles.running.clear()
                 self._progress = replace(self._progress, state=state, reason=reason)
             self._page_written = float("-inf")
+            if error is not None:
+                self._page = self._paged  # no report took its place
             self._quietly(self._look)
             if self._stop is not None and not (self._lease and self._lease.lost):
                 self._quietly(lambda: (self._run.path / STOP).unlink(missing_ok=True))
 
     def stage(self, name: str) -> None:
-        """Note which stage begins."""
+        """Note which stage begins; from that of the report on, the page is left alone."""
+        if name == REPORT:
+            with self._paging:
+                self._page = False
         with self._lock:
             self._progress = replace(self._progress, stage=name)
         self.event("stage", stage=name)
@@ -186,6 +193,9 @@ class Watch:
             self._tiles.finished = set(finished) & with_soil.keys()
             self._tiles.errors.clear()
             self._tiles.cells_done = sum(with_soil[name] for name in self._tiles.finished)
+            # a call may make a part of the map only
+            due = sum(with_soil.get(name, 0) for name in todo)
+            self._tiles.cells_due = self._tiles.cells_done + due
             self._samples.clear()
             self._samples.append((time.monotonic(), self._tiles.cells_done))
         self.event("tiles", todo=len(todo), finished=len(self._tiles.finished))
@@ -264,17 +274,17 @@ class Watch:
                 self._samples.popleft()
             then, before = self._samples[0]
             rate = (tiles.cells_done - before) / (now - then) if now > then else 0.0
-            left = sum(tiles.cells.values()) - tiles.cells_done
+            left = tiles.cells_due - tiles.cells_done
             self._progress = replace(
                 self._progress,
                 total=len(tiles.cells),
                 done=len(tiles.finished),
                 failed=len(tiles.errors),
                 running=tuple(tiles.running),
-                cells=left + tiles.cells_done,
+                cells=sum(tiles.cells.values()),
                 cells_done=tiles.cells_done,
                 rate=round(rate, 1),
-                eta=round(left / rate, 1) if rate > 0 else None,
+                eta=round(left / rate, 1) if rate > 0 and left > 0 else None,
                 seconds=round(now - self._started, 1),
                 phases={name: round(s, 3) for name, s in tiles.phases.items()},
                 retries=tiles.retries,
@@ -300,7 +310,9 @@ class Watch:
         recipe = self._run.identity.get("recipe", {})
         title = recipe.get("title") or recipe.get("name") or self._run.path.name
         text = progress_page(title, progress, states, errors)
-        write_atomically(self._run.path / PAGE, text)
+        with self._paging:
+            if self._page:
+                write_atomically(self._run.path / PAGE, text)
 
     def _quietly(self, step: Callable[[], object]) -> None:
         try:

@@ -26,9 +26,13 @@ from .options import (
     Preset,
     Quiet,
     RecipePath,
+    Region,
     RunPlace,
     Workers,
+    Years,
+    box,
     recipe_path,
+    years_of,
 )
 from .rothc_cli import rothc_app
 from .watch_cli import status, stop
@@ -118,16 +122,8 @@ def run(
     grid: Preset = None,
     cluster: Cluster = None,
     workers: Workers = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            help="west,south,east,north in the map's CRS: make only the tiles that touch it, anew "
-            "where they are finished."
-        ),
-    ] = None,
-    years: Annotated[
-        str | None, typer.Option(help="Years instead of the recipe's, such as 2000,2005-2010.")
-    ] = None,
+    region: Region = None,
+    years: Years = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -135,19 +131,17 @@ def run(
     with _errors():
         from edaphos.engine.place import place
 
-        from .finish import finish
         from .job import Overrides, load_job
         from .pipeline import run_job
         from .submit import batch_job
 
         reporter = Reporter(quiet=quiet or as_json)
-        own = Overrides(cluster, workers, data, cube, grid, _years(years))
+        own = Overrides(cluster, workers, data, cube, grid, years_of(years))
         job = load_job(recipe_path(recipe), own)
         where = place(out or f"runs/{job.recipe.name}")
         with batch_job(reporter.say) as signals:
             stop = signals.stop_reason
-            made = run_job(job, where, reporter, region=_box(region), stop=stop)
-            report = finish(made, reporter)
+            made, report = run_job(job, where, reporter, region=box(region), stop=stop)
         if as_json:
             _print_json({"run": str(made.path), "report": str(report) if report else None})
         else:
@@ -263,34 +257,6 @@ def recipe_new(
         from .templates import commented
 
         typer.echo(commented(name), nl=False)
-
-
-def _box(text: str | None) -> tuple[float, float, float, float] | None:
-    from edaphos.engine.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(
-            f'--region "{text}": expected west,south,east,north, such as 5,45,11,48'
-        ) from None
-    return west, south, east, north
-
-
-def _years(text: str | None) -> tuple[int, ...] | None:
-    from edaphos.engine.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
-        if any(len(pair) > 2 for pair in ends):
-            raise ValueError
-    except ValueError:
-        raise InputError(f'--years "{text}": expected years such as 2000,2005-2010') from None
-    return tuple(year for pair in ends for year in range(pair[0], pair[-1] + 1))
 
 
 def _pairs(options: list[str] | None) -> dict[str, str]:

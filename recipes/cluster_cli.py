@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from .console import errors, print_json
-from .options import CubePath, Data, Json, Out, Preset, RecipePath, Workers, recipe_path
+from .options import (
+    CubePath,
+    Data,
+    Json,
+    Out,
+    Preset,
+    RecipePath,
+    Region,
+    Workers,
+    Years,
+    box,
+    recipe_path,
+    years_of,
+)
 
 
 def submit(
@@ -17,9 +30,8 @@ def submit(
     cube: CubePath = None,
     grid: Preset = None,
     workers: Workers = None,
-    years: Annotated[
-        str | None, typer.Option(help="Years instead of the recipe's, such as 2000,2005-2010.")
-    ] = None,
+    region: Region = None,
+    years: Years = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the batch script, and submit nothing.")
     ] = False,
@@ -38,14 +50,15 @@ def submit(
         from .submit import submit as submit_script
 
         recipe = recipe_path(recipe)
-        job = load_job(recipe, Overrides("slurm", workers, data, cube, grid))
+        job = load_job(recipe, Overrides("slurm", workers, data, cube, grid, years_of(years)))
+        box(region)  # what is wrong is told now, not by the job
         where = place(out or f"runs/{job.recipe.name}")
         if not isinstance(where, S3Path):
             where = where.absolute()
         preflight(job, where)
         command = ["run", str(recipe.absolute()), "--out", str(where), "--cluster", "slurm"]
         given = {"data": data, "cube": cube, "grid": grid, "workers": workers}
-        for name, value in {**given, "years": years}.items():
+        for name, value in {**given, "region": region, "years": years}.items():
             command += [] if value is None else [f"--{name}", str(value)]
         client = job.recipe.cluster.slurm.client
         name = f"edaphos-{job.recipe.name}"

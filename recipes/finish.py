@@ -24,6 +24,7 @@ from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
+from edaphos.engine.run_progress import REPORT
 from edaphos.kernels.climate import KOEPPEN_NAMES, KOEPPEN_NAMES_32
 
 from .stages import Stages
@@ -35,11 +36,22 @@ KOEPPEN_LEGENDS: Mapping[str, Mapping[int, str]] = {
 }
 
 
-def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Place | None:
-    """Export and describe a map as its recipe asks; return the report's path, if it wants one."""
+def finish(
+    run: Run,
+    reporter: Reporter = QUIET,
+    truth: Truth | None = None,
+    stages: Stages | None = None,
+) -> Place | None:
+    """Export and describe a map as its recipe asks; return the report's path, if it wants one.
+
+    `stages` goes on timing, and telling who watches, where a caller began.
+    """
     wanted = run.manifest()["provenance"]["products"]
-    note_initial_stock(run)
-    stages = Stages(reporter, run)
+    stages = stages or Stages(reporter, run)
+    told = getattr(run.load_model(), "initial_stock", None)
+    if told is not None and run.cube_path.exists():
+        with stages.stage("initial stock", "Initial stock"):
+            note_initial_stock(run, *told)
     if wanted.get("pyramid"):  # a run begun by an edaphos without pyramids has no such word
         with stages.stage("pyramid", "Pyramid"):
             write_pyramid(run.path / MAP, state=map_state(run), reporter=reporter)
@@ -49,7 +61,10 @@ def finish(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> 
             folder, state = run.path / "products", map_state(run)
             products = export_cogs(dataset, folder, reporter=reporter, state=state)
             write_stac(dataset, products, folder, name=run.identity["recipe"]["name"])
-    return write_run_report(run, reporter, truth) if wanted["report"] else None
+    if not wanted["report"]:
+        return None
+    with stages.stage(REPORT, "Report"):
+        return write_run_report(run, reporter, truth)
 
 
 def map_state(run: Run) -> str:
@@ -58,12 +73,12 @@ def map_state(run: Run) -> str:
     return hashlib.sha256("\n".join([run.hash, *names]).encode()).hexdigest()[:16]
 
 
-def note_initial_stock(run: Run) -> None:
-    """Note the initial stock of a map's cells by status, where its model began with one."""
-    told = getattr(run.load_model(), "initial_stock", None)
-    if told is None or not run.cube_path.exists():
-        return
-    (name, factor), cube, grid = told, Cube.open(run.cube_path), run.grid
+def note_initial_stock(run: Run, name: str, factor: float) -> None:
+    """Note the stock by status of a map's cells that its model began with.
+
+    That is the cube's variable `name` times `factor`, kg/m2.
+    """
+    cube, grid = Cube.open(run.cube_path), run.grid
 
     def stock(where: tuple[slice, slice]) -> NDArray[np.float32]:
         return cube.read(_window(grid, where), [name])[name] * np.float32(factor)

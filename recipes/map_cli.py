@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from edaphos.engine.progress import Reporter
 
 from .console import errors, tell_problems
 from .options import Cluster, Quiet, RunPlace, Workers
+
+if TYPE_CHECKING:
+    from edaphos.engine.run import Run
 
 map_app = typer.Typer(no_args_is_help=True, help="Check a finished map.")
 
@@ -32,13 +35,22 @@ def map_verify(
         reporter = Reporter(quiet=quiet)
         opened = Run.open(run)
         problems = verify_map(opened, reporter)
-        fine = f"{run}: every object matches its checksum"
+        fine = f"{run}: every object matches its checksum" + _incomplete(opened)
         if problems and repair:
             from .repair import repair_map
 
             typer.echo("\n".join(map(str, problems)), err=True)
             tiles = repair_map(opened, problems, cluster, workers, reporter)
             problems = verify_map(opened, reporter)
-            fine = f"{run}: {tiles} tile(s) made anew; {fine.split(': ', 1)[1]}"
+            fine = (
+                f"{run}: {tiles} tile(s) made anew; every object matches its checksum"
+                + _incomplete(opened)
+            )
         hint = [] if repair or not problems else ["make these tiles anew with --repair"]
         tell_problems([*map(str, problems), *hint], fine)
+
+
+def _incomplete(run: Run) -> str:
+    from edaphos.engine.produce import is_complete
+
+    return "" if is_complete(run) else "; the map is not complete (`edaphos status` tells more)"

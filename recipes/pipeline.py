@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from edaphos.engine.observer import Observer, Stoppable, never
 from edaphos.engine.place import Place
 from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
-from edaphos.engine.progress import QUIET, Reporter
+from edaphos.engine.progress import QUIET, Interruptible, Reporter
 from edaphos.engine.recovery import forget_tiles, tiles_within
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
@@ -45,7 +46,7 @@ from edaphos.engine.watch import Watch
 from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
 from .cube_schema import read_cube_spec
-from .finish import KOEPPEN_LEGENDS
+from .finish import KOEPPEN_LEGENDS, finish
 from .job import (
     Job,
     assessed_model,
@@ -61,6 +62,8 @@ from .schema import ProfilesTable
 from .stages import Stages
 
 RECIPE_COPY = "recipe.toml"
+#: Where a run's provenance names the region that is being made anew.
+ANEW = "region_made_anew"
 #: West, south, east, north in the map's CRS.
 Box = tuple[float, float, float, float]
 
@@ -72,8 +75,11 @@ def run_job(
     *,
     region: Box | None = None,
     stop: Callable[[], str | None] = never,
-) -> Run:
-    """Make the map of a recipe, or finish one that was begun; products are left to the caller.
+) -> tuple[Run, Place | None]:
+    """Make the map and the products of a recipe, or finish what was begun.
+
+    Returns the run, and the path of its report if the recipe wants one. The workers are let go
+    before products are made; the run stays this process's own until they are.
 
     Raises
     ------
@@ -83,8 +89,15 @@ def run_job(
         Tiles failed twice.
     """
     preflight(job, out)
-    with connect(job.cluster, reporter) as client:
-        return run_stages(job, out, client, reporter, region=region, stop=stop)
+    stages = Stages(reporter)
+    with ExitStack() as around:
+        with connect(job.cluster, reporter) as client:
+            run = run_stages(
+                job, out, client, reporter, stages, region=region, stop=stop, around=around
+            )
+        assert stages.watch is not None  # it goes on within `around`
+        asked = Stoppable(stages.watch, stop).stop_reason
+        return run, finish(run, Interruptible(reporter, asked), stages=stages)
 
 
 def preflight(job: Job, out: Place) -> None:
@@ -147,12 +160,14 @@ def run_stages(
     *,
     region: Box | None = None,
     stop: Callable[[], str | None] = never,
+    around: ExitStack | None = None,
 ) -> Run:
     """Run the stages of :func:`run_job` on a cluster that stands.
 
     `stages` goes on timing where a caller began; a cube that it opened is not timed again. With a
     `region` (west, south, east, north in the map's CRS) only the tiles that touch it are made, and
-    made anew where they are finished. `stop` is asked between tiles for a reason to stop.
+    made anew where they are finished. `stop` is asked between tiles for a reason to stop. The watch
+    over the run, which `stages` tells, ends with `around`, or with the map where that is None.
     """
     stages = stages or Stages(reporter)
     with stages.stage("cube", "Cube"):
@@ -164,8 +179,10 @@ def run_stages(
         with stages.stage("profiles", "Profiles"):
             profiles = load(job, job.recipe.profiles, cube, reporter)
     run = Run.start(out, identity(job, cube), provenance(job, cube))
-    with Watch(run, reporter, client=client, page=job.recipe.products.report) as watch:
-        stages.attach(run, watch.stage)
+    with ExitStack() as own:
+        watching = Watch(run, reporter, client=client, page=job.recipe.products.report)
+        watch = (around or own).enter_context(watching)
+        stages.attach(run, watch)
         keep_inputs(run, job, profiles)
         samples: Samples | None = None
         if profiles is not None:
@@ -179,6 +196,8 @@ def run_stages(
         with stages.stage("map", "Mapping"):
             production = make_map(job, run, cube, client, reporter, Stoppable(watch, stop), region)
         note_production(run, production, client)
+    if around is None:
+        stages.attach(run)
     return run
 
 
@@ -196,10 +215,16 @@ def make_map(
     require_gpu(client, model, job.cluster)
     create_map(run.path, job.grid, model.emits, run.years, map_attributes(job, cube, run))
     only = set(tiles_within(run, region)) if region else None
-    if only is not None:
+    anew = list(region) if region else None
+    # what an earlier call of the same region made anew before it was cut off is not forgotten again
+    if only is not None and run.manifest()["provenance"].get(ANEW) != anew:
         forget_tiles(run, only)
+        run.note(**{ANEW: anew})
     resources = tile_resources(model, job.cluster)
-    return produce(run, client, reporter, observer, only=only, resources=resources)
+    production = produce(run, client, reporter, observer, only=only, resources=resources)
+    if run.manifest()["provenance"].get(ANEW) is not None:
+        run.note(**{ANEW: None})
+    return production
 
 
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:

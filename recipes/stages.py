@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from edaphos.engine.errors import Stopped
 from edaphos.engine.progress import Reporter
 from edaphos.engine.run import Run
+from edaphos.engine.watch import Watch
 
 
 class Stages:
@@ -17,17 +19,26 @@ class Stages:
         self.reporter = reporter
         self.seconds: dict[str, float] = {}
         self._run = run
-        self._tell: Callable[[str], None] | None = None
+        self.watch: Watch | None = None
 
-    def attach(self, run: Run, tell: Callable[[str], None] | None = None) -> None:
-        """Note the stages, those before included, in this run; `tell` when another begins."""
-        self._run, self._tell = run, tell
+    def attach(self, run: Run, watch: Watch | None = None) -> None:
+        """Note the stages, those before included, in this run; tell `watch` when another begins."""
+        self._run, self.watch = run, watch
 
     @contextmanager
     def stage(self, name: str, label: str) -> Iterator[None]:
-        """Time the block as a stage."""
-        if self._tell is not None:
-            self._tell(name)
+        """Time the block as a stage.
+
+        Raises
+        ------
+        Stopped
+            It has not begun, since somebody wished that the run stops.
+        """
+        if self.watch is not None:
+            self.watch.stage(name)
+            reason = self.watch.stop_reason()
+            if reason is not None:
+                raise Stopped(f"{reason}; everything finished is kept, run again to continue")
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started

@@ -73,18 +73,21 @@ def status(
 def status_lines(found: RunStatus) -> list[str]:
     """Return a run's status in words."""
     from edaphos.engine.products.tables import duration
+    from edaphos.engine.run_progress import PRODUCT_STAGES
 
     sure = "" if found.sure else " (not sure)"
     reason = f": {found.reason}" if found.reason else ""
     lines = [f"{found.run}: {found.state}{sure}{reason}"]
+    after = found.stage in PRODUCT_STAGES
     if found.stage and found.state in ("running", "died"):
-        lines.append(f"stage: {found.stage}")
+        made = " (the tiles are made; what is made of them follows)" if after else ""
+        lines.append(f"stage: {found.stage}{made}")
     if found.total is not None:
         failed = f", {found.failed:,} failed" if found.failed else ""
         running = f", {found.running:,} with the cluster" if found.running else ""
         share = f" ({100 * found.done / found.total:.1f} %)" if found.total else ""
         lines.append(f"tiles: {found.done:,} of {found.total:,}{share}{running}{failed}")
-    if found.rate:
+    if found.rate and not after:
         left = f", {duration(found.eta)} left" if found.eta is not None else ""
         lines.append(f"speed: {found.rate:,.0f} land cells/s{left}")
     if found.phases:
@@ -160,8 +163,8 @@ def stop_run(
     if not wait:
         return "was asked to stop; tiles that were begun are finished first"
     _wait(folder, say, sleep)
-    # a job whose time ran out meanwhile may be queued again
-    again = _cancelled(job, say)
+    # a job whose time ran out meanwhile may be queued again, or submitted anew
+    again = _cancelled(job_of(folder), say)
     return "has stopped; run again to continue" + (f" ({again})" if again else "")
 
 
@@ -190,7 +193,8 @@ def _wait(folder: Place, say: Callable[[str], None], sleep: Callable[[float], No
         tiles = len(progress.running) if progress is not None else 0
         if tiles != told:
             told = tiles
-            say(f"waiting for {now}: {tiles} tile(s) with the cluster")
+            stage = f", in the stage {progress.stage}" if progress is not None else ""
+            say(f"waiting for {now}: {tiles} tile(s) with the cluster{stage}")
         sleep(1.0)
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from ..run_progress import Progress, TileState
+from ..run_progress import PRODUCT_STAGES, Progress, TileState
 from .tables import duration
 
 #: Seconds after which the page loads itself again.
@@ -109,7 +109,7 @@ def _spans(mask: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
 
 def _state(progress: Progress) -> str:
     return {
-        "running": "being made",
+        "running": f"being made: {progress.stage}" if progress.stage else "being made",
         "finished": "mapped",
         "stopped": "stopped",
         "failed": "failed",
@@ -129,7 +129,7 @@ def _lede(progress: Progress) -> str:
 
 def _numbers(progress: Progress) -> list[tuple[str, str, str]]:
     found = [("Tiles", f"{progress.done:,} / {progress.total:,}", "finished")]
-    if progress.rate:
+    if progress.rate and progress.stage not in PRODUCT_STAGES:
         found.append(("Rate", f"{progress.rate:,.0f}", "land cells a second, of late"))
     if progress.eta is not None and progress.state == "running":
         found.append(("Left", duration(progress.eta), "for the tiles, at this rate"))

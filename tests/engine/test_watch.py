@@ -108,6 +108,18 @@ def test_progress_counts_soil_cells_and_tiles(empty_run: Run) -> None:
     assert log_of(empty_run)[4]["error"].endswith("ValueError: odd")
 
 
+def test_time_left_is_that_of_the_tiles_asked_for(empty_run: Run) -> None:
+    """A region's end is not the whole map's."""
+    with Watch(empty_run, pace=QUICK) as watch:
+        watch.begin(["0000-0000"], ["0001-0000"])
+        watch.ended(done("0000-0000"))
+        time.sleep(0.2)
+        told = Progress.read(empty_run.path)
+    assert told is not None
+    assert (told.cells, told.cells_done) == (200, 125)
+    assert told.eta is None, "nothing is left"
+
+
 def test_the_wish_to_stop_is_heard_and_an_old_one_is_none(empty_run: Run) -> None:
     ask_to_stop(empty_run.path, "the past")
     with Watch(empty_run, pace=QUICK) as watch:

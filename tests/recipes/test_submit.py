@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import stat
 import time
@@ -90,6 +91,20 @@ def test_a_dry_run_prints_the_script_and_leaves_nothing(tmp_path, monkeypatch) -
         assert part in lines[-1]
     assert lines[-1].endswith("--workers 3")
     assert not (tmp_path / "my run").exists()
+
+
+def test_a_region_goes_along_and_a_wrong_one_is_told_before_the_job_does(tmp_path) -> None:
+    country = make_country(tmp_path / "c")
+    words = ["submit", str(country.recipe), "--out", str(tmp_path / "run"), "--dry-run"]
+    asked = ["--region", "-5,45,11,48", "--years", "2000,2005-2007"]
+    done = CliRunner().invoke(app, [*words, *asked])
+    assert done.exit_code == 0, done.output
+    command = shlex.split(done.stdout.splitlines()[-1])
+    assert command[-4:] == asked
+    for wrong in (("--region", "5,45"), ("--years", "soon")):
+        done = CliRunner().invoke(app, [*words, *wrong])
+        assert done.exit_code == 2
+        assert f'{wrong[0]} "{wrong[1]}": expected' in done.output
 
 
 def test_one_job_for_all_asks_for_every_node_and_gpu(tmp_path) -> None:
