@@ -144,6 +144,7 @@ def _create_status(root: zarr.Group, grid: Grid) -> None:
 _QUANTITIES = {
     "soc": "soil organic carbon content of the fine earth",
     "stock": "soil organic carbon stock",
+    "change": "change of the soil organic carbon stock",
     "clay": "clay content of the fine earth",
     "dpm": "carbon of decomposable plant material",
     "rpm": "carbon of resistant plant material",

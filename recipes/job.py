@@ -171,10 +171,13 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
     it is the clay forest that profiles can judge.
     """
     spec = model_spec(recipe)
-    if isinstance(recipe.model, PomlTable) and recipe.assess.trees:
-        told = spec.settings["settings"]
-        fewer = {**told, "learner": {**told["learner"], "trees": recipe.assess.trees}}
-        return ModelSpec(spec.kind, {**spec.settings, "settings": fewer})
+    if isinstance(recipe.model, PomlTable):
+        told = dict(spec.settings["settings"])
+        if recipe.assess.trees:
+            told["learner"] = {**told["learner"], "trees": recipe.assess.trees}
+        if not recipe.model.uncertainty.validate_intervals:
+            told["uncertainty"] = {**told["uncertainty"], "members": 0}
+        return ModelSpec(spec.kind, {**spec.settings, "settings": told})
     if isinstance(recipe.model, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
     if spec.kind != "forest":

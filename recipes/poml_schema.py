@@ -103,6 +103,39 @@ class LearnerTable(Table):
     )
 
 
+class UncertaintyTable(Table):
+    """How sure the hybrid is of stocks and of their changes."""
+
+    members: int = Field(
+        10, ge=0, le=200, multiple_of=2, description="members of the ensemble; 0: means alone"
+    )
+    folds: int = Field(5, ge=2, le=20, description="inner folds that errors are learned from")
+    block_deg: float = Field(1.0, gt=0, le=45, description="side of their spatial blocks, degrees")
+    measurement_error: float = Field(
+        0.0, ge=0, description="standard deviation of measuring a stock, kg/m²; 0: not known"
+    )
+    measurement_percent: float = Field(
+        0.0, ge=0, le=100, description="the same in % of the stock; give one of the two"
+    )
+    temperature: float = Field(0.5, ge=0, description="sd of members' temperature, °C")
+    rain: float = Field(10.0, ge=0, le=50, description="sd of their rain, %")
+    follows: float = Field(
+        0.5, ge=0, le=2, description="sd of the power with which input follows its driver, about 1"
+    )
+    input_trend: float = Field(
+        5.0, ge=0, le=50, description="sd of a trend of the input beside its driver, % a decade"
+    )
+    validate_intervals: bool = Field(
+        True, description="cross-validation learns and judges intervals, too, which takes longer"
+    )
+
+    @model_validator(mode="after")
+    def _one_error(self) -> UncertaintyTable:
+        if self.measurement_error and self.measurement_percent:
+            raise ValueError("give measurement_error or measurement_percent, not both")
+        return self
+
+
 class PomlTable(Table):
     """A process model and a forest, alone and joined, for every year (Zhang et al. 2024)."""
 
@@ -144,6 +177,9 @@ class PomlTable(Table):
     driver: InputDriverTable = Field(InputDriverTable(), description="what scales the input")
     process: ProcessTable = Field(ProcessTable(), description="the process model")
     learner: LearnerTable = Field(LearnerTable(), description="the forest")
+    uncertainty: UncertaintyTable = Field(
+        UncertaintyTable(), description="intervals and sureness of changes"
+    )
 
     @model_validator(mode="after")
     def _once(self) -> PomlTable:

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
-from ..hybrid.couplings import first_year, from_first, make_arm
+from ..hybrid.couplings import from_first
 from ..hybrid.site_years import Floats, SiteYears
 from ..samples import Samples, Target
 from ..site_sampling import SiteSpan
 from ..status import Status
-from .poml_arms import Arms, load_arms, save_arms
+from .poml_arms import Arms, fit_arms, load_arms, save_arms
 from .poml_cube import check_cube
 from .poml_settings import PomlSettings, check
 from .poml_sites import Places, of_cells, of_samples, site_years
@@ -43,6 +43,16 @@ WORDS: Mapping[str, str] = {
     "po": "process alone, from the forest's stock",
     "poml": "hybrid of process and forest",
 }
+_SINCE = "hybrid, since the first year mapped"
+#: Interval of the hybrid's stock, and its change since the first year mapped.
+INTERVAL = (
+    Output("stock_poml_q05", "kg m-2", "Q0.05", "stock", WORDS["poml"]),
+    Output("stock_poml_q95", "kg m-2", "Q0.95", "stock", WORDS["poml"]),
+    Output("change_poml_mean", "kg m-2", "mean", "float", _SINCE),
+    Output("change_poml_q05", "kg m-2", "Q0.05", "float", _SINCE),
+    Output("change_poml_q95", "kg m-2", "Q0.95", "float", _SINCE),
+    Output("change_poml_p", "1", "p", "float", f"{_SINCE}: two-sided p of no change"),
+)
 #: The process from a held-out site's own first sample: no peer of the others.
 OWN_START = "stock_po_own_mean"
 #: What each arm is called in comparisons.
@@ -112,11 +122,13 @@ class PomlModel:
 
     @property
     def emits(self) -> Emits:
-        """The stock of each arm."""
+        """The stock of each arm; of the hybrid also its interval, and the change it tells."""
         outputs = [
             Output(f"stock_{name}_mean", "kg m-2", "mean", "stock", WORDS[name])
             for name in self.told.emit
         ]
+        if self.told.has_interval:
+            outputs += INTERVAL
         return Emits(tuple(outputs), ((0.0, self.told.depth_cm),))
 
     def describe(self) -> dict[str, str]:
@@ -162,17 +174,7 @@ class PomlModel:
                 f"none of the {len(status):,} sites has climate, clay, driver and covariates in "
                 "range; look at their units in the cube's TOML"
             )
-        process = self.told.process.build()
-        learner = self.told.learner.build(self.seed, self.threads)
-        alone = make_arm("ml", process, learner).fit(data)
-        joined = None
-        if "poml" in self.told.emit:
-            options = {"w_p": self.told.w_p} if self.told.coupling == "poml" else {}
-            joined = make_arm(self.told.coupling, process, learner, **options).fit(data)
-        calibrated = getattr(joined, "calibrated", None)
-        if calibrated is None:
-            calibrated = process.calibrate(data.drivers, data.stock)
-        self._arms = Arms(alone, joined, calibrated, first_year(data))
+        self._arms = fit_arms(self.told, data, self.seed, self.threads)
         return self
 
     def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.float64]]:
@@ -193,7 +195,7 @@ class PomlModel:
 
         blind = data.without_stock()
         for name, found in self._predicted(blind, np.arange(len(data.years))).items():
-            place(f"stock_{name}_mean", found)
+            place(name, found)
         own = from_first(self.arms.calibrated, data)
         own[np.arange(len(own)), data.first] = np.nan  # what it was given is no prediction
         place(OWN_START, own)
@@ -202,6 +204,15 @@ class PomlModel:
     # -- prediction -----------------------------------------------------------------------------
 
     def _predicted(self, data: SiteYears, years: NDArray[np.intp]) -> dict[str, Floats]:
+        """Return each output at positions `years` of the span, ``(S, years)``."""
+        found = {f"stock_{name}_mean": stock for name, stock in self._stocks(data, years).items()}
+        sure = self.arms.sure
+        if sure is not None:
+            told = sure.predict(data, found["stock_poml_mean"], years)
+            found |= {_mapped_as(name): layer for name, layer in told.items()}
+        return found
+
+    def _stocks(self, data: SiteYears, years: NDArray[np.intp]) -> dict[str, Floats]:
         """Return the stock of each arm at positions `years` of the span, ``(S, years)`` kg/m²."""
         arms, told = self.arms, self.told
         found: dict[str, Floats] = {}
@@ -234,21 +245,21 @@ class PomlModel:
                 found = self._predicted(data.take(fine), years)
                 status[chunk[fine]] = self._judged(found, years)
                 for name, values in found.items():
-                    array = out[f"stock_{name}_mean"]
+                    array = out[name]
                     array.reshape(array.shape[1], -1)[:, chunk[fine]] = values.T
         return out
 
     def _judged(self, found: Mapping[str, Floats], years: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return why cells have no stock after all; 0 where they have."""
-        first = next(iter(found.values()))
-        status = np.zeros(len(first), np.uint8)
-        for name, stock in found.items():
-            begun = years >= self.arms.position(self.told.span) if name == "po" else years >= 0
-            held = stock[:, begun]
-            lost = np.isnan(held).any(axis=1)
-            wild = ((held < 0) | (held > MOST_STOCK)).any(axis=1)
+        status = np.zeros(len(next(iter(found.values()))), np.uint8)
+        for name in self.told.emit:
+            process = name == "po"
+            begun = years >= (self.arms.position(self.told.span) if process else 0)
+            stock = found[f"stock_{name}_mean"][:, begun]
+            lost = np.isnan(stock).any(axis=1)
+            wild = ((stock < 0) | (stock > MOST_STOCK)).any(axis=1)
             status[lost & (status == 0)] = (
-                Status.NO_EQUILIBRIUM if name == "po" else Status.INVALID_INPUT
+                Status.NO_EQUILIBRIUM if process else Status.INVALID_INPUT
             )
             status[wild & (status == 0)] = Status.INVALID_STOCK
         return status
@@ -304,3 +315,13 @@ class PomlModel:
         model = cls(described["settings"], seed=described["seed"])
         model._arms = load_arms(model.told, folder)
         return model
+
+
+def _mapped_as(layer: str) -> str:
+    """Return the map's name of a layer of the uncertainty.
+
+    >>> _mapped_as("q05"), _mapped_as("change_p")
+    ('stock_poml_q05', 'change_poml_p')
+    """
+    quantity, _, statistic = layer.rpartition("_")
+    return f"{quantity or 'stock'}_poml_{statistic}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..hybrid.couplings import make_arm
-from ..hybrid.learners import ForestLearner
+from ..hybrid.arm import Arm
+from ..hybrid.couplings import first_year, make_arm
+from ..hybrid.learners import ForestLearner, Learner
 from ..hybrid.process import Process
 from ..hybrid.registry import process_class
 from ..hybrid.site_years import Floats, SiteYears
+from ..hybrid.time_uncertainty import TimeUncertainty, calibrated
 from .poml_settings import RUNS_PROCESS, PomlSettings
 
 
@@ -34,12 +36,15 @@ class Arms:
         The process.
     start
         Calendar year that the process begins with where nothing was sampled.
+    sure
+        How sure the hybrid is; None where that is not mapped.
     """
 
     alone: Any
     joined: Any | None
     calibrated: Process
     start: int
+    sure: TimeUncertainty | None = None
 
     @property
     def w_p(self) -> float | None:
@@ -75,7 +80,30 @@ class Arms:
     def nbytes(self) -> int:
         """Return the bytes of all trees."""
         forests = [arm.learned for arm in (self.alone, self.joined) if arm is not None]
-        return sum(array.nbytes for forest in forests for array in vars(forest.arrays).values())
+        trees = sum(array.nbytes for forest in forests for array in vars(forest.arrays).values())
+        return trees + (self.sure.members.nbytes if self.sure else 0)
+
+
+def fit_arms(told: PomlSettings, data: SiteYears, seed: int, threads: int) -> Arms:
+    """Calibrate the process and grow the forests on sites and years."""
+    process, learner = told.process.build(), told.learner.build(seed, threads)
+    alone = make_arm("ml", process, learner).fit(data)
+    if "poml" not in told.emit:
+        return Arms(alone, None, process.calibrate(data.drivers, data.stock), first_year(data))
+    options: dict[str, Any] = {"w_p": told.w_p} if told.coupling == "poml" else {}
+    joined = make_arm(told.coupling, process, learner, **options).fit(data)
+    arms = Arms(alone, joined, calibrated(joined, process), first_year(data))
+    if not told.has_interval:
+        return arms
+    if told.coupling == "poml":
+        options = {"w_p": arms.w_p}  # tuned once, not for each member again
+
+    def make(process: Process, learner: Learner) -> Arm:
+        return make_arm(told.coupling, process, learner, **options)
+
+    spec = told.uncertainty.build()
+    sure = TimeUncertainty.fit(data, make, arms.calibrated, learner, spec=spec, seed=seed)
+    return replace(arms, sure=sure)
 
 
 def _at(learner: Any, data: SiteYears, years: NDArray[np.intp]) -> Floats:
@@ -93,6 +121,8 @@ def save_arms(arms: Arms, folder: Path) -> None:
     if arms.joined is not None:
         arms.joined.learned.save(folder / "hybrid")
         described |= {"joined_start": getattr(arms.joined, "start_year", None)}
+    if arms.sure is not None:
+        arms.sure.save(folder / "uncertainty")
     (folder / "arms.json").write_text(json.dumps(described, indent=1) + "\n")
 
 
@@ -102,15 +132,16 @@ def load_arms(told: PomlSettings, folder: Path) -> Arms:
     if not path.exists():
         raise InputError(f"{path}: missing, the saved hybrid is incomplete; fit the model again")
     described = json.loads(path.read_text())
-    calibrated = process_class(told.process.kind).from_json(described["process"])
-    alone = make_arm("ml", calibrated, told.learner.build(0, 1))
+    process = process_class(told.process.kind).from_json(described["process"])
+    alone = make_arm("ml", process, told.learner.build(0, 1))
     alone.learned = ForestLearner.load(folder / "forest")  # type: ignore[attr-defined]
     joined: Any = None
     if "poml" in told.emit:
         options = {"w_p": described["w_p"]} if told.coupling == "poml" else {}
-        joined = make_arm(told.coupling, calibrated, told.learner.build(0, 1), **options)
+        joined = make_arm(told.coupling, process, told.learner.build(0, 1), **options)
         joined.learned = ForestLearner.load(folder / "hybrid")
-        joined.calibrated = calibrated
+        joined.calibrated = process
         if described["joined_start"] is not None:
             joined.start_year = described["joined_start"]
-    return Arms(alone, joined, calibrated, described["start"])
+    sure = TimeUncertainty.load(folder / "uncertainty") if told.has_interval else None
+    return Arms(alone, joined, process, described["start"], sure)

@@ -13,8 +13,10 @@ from edaphos.kernels.rothc import DPM_RPM
 
 from ..errors import InputError
 from ..hybrid.learners import ForestLearner, WeightMode
+from ..hybrid.members import MemberSpec
 from ..hybrid.process import Process
 from ..hybrid.registry import process_named
+from ..hybrid.time_uncertainty import TimeSpec
 from ..samples import feature_names
 from .rothc_settings import Cover, Driver
 
@@ -135,6 +137,49 @@ class LearnerTold:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """How sure the hybrid is of stocks and of their changes.
+
+    Parameters
+    ----------
+    members
+        Of the ensemble, even; 0 maps means alone.
+    folds, block_deg
+        Inner folds by spatial block, from which errors are learned, and the side of a block.
+    measurement_error, measurement_percent
+        Standard deviation of measuring a stock, kg/m² or %; 0: not known.
+    temperature, rain, follows, input_trend
+        How members' drivers differ: :class:`~edaphos.engine.hybrid.members.MemberSpec`.
+    validate_intervals
+        Whether cross-validation learns and judges intervals, too.
+    """
+
+    members: int = 10
+    folds: int = 5
+    block_deg: float = 1.0
+    measurement_error: float = 0.0
+    measurement_percent: float = 0.0
+    temperature: float = 0.5
+    rain: float = 10.0
+    follows: float = 0.5
+    input_trend: float = 5.0
+    validate_intervals: bool = True
+
+    def build(self) -> TimeSpec:
+        """Return what is learned, and how."""
+        told = MemberSpec(
+            members=self.members,
+            temperature=self.temperature,
+            rain=self.rain,
+            follows=self.follows,
+            input_trend=self.input_trend,
+        )
+        return TimeSpec(
+            told, self.folds, self.block_deg, self.measurement_error, self.measurement_percent
+        )
+
+
+@dataclass(frozen=True)
 class PomlSettings:
     """Everything a hybrid map is told.
 
@@ -178,6 +223,12 @@ class PomlSettings:
     driver: Driver = field(default_factory=Driver)
     process: ProcessTold = ProcessTold()
     learner: LearnerTold = LearnerTold()
+    uncertainty: Uncertainty = Uncertainty()
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether intervals and changes are mapped beside the hybrid."""
+        return "poml" in self.emit and self.uncertainty.members > 0
 
     @property
     def span(self) -> tuple[int, ...]:
@@ -250,6 +301,11 @@ def check(told: PomlSettings) -> None:
         raise InputError(
             'model.driver.kind = "miami" follows the climate of each year, and model.climate is '
             "the same every year: set climate.transient = true, or name a yearly driver"
+        )
+    if told.has_interval and told.coupling in RUNS_PROCESS:
+        raise InputError(
+            f'model.coupling = "{told.coupling}" runs the process on the map, and its members '
+            "cannot be kept: set model.uncertainty.members = 0, which maps means alone"
         )
     if told.w_p != "tuned" and not 0 <= float(told.w_p) <= 1:
         raise InputError(f'model.w_p: expected 0 to 1, or "tuned", found {told.w_p}')

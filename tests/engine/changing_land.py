@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, Any] = {
     "climate": {"transient": True},
     "driver": {"kind": "variable", "variable": "fertiliser"},
     "learner": {"trees": 12, "min_samples_leaf": 2},
+    "uncertainty": {"members": 0},
 }
 UNITS = {"clay": "%", "elevation": "m", "fertiliser": "kg ha-1", "soil_mask": "1"}
 

@@ -50,6 +50,10 @@ calibrate = false
 trees = 8
 min_samples_leaf = 2
 
+[model.uncertainty]
+members = 4
+folds = 2
+
 [map]
 years = [1980, 1981, 1982, 1983, 1984, 1985, 1986]
 depths = [[0, 20]]

@@ -23,6 +23,8 @@ from ..engine.changing_land import YEARS, survey, values
 from .changing_country import ChangingLand, make_changing_land
 
 MEANS = ("stock_ml_mean", "stock_po_mean", "stock_poml_mean")
+SURE = ("stock_poml_q05", "stock_poml_q95", "change_poml_mean", "change_poml_q05",
+        "change_poml_q95", "change_poml_p")  # fmt: skip
 
 
 def edaphos(*arguments: object) -> Result:
@@ -31,14 +33,29 @@ def edaphos(*arguments: object) -> Result:
 
 def mapped(land: ChangingLand, name: str = "run", *more: object) -> xr.Dataset:
     out = land.folder / name
-    made = edaphos("run", land.recipe, "--out", out, "--quiet", *more)
+    made = edaphos("run", land.recipe, "--out", out, "--quiet", *(more or ("--workers", 1)))
     assert made.exit_code == 0, made.output
     return open_map(out)
 
 
-def objects(run: Path) -> dict[str, bytes]:
+def chunks(run: Path) -> dict[str, bytes]:
     folder = run / "map.zarr"
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    files = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if "/c/" in name}
+
+
+def variant(land: ChangingLand, folder: Path, *changes: tuple[str, str]) -> ChangingLand:
+    """Return the recipe, changed, elsewhere; neither validated nor reported."""
+    made = ChangingLand(folder)
+    made.recipe.write_text(land.recipe.read_text())
+    (folder / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
+    for old, new in (
+        ("enabled = true", "enabled = false"),
+        ("report = true", "report = false"),
+        *changes,
+    ):
+        made.replace(old, new)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +83,25 @@ def test_every_year_of_forest_process_and_hybrid(land: ChangingLand, one: xr.Dat
     counts = json.loads((land.folder / "one" / "manifest.json").read_text())["provenance"]
     assert counts["samples"]["sites"] == 60
     assert "60 sites train the model (1980: 60, 1986: 60)" in counts["sampling"]
+
+
+def test_the_hybrid_says_how_sure_it_is_of_stocks_and_changes(land, one: xr.Dataset) -> None:
+    held = one["status"].values == Status.SOIL
+    low, mean, high = (one[f"stock_poml_{s}"].values[0][:, held] for s in ("q05", "mean", "q95"))
+    assert (low < mean).all()
+    assert (mean < high).all()
+    change, p = (one[f"change_poml_{s}"].values[0][:, held] for s in ("mean", "p"))
+    np.testing.assert_allclose(change, mean - mean[0], atol=0.0025)  # stocks are kept in steps
+    assert (change[0] == 0).all()
+    assert (p[0] == 1).all()
+    assert ((p > 0) & (p <= 1)).all()
+    lower, upper = (one[f"change_poml_{s}"].values[0][:, held] for s in ("q05", "q95"))
+    # an interval of 90 % that leaves zero out is one with p below 0.1
+    outside = (lower > 0) | (upper < 0)
+    assert ((p < 0.1) == outside)[1:].mean() > 0.99
+    assert one["change_poml_p"].attrs["units"] == "1"
+    found = Assessment.load(land.folder / "one" / "assessment").table("profile").iloc[0]
+    assert 0.6 < found["PICP"] <= 1.0
 
 
 def test_arms_are_compared_under_the_same_folds(land: ChangingLand, one: xr.Dataset) -> None:
@@ -101,24 +137,21 @@ def test_arms_are_compared_under_the_same_folds(land: ChangingLand, one: xr.Data
     assert "60 sites train the model" in text
 
 
-def test_two_workers_in_two_runs_write_the_same_bytes(land: ChangingLand, one) -> None:
+def test_two_workers_in_two_runs_write_the_same_bytes(land: ChangingLand, one, tmp_path) -> None:
     del one
-    part = mapped(land, "two", "--workers", 2, "--region", "100,26,102,34")
+    two = variant(land, tmp_path)
+    part = mapped(two, "run", "--workers", 2, "--region", "100,26,102,34")
     assert not part.attrs["complete"]
-    whole = mapped(land, "two", "--workers", 2)
+    whole = mapped(two, "run", "--workers", 2)
     assert whole.attrs["complete"]
-    ours, theirs = (objects(land.folder / name) for name in ("one", "two"))
-    assert len([key for key in ours if "/c/" in key]) > 3 * 7
+    ours, theirs = chunks(land.folder / "one"), chunks(tmp_path / "run")
+    assert len(ours) > 3 * 7
     assert ours == theirs
 
 
 def test_tiles_of_another_size_hold_the_same_values(land: ChangingLand, one, tmp_path) -> None:
-    text = land.recipe.read_text().replace("tile_size = 16", "tile_size = 32")
-    wide = ChangingLand(tmp_path)
-    wide.recipe.write_text(text)
-    (tmp_path / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
-    other = mapped(wide, "run", "--workers", 1)
-    for name in (*MEANS, "status"):
+    other = mapped(variant(land, tmp_path, ("tile_size = 16", "tile_size = 32")))
+    for name in (*MEANS, *SURE, "status"):
         np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)
 
 
@@ -140,15 +173,10 @@ def test_a_tile_reads_each_year_once_and_the_rest_once_for_all(land, one, monkey
 
 
 def test_fewer_years_are_mapped_of_the_same_span(land: ChangingLand, one, tmp_path) -> None:
-    few = ChangingLand(tmp_path)
-    text = land.recipe.read_text().replace(
-        "years = [1980, 1981, 1982, 1983, 1984, 1985, 1986]", "years = [1980, 1983, 1986]"
-    )
-    few.recipe.write_text(text)
-    (tmp_path / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
-    found = mapped(few, "run", "--workers", 1)
-    for name in MEANS:
-        wanted = one[name].sel(year=[1980, 1983, 1986]).values
+    every, few = "years = [1980, 1981, 1982, 1983, 1984, 1985, 1986]", [1980, 1983, 1986]
+    found = mapped(variant(land, tmp_path, (every, f"years = {few}")))
+    for name in (*MEANS, *SURE):
+        wanted = one[name].sel(year=few).values
         np.testing.assert_array_equal(found[name].values, wanted, err_msg=name)
 
 
@@ -157,7 +185,7 @@ def test_it_is_planned(land: ChangingLand) -> None:
     assert planned.exit_code == 0, planned.output
     found = json.loads(planned.stdout)
     assert found["cells"] == 316
-    assert found["bytes_written"] == 2 * 16 * 10 * (3 * 7 * 2 + 1)
+    assert found["bytes_written"] == 2 * 16 * 10 * (7 * (5 * 2 + 4 * 4) + 1)
 
 
 def _one_date(table: pd.DataFrame) -> pd.DataFrame:
@@ -211,14 +239,12 @@ def test_a_cube_without_all_months_or_years(tmp_path: Path) -> None:
         ('static = ["clay", "elevation"]', 'static = ["fertiliser"]', "under static and under"),
         ("calibrate = false", 'kind = "century"', "model.process.kind"),
         ('kind = "poml"', 'kind = "poml"\nw_p = 2', "model.w_p"),
+        ('kind = "poml"', 'kind = "poml"\ncoupling = "residual"', "uncertainty.members = 0"),
         ("years = [1980, 1981, 1982, 1983, 1984, 1985, 1986]", "year = 1980", "a span of years"),
     ],
 )
 def test_recipes_that_make_no_sense(tmp_path: Path, land, old: str, new: str, words: str) -> None:
-    wrong = ChangingLand(tmp_path)
-    wrong.recipe.write_text(land.recipe.read_text())
-    (tmp_path / "profiles.csv").write_bytes((land.folder / "profiles.csv").read_bytes())
-    wrong.replace(old, new)
+    wrong = variant(land, tmp_path, (old, new))
     result = edaphos("run", wrong.recipe, "--out", tmp_path / "run", "--quiet", "--workers", 1)
     assert result.exit_code == 2, result.output
     assert words in result.stderr

@@ -119,6 +119,26 @@ def test_saved_and_loaded_it_says_the_same(cube, model, mapped, tmp_path: Path) 
         model_class("poml").load(tmp_path / "m")
 
 
+def test_with_members_the_map_and_its_files_tell_intervals(cube, mapped, tmp_path: Path) -> None:
+    sure = fitted(cube, {"uncertainty": {"members": 4, "folds": 2}})
+    found = sure.predict(inputs(cube, sure))
+    for name in ("ml", "po", "poml"):  # means are what they are without
+        np.testing.assert_array_equal(found[f"stock_{name}_mean"], mapped[f"stock_{name}_mean"])
+    assert {o.name for o in sure.emits.outputs} == set(found) - {"status"}
+    sure.save(tmp_path / "m")
+    again = PomlModel.load(tmp_path / "m")
+    for name, values in again.predict(inputs(cube, again)).items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert again.resident_bytes() == sure.resident_bytes() > 0
+    samples = drawn(cube, sure)
+    said = sure.predict_rows(samples)
+    row, col = np.divmod(samples.table["cell"].to_numpy(), GRID.shape[1])
+    year = samples.table["year"].to_numpy(int) - YEARS[0]
+    for name in ("stock_poml_q05", "change_poml_p"):
+        there = found[name][0, year, row, col]
+        np.testing.assert_array_equal(there, said[name].astype(np.float32), err_msg=name)
+
+
 def test_a_held_out_sites_stock_reaches_its_own_process_and_nothing_else(cube: Cube) -> None:
     spec = ModelSpec("poml", {"settings": {**SETTINGS, **AS_IT_IS}, "seed": 3})
     samples = drawn(cube, spec.build())
