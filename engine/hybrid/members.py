@@ -333,7 +333,7 @@ def _forest_alone(arm: Any, data: SiteYears) -> bool:
     learned = getattr(arm, "learned", None)
     if not isinstance(learned, ForestLearner):
         return False
-    few = data.take(np.arange(min(data.drivers.sites, 20)))
+    few = data.take(np.arange(min(data.drivers.sites, 20))).without_stock()
     site, year = np.nonzero(np.isfinite(arm.predict(few)))
     says = learned.predict(few.rows(site, year))
     return len(site) > 0 and bool(np.array_equal(arm.predict(few)[site, year], says))

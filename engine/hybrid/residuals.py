@@ -206,8 +206,10 @@ class ErrorModel:
         product = np.sqrt(first * second)
         kept = first + second - 2 * self.correlation.at(abs(years[1] - years[0])) * product
         measured = self.measured * (first + second)
+        # what is left is not known better than the correlation that it rests on
+        left = np.maximum(kept - measured, 2 * self.correlation.error * product)
         course = self.course.variance(years[0]) + self.course.variance(years[1])
-        return np.asarray(np.maximum(kept - measured, 0.0) + course * product)
+        return np.asarray(left + course * product)
 
     def _factor(self, pairs: Pairs, members: int) -> float:
         """Return what real changes exceed the model's by, at least 1."""
