@@ -49,6 +49,13 @@ def check_numbers(model: Any, who: str, *names: str) -> None:
         raise InputError(f"{who}: input_sd is {model.input_sd}, expected 0 or more")
 
 
+def check_choice(model: Any, who: str, name: str, choices: Sequence[str]) -> None:
+    """Refuse what is not one of the choices."""
+    value = getattr(model, name)
+    if value not in choices:
+        raise InputError(f'{who}: {name} is "{value}", expected {" or ".join(choices)}')
+
+
 def check_bounds(model: Any, who: str, *names: str) -> None:
     """Refuse bounds that are not positive and ascending; lists, as of JSON, become tuples."""
     for name in names:

@@ -22,8 +22,8 @@ from edaphos.kernels.rothc_year import DEFICIT, year_map
 
 from ..calibration import Parameter
 from .cohorts import EVAPORATION_FACTOR, Cohort, cohorts
-from .drawable import check_bounds, check_numbers, drawn
-from .process_fit import fit, revisits
+from .drawable import check_bounds, check_choice, check_numbers, drawn
+from .process_fit import StartErrors, fit, revisits
 from .site_years import Drivers, Floats
 
 #: A cohort, where its stocks can be held ``(n,)``, and r of the years that follow ``(years, n)``.
@@ -43,6 +43,8 @@ class ICBMProcess:
     calibrates
         Whether :meth:`calibrate` fits `k2` and `h`; `k1` stays, as young carbon follows its input
         within a few years whatever it is.
+    start_errors
+        In the calibration, as :class:`~.rothc_process.RothCProcess` has it.
     k2_bounds, h_bounds
         Within which they are fitted.
     input_factor
@@ -66,6 +68,7 @@ class ICBMProcess:
     k2: float = OLD_RATE
     h: float = HUMIFIED
     calibrates: bool = True
+    start_errors: StartErrors = "regressed"
     k2_bounds: tuple[float, float] = (0.001, 0.1)
     h_bounds: tuple[float, float] = (0.02, 0.6)
     input_factor: float = 1.0
@@ -75,6 +78,7 @@ class ICBMProcess:
 
     def __post_init__(self) -> None:
         check_numbers(self, "ICBM", "k1", "k2", "h", "input_factor")
+        check_choice(self, "ICBM", "start_errors", ("ignored", "regressed"))
         check_bounds(self, "ICBM", "k2_bounds", "h_bounds")
 
     def simulate(self, drivers: Drivers, start: NDArray[np.int64], stock: Floats) -> Floats:
@@ -130,6 +134,7 @@ class ICBMProcess:
             simulate,
             found,
             [Parameter("k2", *self.k2_bounds, self.k2), Parameter("h", *self.h_bounds, self.h)],
+            self.start_errors,
         )
         return replace(
             self,

@@ -8,9 +8,9 @@ its profile likelihood, the others from their normal approximation given it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from ..calibration import Calibration, Parameter
 from ..least_squares import Misfit, Simulate
 from ..likelihood import Likelihood
 from .site_years import Floats
+
+#: What a fit makes of errors of the stocks that simulations start from.
+StartErrors = Literal["ignored", "regressed"]
 
 #: Sites with a later date than their first, below which nothing is calibrated.
 LEAST_SITES = 5
@@ -76,6 +79,19 @@ class Revisits:
             self.observed[kept[row]],
         )
 
+    def regressed(self, simulated: Floats) -> Floats:
+        """Return simulated stocks ``(k,)`` less what errors of the starts make of them.
+
+        A site that was measured too high by chance is lower the next time, which a model whose
+        rates depend on the stock would take for decomposition. So a term linear in the start stock
+        (about its mean) is fitted to what is left between simulated and observed, and added: the
+        parameters then follow from the mean change, and from what does not go with the start.
+        """
+        about = (self.start - self.start.mean())[np.nonzero(self.later)[0]]
+        size = float(about @ about)
+        slope = float(about @ (self.observed - simulated)) / size if size > 0 else 0.0
+        return np.asarray(simulated + slope * about)
+
     @property
     def too_few(self) -> dict[str, Any] | None:
         """What a report says where there is too little to calibrate by, else None."""
@@ -118,12 +134,37 @@ class Fit:
     report: dict[str, Any]
 
 
-def fit(simulate: Simulate, found: Revisits, parameters: Sequence[Parameter], seed: int = 0) -> Fit:
+def fit(
+    simulate: Simulate,
+    found: Revisits,
+    parameters: Sequence[Parameter],
+    start_errors: StartErrors,
+    seed: int = 0,
+) -> Fit:
     """Fit parameters to the stocks of `found`; see :func:`~edaphos.engine.calibrate.calibrate`.
 
     All later stocks of a site share the error of its first, from which they were simulated. So for
     the draws (not for the intervals in the report) a site counts as one observation.
+
+    Parameters
+    ----------
+    simulate
+        Takes parameters by name and returns what is simulated for ``found.observed``.
+    found
+        What to fit to.
+    parameters
+        What to fit.
+    start_errors
+        ``regressed``: see :meth:`Revisits.regressed`; ``ignored``: starts count as free of error.
+    seed
+        Of the searches' beginnings and of the draws.
     """
+    if start_errors == "regressed":
+        plain = simulate
+
+        def simulate(values: Mapping[str, float]) -> Floats:
+            return found.regressed(np.asarray(plain(values), np.float64))
+
     calibration = calibrate(
         simulate,
         found.observed,
@@ -136,7 +177,7 @@ def fit(simulate: Simulate, found: Revisits, parameters: Sequence[Parameter], se
     with threadpool_limits(1, user_api="blas"):
         spread = _draws(misfit, calibration, len(found.sites) / found.observed.size, seed)
     told = {k: v for k, v in calibration.to_json().items() if k not in ("simulated", "starts")}
-    report = {"sites": len(found.sites), **told}
+    report = {"sites": len(found.sites), "start_errors": start_errors, **told}
     return Fit(calibration.values, spread, report)
 
 

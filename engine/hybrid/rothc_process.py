@@ -19,8 +19,8 @@ from edaphos.kernels.rothc_arrays import Microbial
 from ..calibration import Parameter
 from ..errors import InputError
 from ..models.rothc_phases import T_HA
-from .drawable import check_bounds, check_numbers, drawn
-from .process_fit import fit, revisits
+from .drawable import check_bounds, check_choice, check_numbers, drawn
+from .process_fit import StartErrors, fit, revisits
 from .rothc_starts import Start, starts
 from .site_years import Drivers, Floats
 
@@ -41,6 +41,10 @@ class RothCProcess:
         nothing changes where climate and driver do not; `mu_max` then has no effect.
     calibrates
         Whether :meth:`calibrate` fits what can be fitted.
+    start_errors
+        In the calibration: ``regressed`` takes errors of the starts out of it, which would else
+        pass for rates that depend on the stock (see :meth:`~.process_fit.Revisits.regressed`);
+        ``ignored`` takes starts as free of error.
     mu_max_bounds, km_bounds
         Within which they are fitted.
     input_factor
@@ -65,6 +69,7 @@ class RothCProcess:
     km: float | None = None
     mu_anchor: Anchor = "printed"
     calibrates: bool = True
+    start_errors: StartErrors = "regressed"
     mu_max_bounds: tuple[float, float] = (0.1, 10.0)
     km_bounds: tuple[float, float] = (0.01, 10.0)
     input_factor: float = 1.0
@@ -76,9 +81,9 @@ class RothCProcess:
         if (self.mu_max is None) != (self.km is None):
             raise InputError("RothC: mu_max and km belong together; give both, or neither")
         check_numbers(self, "RothC", "mu_max", "km", "input_factor")
+        check_choice(self, "RothC", "start_errors", ("ignored", "regressed"))
         check_bounds(self, "RothC", "mu_max_bounds", "km_bounds")
-        if self.mu_anchor not in ("printed", "start"):
-            raise InputError(f'RothC: mu_anchor is "{self.mu_anchor}", expected printed or start')
+        check_choice(self, "RothC", "mu_anchor", ("printed", "start"))
 
     @property
     def microbial(self) -> Microbial | None:
@@ -135,7 +140,8 @@ class RothCProcess:
             model = replace(self, mu_max=values.get("mu_max", 1.0), km=values["km"])
             return model._carry(begun, found.start, len(drivers.years))[found.later]
 
-        made = fit(simulate, found, [Parameter(n, *bounds[n], getattr(self, n)) for n in names])
+        wanted = [Parameter(name, *bounds[name], getattr(self, name)) for name in names]
+        made = fit(simulate, found, wanted, self.start_errors)
         return replace(
             self,
             mu_max=made.values.get("mu_max", 1.0),

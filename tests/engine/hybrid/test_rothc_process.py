@@ -245,6 +245,23 @@ def test_calibration_finds_what_made_the_stocks(anchor) -> None:
     assert abs(off.mean()) < 0.0005
 
 
+def test_errors_of_the_starts_do_not_pass_for_rates() -> None:
+    """Soils alike, measured with errors: high ones fall by chance the next time."""
+    sites, truth, told = 300, RothCProcess(1.3, 0.4), worlds.drivers(300)
+    rng = np.random.default_rng(4)
+    real = 5 + 0.8 * rng.standard_normal(sites)
+    stock = np.full((sites, 21), np.nan)
+    stock[:, 0] = real + 0.4 * rng.standard_normal(sites)
+    stock[:, 20] = truth.simulate(told, begin(sites), real)[:, 20]
+    stock[:, 20] += 0.1 * rng.standard_normal(sites)
+    regressed = RothCProcess().calibrate(told, stock)
+    ignored = RothCProcess(start_errors="ignored").calibrate(told, stock)
+    assert mu(regressed, 1.0) == pytest.approx(mu(truth, 1.0), abs=0.06)
+    assert mu(ignored, 1.0) < mu(truth, 1.0) - 0.08
+    assert ignored.km is not None
+    assert ignored.km > 1
+
+
 def test_draws_agree_with_the_truth_and_with_the_interval() -> None:
     truth = RothCProcess(1.3, 0.4)
     told, stock = observed(truth)
@@ -343,6 +360,7 @@ def test_travels_as_json() -> None:
         ({"mu_max": 1.0}, "belong together"),
         ({"mu_max": 1.0, "km": 0.0}, "km"),
         ({"mu_anchor": "middle"}, "middle"),
+        ({"start_errors": "none"}, "ignored or regressed"),
         ({"input_factor": -1.0}, "input_factor"),
         ({"input_sd": -0.1}, "input_sd"),
         ({"km_bounds": (2.0, 1.0)}, "km_bounds"),
