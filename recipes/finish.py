@@ -20,6 +20,12 @@ from edaphos.engine.products.cog import export_cogs
 from edaphos.engine.products.layers import read_directly
 from edaphos.engine.products.pyramid import write_pyramid
 from edaphos.engine.products.report import Truth, gather, write_report
+from edaphos.engine.products.significance import (
+    Discovery,
+    class_layers,
+    find_discoveries,
+    layers_of_p,
+)
 from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
 from edaphos.engine.progress import QUIET, Reporter
@@ -55,11 +61,13 @@ def finish(
     if wanted.get("pyramid"):  # a run begun by an edaphos without pyramids has no such word
         with stages.stage("pyramid", "Pyramid"):
             write_pyramid(run.path / MAP, state=map_state(run), reporter=reporter)
+    discoveries = significant_changes(run, wanted, stages)
     if wanted["cog"]:
         with stages.stage("products", "Products"):
             dataset = read_directly(open_map(run.path), run.path / MAP)
-            folder, state = run.path / "products", map_state(run)
-            products = export_cogs(dataset, folder, reporter=reporter, state=state)
+            folder, state = run.path / "products", map_state(run, *discoveries)
+            more = class_layers(dataset, discoveries)
+            products = export_cogs(dataset, folder, reporter=reporter, state=state, more=more)
             write_stac(dataset, products, folder, name=run.identity["recipe"]["name"])
     if not wanted["report"]:
         return None
@@ -67,10 +75,30 @@ def finish(
         return write_run_report(run, reporter, truth)
 
 
-def map_state(run: Run) -> str:
-    """Return what tells a map's state: a digest over the run's identity and its finished tiles."""
+def map_state(run: Run, *discoveries: Discovery) -> str:
+    """Return what tells a map's state: a digest over the run's identity and its finished tiles.
+
+    And over what `discoveries` were asked for, where products show them.
+    """
     names = sorted(entry.name for entry in Ledger(run.path).finished().values())
-    return hashlib.sha256("\n".join([run.hash, *names]).encode()).hexdigest()[:16]
+    asked = sorted(f"{one.layer.name} {one.q} {one.method}" for one in discoveries)
+    return hashlib.sha256("\n".join([run.hash, *names, *asked]).encode()).hexdigest()[:16]
+
+
+def significant_changes(run: Run, wanted: Mapping[str, Any], stages: Stages) -> list[Discovery]:
+    """Find and note where changes are significant, in a map that says how sure they are."""
+    dataset = read_directly(open_map(run.path), run.path / MAP)
+    if not layers_of_p(dataset):
+        return []
+    with stages.stage("significance", "Significant changes"):
+        found = find_discoveries(
+            dataset,
+            q=wanted.get("false_discovery", 0.1),
+            method=wanted.get("procedure", "bh"),
+            reporter=stages.reporter,
+        )
+        run.note(significance=[{**one.to_json(), "text": one.to_text()} for one in found])
+    return found
 
 
 def note_initial_stock(run: Run, name: str, factor: float) -> None:

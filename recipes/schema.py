@@ -194,6 +194,11 @@ class AssessTable(Table):
         (), description="further block sizes to split by, degrees"
     )
     trees: int | None = Field(None, ge=1, description="trees in cross-validation, if not as mapped")
+    years_within_sources: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="what to do with maps of several years if years and sources cannot be told "
+        "apart in the profiles",
+    )
 
 
 class ProductsTable(Table):
@@ -204,6 +209,12 @@ class ProductsTable(Table):
     )
     pyramid: bool = Field(False, description="coarser levels beside the map, for web viewers")
     report: bool = Field(True, description="one HTML file with maps, validation and sources")
+    false_discovery: float = Field(
+        0.1, gt=0, lt=1, description="share of cells marked as changed that may be so by chance"
+    )
+    procedure: Literal["bh", "by"] = Field(
+        "bh", description="Benjamini-Hochberg, or Benjamini-Yekutieli for any dependence of errors"
+    )
 
 
 class Recipe(Table):

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import xarray as xr
 from typer.testing import CliRunner, Result
 
 from edaphos.engine.assess.assessment import Assessment
 from edaphos.engine.cube.stack_reader import StackReader
 from edaphos.engine.map_view import open_map
+from edaphos.engine.run import Run
 from edaphos.engine.status import Status
 from edaphos.engine.tiles import RunContext, make_tile
 from edaphos.recipes.cli import app
+from edaphos.recipes.finish import finish
 
 from ..engine.changing_land import YEARS, survey, values
 from .changing_country import ChangingLand, make_changing_land
@@ -102,6 +105,26 @@ def test_the_hybrid_says_how_sure_it_is_of_stocks_and_changes(land, one: xr.Data
     assert one["change_poml_p"].attrs["units"] == "1"
     found = Assessment.load(land.folder / "one" / "assessment").table("profile").iloc[0]
     assert 0.6 < found["PICP"] <= 1.0
+
+
+def test_where_changes_are_significant_is_noted_and_mapped(land, one: xr.Dataset) -> None:
+    run = Run.open(land.folder / "one")
+    noted = run.manifest()["provenance"]["significance"]
+    assert [found["year"] for found in noted] == list(YEARS)[1:]
+    p, change = (one[f"change_poml_{s}"].values[0] for s in ("p", "mean"))
+    assert {found["tests"] for found in noted} == {int(np.isfinite(p[0]).sum())}
+    wanted = run.manifest()["provenance"]["products"]
+    asked = {"cog": True, "report": False, "false_discovery": 0.9}
+    run.note(products={**wanted, **asked})
+    finish(run)
+    last = run.manifest()["provenance"]["significance"][-1]
+    assert (last["q"], last["method"], last["since"]) == (0.9, "bh", 1980)
+    name = "change_poml_0-20cm_significant_1986.tif"
+    with rasterio.open(land.folder / "one" / "products" / name) as file:
+        found = file.read(1)
+    sure = p[-1] <= last["threshold"]
+    expected = np.where(sure, np.where(change[-1] > 0, 2, 0), np.where(np.isnan(p[-1]), 255, 1))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_arms_are_compared_under_the_same_folds(land: ChangingLand, one: xr.Dataset) -> None:
