@@ -104,6 +104,16 @@ class ClusterSpec:
         return self.workers or cores if self.kind == "local" else cores
 
     @property
+    def planned_workers(self) -> int:
+        """Worker processes that a plan reckons with: of Slurm those of the jobs asked for first.
+
+        Of a standing scheduler nobody has told how many it has where `workers` is 0: one.
+        """
+        if self.kind == "local":
+            return self.processes
+        return self.jobs[0] * self.slurm.processes if self.kind == "slurm" else self.workers or 1
+
+    @property
     def jobs(self) -> tuple[int, int]:
         """Slurm jobs at least and at most."""
         least = -(-max(self.workers, 1) // self.slurm.processes)

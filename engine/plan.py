@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dask.utils import parse_bytes
 from numpy.typing import NDArray
 
 from .cluster import ClusterSpec
@@ -28,6 +29,7 @@ from .plan_sampling import Sample, sample_tiles
 from .plan_size import (
     Size,
     check_disk,
+    check_job_memory,
     check_memory,
     human_bytes,
     human_seconds,
@@ -35,8 +37,11 @@ from .plan_size import (
     size_of,
     soil_counts,
 )
+from .products.cog_disk import check_disk as check_room_for_drafts
+from .products.cog_disk import temporary_bytes
 from .progress import QUIET, Reporter
 from .run import GridSpec, Run
+from .scratch import scratch_folder
 
 #: Numbers of workers that the replay is told for, beside the recipe's own.
 WORKERS = (1, 10, 100, 1000)
@@ -138,8 +143,10 @@ class Plan:
         Of one worker, bytes.
     workers, tiles_at_once
         What this holds for.
-    map_objects, ledger_records, cogs, export_temporary
-        Files and objects at most, and disk for the drafts of exports (:class:`Size`).
+    map_objects, ledger_records, cogs
+        Files and objects at most (:class:`Size`).
+    temporary_bytes
+        Disk that exporting needs besides what it leaves; below ``TMPDIR`` for a bucket.
     seconds
         Wall time of mapping with these workers (None where there is no soil).
     sampled_cells_per_second
@@ -159,7 +166,7 @@ class Plan:
     map_objects: int = 0
     ledger_records: int = 0
     cogs: int = 0
-    export_temporary: int = 0
+    temporary_bytes: int = 0
     seconds: float | None = None
     sampled_cells_per_second: float | None = None
     timing: Timing | None = None
@@ -171,8 +178,8 @@ class Plan:
     def to_text(self) -> str:
         """Return the plan as a person reads it."""
         exports = (
-            f", {self.cogs:,} files of products ({human_bytes(self.export_temporary)} of drafts "
-            "while exporting)"
+            f", {self.cogs:,} files of products ({human_bytes(self.temporary_bytes)} more "
+            "on a disk while exporting)"
             if self.cogs
             else ""
         )
@@ -232,8 +239,8 @@ def plan(
     Raises
     ------
     InputError
-        What a worker needs does not fit this machine's memory (local clusters), or what is written
-        does not fit the disk, with the numbers.
+        What workers need does not fit this machine's memory (local clusters) or that of a job
+        (Slurm), or what is written does not fit the disk, with the numbers.
     """
     peak = peak_memory(cube, grid, model, years, cluster.tiles_at_once, training_rows)
     _check_memory(peak, cluster)
@@ -241,6 +248,7 @@ def plan(
     if counts is None:
         counts = soil_counts(cube, grid, reporter)
     size = size_of(cube, grid, model, years, counts, cogs=cogs)
+    temporary = temporary_bytes(grid) if cogs else 0
     timing = None
     if counts.any():
         sample = sample_tiles(
@@ -258,17 +266,26 @@ def plan(
         peak = max(peak, sample.peak_memory)
         _check_memory(peak, cluster)
     if isinstance(out, Path):
-        _check_room(out, size, timing, cogs)
-    return _plan(counts, size, peak, cluster, timing)
+        _check_room(out, timing, temporary)
+    elif out is not None:
+        check_room_for_drafts(scratch_folder(), temporary)
+    return _plan(counts, size, peak, cluster, timing, temporary)
 
 
 def _check_memory(peak: int, cluster: ClusterSpec) -> None:
     if cluster.kind == "local":
         check_memory(peak, cluster.processes)
+    elif cluster.kind == "slurm":
+        check_job_memory(peak, cluster.slurm.processes, parse_bytes(cluster.slurm.memory))
 
 
 def _plan(
-    counts: NDArray[np.int64], size: Size, peak: int, cluster: ClusterSpec, timing: Timing | None
+    counts: NDArray[np.int64],
+    size: Size,
+    peak: int,
+    cluster: ClusterSpec,
+    timing: Timing | None,
+    temporary: int,
 ) -> Plan:
     cells = int(counts.sum())
     mine = {one.workers: one for one in timing.replayed} if timing else {}
@@ -279,13 +296,13 @@ def _plan(
         bytes_read=size.bytes_read,
         bytes_written=size.bytes_written,
         peak_memory=peak,
-        workers=cluster.processes,
+        workers=cluster.planned_workers,
         tiles_at_once=cluster.tiles_at_once,
         map_objects=size.map_objects,
         ledger_records=size.ledger_records,
         cogs=size.cogs,
-        export_temporary=size.export_temporary,
-        seconds=mine[cluster.processes].seconds.value if timing else None,
+        temporary_bytes=temporary,
+        seconds=mine[cluster.planned_workers].seconds.value if timing else None,
         sampled_cells_per_second=cells / (timing.core_hours.value * 3600) if timing else None,
         timing=timing,
     )
@@ -341,7 +358,7 @@ def _timing(
         store_given=store_mb_s is not None,
         replayed=tuple(
             Replayed(workers, wall(site(workers)), limit(work, site(workers)))
-            for workers in sorted({*WORKERS, cluster.processes})
+            for workers in sorted({*WORKERS, cluster.planned_workers})
         ),
         scheduler_from=_workers_from(work, site(1), "scheduler"),
         store_from=_workers_from(work, site(1), "store"),
@@ -357,10 +374,10 @@ def _workers_from(work: Work, site: Site, part: Limit) -> int | None:
     return None if math.isinf(found) else max(1, math.ceil(found))
 
 
-def _check_room(out: Path, size: Size, timing: Timing | None, cogs: bool) -> None:
+def _check_room(out: Path, timing: Timing | None, temporary: int) -> None:
     """Refuse what the disk cannot hold; products compress about as well as the map does."""
     written = timing.stored_written.high if timing else 0.0
-    check_disk(out, written * (1 + 4 / 3 if cogs else 1), size.export_temporary)
+    check_disk(out, written * (1 + 4 / 3 if temporary else 1), temporary)
 
 
 def _range(found: Estimate, words: Any) -> str:

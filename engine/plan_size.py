@@ -21,6 +21,7 @@ from .grid import Grid
 from .map_store import ENCODINGS
 from .models.protocol import Emits, Model
 from .plan_sampling import existing
+from .products.cog_blocks import tiling
 from .progress import QUIET, Reporter
 from .status import Status
 
@@ -31,8 +32,6 @@ WORKER_BASE_BYTES = 560 * 2**20
 SLACK = 0.25
 #: Tiles whose soil is counted before progress is told.
 COUNTED_AT_ONCE = 64
-#: Overviews add at most a third to an image, and exist beside the image while it is copied.
-OVERVIEWS = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,8 @@ class Size:
         Objects of the map at most: a shard for each output and year of a tile with soil, the
         status of every tile, and the arrays' metadata.
     ledger_records, cogs
-        Files of the ledger, and of the products where they are wanted.
-    export_temporary
-        Disk that the export of one layer needs at its peak, bytes: an uncompressed draft beside the
-        file it becomes, and overviews of both.
+        Files of the ledger, and at most of the products (items and collection of STAC included)
+        where they are wanted.
     """
 
     bytes_read: int
@@ -60,7 +57,6 @@ class Size:
     map_objects: int
     ledger_records: int
     cogs: int
-    export_temporary: int
 
 
 def size_of(
@@ -84,9 +80,7 @@ def size_of(
         bytes_written=(packed * len(emits.depths) * len(years) + 1) * stored,
         map_objects=soil * len(emits.outputs) * len(years) + counts.size + _metadata(emits),
         ledger_records=counts.size,
-        # each layer, the status and its class names, an item a year and the collection
-        cogs=layers + 2 + len(years) + 1 if cogs else 0,
-        export_temporary=_export_temporary(grid, emits) if cogs else 0,
+        cogs=_product_files(grid, layers + 1) + len(years) + 1 if cogs else 0,
     )
 
 
@@ -95,14 +89,10 @@ def _metadata(emits: Emits) -> int:
     return 1 + 6 * 2 + len(emits.outputs) + 1
 
 
-def _export_temporary(grid: Grid, emits: Emits) -> int:
-    widest = max((4 if o.encoding == "float" else _cog_item(o.name)) for o in emits.outputs)
-    return round(widest * math.prod(grid.shape) * 2 * (1 + OVERVIEWS))
-
-
-def _cog_item(name: str) -> int:
-    """Bytes a cell of a product: two for contents, four for stocks that keep their decimals."""
-    return 2 if name.startswith("soc") else 4
+def _product_files(grid: Grid, layers: int) -> int:
+    """Files of the layers at most: one each and the class names, or blocks, VRT and overviews."""
+    parts = len(tiling(grid))
+    return layers + 1 if parts == 1 else layers * (parts + 2)
 
 
 def peak_memory(
@@ -150,6 +140,17 @@ def check_memory(peak: int, workers: int) -> None:
         raise InputError(
             f"{workers} worker(s) of up to {human_bytes(peak)} each need "
             f"{human_bytes(peak * workers)}, this machine has {human_bytes(total)}; {advice}"
+        )
+
+
+def check_job_memory(peak: int, workers: int, memory: int) -> None:
+    """Refuse jobs of Slurm whose workers together need more than a job has, all in bytes."""
+    if peak * workers > memory:
+        raise InputError(
+            f"the {workers} worker(s) of a job may need {human_bytes(peak)} each, "
+            f"{human_bytes(peak * workers)} in all, and cluster.slurm.memory is "
+            f"{human_bytes(memory)}; ask for more, for fewer cores, or use a smaller tile size in "
+            "[grid]"
         )
 
 

@@ -155,6 +155,7 @@ def plan(
     data: Data = None,
     cube: CubePath = None,
     grid: Preset = None,
+    cluster: Cluster = None,
     workers: Workers = None,
     store_mb_s: Annotated[
         float | None,
@@ -179,7 +180,7 @@ def plan(
         from .job import Overrides, load_job
         from .planning import plan_job
 
-        job = load_job(recipe_path(recipe), Overrides(None, workers, data, cube, grid))
+        job = load_job(recipe_path(recipe), Overrides(cluster, workers, data, cube, grid))
         found = plan_job(
             job,
             Reporter(quiet=quiet or as_json),

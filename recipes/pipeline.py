@@ -22,8 +22,6 @@ from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError
-from edaphos.engine.gpu import require_gpu, tile_resources
-from edaphos.engine.map_store import create_map
 from edaphos.engine.models.protocol import (
     ModelSpec,
     RowModel,
@@ -31,12 +29,10 @@ from edaphos.engine.models.protocol import (
     needs_samples,
     target_of,
 )
-from edaphos.engine.observer import Observer, Stoppable, never
+from edaphos.engine.observer import Stoppable, never
 from edaphos.engine.place import Place
-from edaphos.engine.produce import Production, produce
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Interruptible, Reporter
-from edaphos.engine.recovery import forget_tiles, tiles_within
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
@@ -57,15 +53,11 @@ from .job import (
     qa_rules,
     year_policy,
 )
-from .metadata import map_attributes
+from .mapping import Box, make_map, note_production
 from .schema import ProfilesTable
 from .stages import Stages
 
 RECIPE_COPY = "recipe.toml"
-#: Where a run's provenance names the region that is being made anew.
-ANEW = "region_made_anew"
-#: West, south, east, north in the map's CRS.
-Box = tuple[float, float, float, float]
 
 
 def run_job(
@@ -201,32 +193,6 @@ def run_stages(
     return run
 
 
-def make_map(
-    job: Job,
-    run: Run,
-    cube: Cube,
-    client: Client,
-    reporter: Reporter,
-    observer: Observer,
-    region: Box | None = None,
-) -> Production:
-    """Make the map's tiles, or those that touch a region, which are made anew."""
-    model = run.load_model()
-    require_gpu(client, model, job.cluster)
-    create_map(run.path, job.grid, model.emits, run.years, map_attributes(job, cube, run))
-    only = set(tiles_within(run, region)) if region else None
-    anew = list(region) if region else None
-    # what an earlier call of the same region made anew before it was cut off is not forgotten again
-    if only is not None and run.manifest()["provenance"].get(ANEW) != anew:
-        forget_tiles(run, only)
-        run.note(**{ANEW: anew})
-    resources = tile_resources(model, job.cluster)
-    production = produce(run, client, reporter, observer, only=only, resources=resources)
-    if run.manifest()["provenance"].get(ANEW) is not None:
-        run.note(**{ANEW: None})
-    return production
-
-
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
     """Open the recipe's cube, building it first where it is not there yet."""
     if job.cube_spec is not None:
@@ -300,7 +266,7 @@ def provenance(job: Job, cube: Cube) -> dict[str, Any]:
     """Return what is worth knowing of a run and does not decide its bytes."""
     return {
         "cube": str(cube.path),
-        "cluster": {"kind": job.cluster.kind, "workers": job.cluster.processes},
+        "cluster": {"kind": job.cluster.kind, "workers": job.cluster.planned_workers},
         "products": job.recipe.products.model_dump(),
     }
 
@@ -416,9 +382,3 @@ def fit(job: Job, run: Run, samples: Samples | None) -> None:
         model = model.fit(samples)
     with whole_folder(run.model_folder) as partial:
         model.save(partial)
-
-
-def note_production(run: Run, production: Production, client: Client) -> None:
-    """Note how the mapping went, unless this call only found everything done."""
-    if production.tiles:
-        run.note(production={**asdict(production), "workers": len(client.nthreads())})

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
 import pytest
 
 from edaphos.engine import plan_sampling
-from edaphos.engine.cluster import ClusterSpec, connect
+from edaphos.engine.cluster import ClusterSpec, SlurmSpec, connect
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
+from edaphos.engine.grid import Grid
 from edaphos.engine.land import LAND_INDEX, save_index
 from edaphos.engine.ledger import Ledger
 from edaphos.engine.models.forest import ForestModel
 from edaphos.engine.plan import Plan, check_memory, known_counts, peak_memory, plan
 from edaphos.engine.plan_size import check_disk, size_of, soil_counts
 from edaphos.engine.produce import produce
+from edaphos.engine.products.cog_disk import temporary_bytes
 from edaphos.engine.sampling import draw_samples
 from edaphos.engine.status import Status
 from edaphos.engine.store import list_objects
@@ -96,6 +100,38 @@ def test_what_does_not_fit_is_refused_with_the_numbers() -> None:
         check_memory(int(total * 0.4), 4)
     with pytest.raises(InputError, match="smaller tile size"):
         check_memory(2 * total, 1)
+
+
+def test_jobs_of_slurm_are_reckoned_with_not_the_cores_here(cube: Cube, model: ForestModel) -> None:
+    slurm = SlurmSpec(cores=16, memory="64GB")
+    spec = ClusterSpec("slurm", workers=40, slurm=slurm)  # three jobs of 16
+    found = plan(cube, world_grid(64), model, (2020,), spec)
+    assert found.workers == 48
+    assert found.timing is not None
+    assert {one.workers for one in found.timing.replayed} == {1, 10, 48, 100, 1000}
+    assert "48 worker(s)" in found.to_text()
+    assert ClusterSpec("slurm", slurm=SlurmSpec(cores=8, gpus=2)).planned_workers == 2
+    assert ClusterSpec("tcp://host:8786", workers=7).planned_workers == 7
+    small = replace(spec, slurm=replace(slurm, memory="4GB"))
+    with pytest.raises(InputError, match=r"the 16 worker\(s\) of a job .*cluster.slurm.memory"):
+        plan(cube, world_grid(64), model, (2020,), small)
+
+
+def test_exports_of_a_large_map_need_room_for_a_block_not_for_a_layer(
+    cube: Cube, model: ForestModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = Grid.preset("global-7.5s", 1024)
+    counts = np.zeros(grid.tile_counts, np.int64)
+    counts[40, 80] = 5
+    monkeypatch.setattr("edaphos.engine.plan.soil_counts", lambda *_: counts)
+    monkeypatch.setattr("edaphos.engine.plan._timing", lambda *_: None)
+    monkeypatch.setattr("edaphos.engine.plan.sample_tiles", lambda *_, **__: Mock(peak_memory=0))
+    found = plan(cube, grid, model, (2020,), ClusterSpec(workers=1), cogs=True)
+    # one file at a time: 10,800 x 16,384 cells of the coarse file, and its copies
+    assert found.temporary_bytes == temporary_bytes(grid) < 2**31
+    assert "more on a disk while exporting" in found.to_text()
+    # 18 x 36 blocks, a virtual raster and its overviews for each layer and the status; STAC
+    assert found.cogs == (4 * 2 + 1) * (18 * 36 + 2) + 2
 
 
 def test_inputs_lacking_a_covariate_do_not_count_as_soil_to_the_model(cube: Cube) -> None:
