@@ -146,7 +146,9 @@ def true_map(world: ChangingWorld, told: PomlSettings, cube: Cube, grid: Grid) -
 
 
 #: Columns of a table of errors.
-COLUMNS = ("arm", "year", "n", "RMSE", "CCC", "ME", "change_RMSE", "trend_RMSE")
+COLUMNS = (
+    "arm", "year", "n", "RMSE", "CCC", "ME", "change_RMSE", "trend_RMSE", "inside", "change_inside",
+)  # fmt: skip
 
 
 def judge(mapped: xr.Dataset, truth: Floats, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -165,7 +167,9 @@ def judge(mapped: xr.Dataset, truth: Floats, labels: Mapping[str, str]) -> pd.Da
     -------
     pandas.DataFrame
         :data:`COLUMNS`: ``year`` is a year or ``all``; ``change_RMSE`` is of each cell's change
-        since the first year; ``trend_RMSE``, of ``all``, of the region's mean by year.
+        since the first year; ``trend_RMSE``, of ``all``, of the region's mean by year; ``inside``
+        and ``change_inside`` are the shares of true stocks and changes inside the 90 % interval,
+        where there is one.
     """
     years = [int(year) for year in mapped["year"].values]
     found = []
@@ -173,14 +177,34 @@ def judge(mapped: xr.Dataset, truth: Floats, labels: Mapping[str, str]) -> pd.Da
         stock = mapped[name].values[0].astype(float)
         held = np.isfinite(stock).all(axis=0) & np.isfinite(truth).all(axis=0)
         ours, theirs = stock[:, held], truth[:, held]
-        change = ours - ours[0] - (theirs - theirs[0])
+        since = theirs - theirs[0]
+        change = ours - ours[0] - since
         trend = ours.mean(axis=1) - theirs.mean(axis=1)
+        inside = _inside(mapped, name, theirs, held)
+        changed = _inside(mapped, name.replace("stock", "change"), since, held)
         for i, year in enumerate(years):
-            size = float(np.sqrt((change[i] ** 2).mean()))
-            found.append((label, str(year), *_scores(theirs[i], ours[i]), size, np.nan))
-        sizes = float(np.sqrt((change[1:] ** 2).mean())), float(np.sqrt((trend**2).mean()))
-        found.append((label, "all", *_scores(theirs.ravel(), ours.ravel()), *sizes))
+            shares = inside[i], changed[i] if i else np.nan
+            scores = _scores(theirs[i], ours[i])
+            found.append((label, str(year), *scores, _size(change[i]), np.nan, *shares))
+        scores = _scores(theirs.ravel(), ours.ravel())
+        shares = float(inside.mean()), float(changed[1:].mean()) if len(years) > 1 else np.nan
+        found.append((label, "all", *scores, _size(change[1:]), _size(trend), *shares))
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _size(errors: Floats) -> float:
+    return float(np.sqrt((errors**2).mean())) if errors.size else np.nan
+
+
+def _inside(
+    mapped: xr.Dataset, mean: str, truth: Floats, held: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the share of the truth inside the interval, by year; NaN where there is none."""
+    low, high = (mean.replace("mean", quantile) for quantile in ("q05", "q95"))
+    if low not in mapped:
+        return np.full(len(truth), np.nan)
+    within = (mapped[low].values[0][:, held] <= truth) & (truth <= mapped[high].values[0][:, held])
+    return np.asarray(within.mean(axis=1))
 
 
 def _scores(truth: Floats, stock: Floats) -> tuple[int, float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,11 @@ ERRORS, ABOUT = "truth/arms.csv", "truth/about.txt"
 
 @dataclass(frozen=True)
 class ChangingTruth:
-    """Errors by arm and year (``arm, year, n, RMSE, CCC, ME, change_RMSE, trend_RMSE``), a note."""
+    """Errors by arm and year, and a note.
+
+    ``arm, year, n, RMSE, CCC, ME, change_RMSE, trend_RMSE, inside, change_inside``; years as text,
+    ``all`` for all of them.
+    """
 
     errors: pd.DataFrame
     note: str
@@ -44,10 +49,15 @@ def changing_tables(truth: ChangingTruth) -> list[Table]:
     overall = truth.errors["year"] == "all"
     for chosen, title in ((overall, "Against the truth, all years"), (~overall, "By year")):
         rows = tuple(_row(line) for line in truth.errors[chosen].to_dict("records"))
-        heads = ("<map", "year", "cells", "RMSE", "CCC", "ME", "RMSE of the change", "of the trend")
+        heads = (
+            "<map", "year", "cells", "RMSE", "CCC", "ME", "RMSE of the change", "of the trend",
+            "inside the interval", "changes inside",
+        )  # fmt: skip
         note = (
             "kg/m²; ME is map minus truth. The change is each cell's since the first year, the "
-            "trend is that of the region's mean."
+            "trend is that of the region's mean. The interval of 90 % is for a stock measured at "
+            "a point, so that it should hold more of these, which have no noise; that of the "
+            "change is for the true change."
         )
         found.append(Table(title, heads, rows, note if title.startswith("Against") else ""))
     return found
@@ -63,4 +73,10 @@ def _row(line: dict[str, Any]) -> tuple[str, ...]:
         signed(line["ME"], 3),
         fixed(line["change_RMSE"], 3),
         fixed(line["trend_RMSE"], 3) if line["year"] == "all" else DASH,
+        _percent(line["inside"]),
+        _percent(line["change_inside"]),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{fixed(100 * share, 0)} %" if math.isfinite(share) else DASH

@@ -101,6 +101,25 @@ def test_errors_are_those_of_the_definition() -> None:
     assert found.loc["all", "change_RMSE"] == pytest.approx(np.sqrt((0.1**2 + 0.3**2) / 2))
 
 
+def test_shares_inside_intervals_are_counted_by_year() -> None:
+    truth = np.full((2, 1, 4), 3.0)
+    truth[1] = 4.0
+    stock = {
+        "stock_m_mean": [3.0, 4.0], "stock_m_q05": [2.5, 4.5], "stock_m_q95": [3.5, 5.0],
+        "change_m_q05": [0.0, 0.5], "change_m_q95": [0.0, 1.5],
+    }  # fmt: skip
+    held = {
+        name: (("depth", "year", "y", "x"), np.broadcast_to(
+            np.array(values)[None, :, None, None], (1, 2, 1, 4)
+        ))
+        for name, values in stock.items()
+    }  # fmt: skip
+    mapped = xr.Dataset(held, coords={"year": [1, 2]})
+    found = judge(mapped, truth, {"stock_m_mean": "m"}).set_index("year")
+    assert found["inside"].tolist() == [1.0, 0.0, 0.5]
+    assert found["change_inside"].tolist()[1:] == [1.0, 1.0]
+
+
 def test_worlds_repeat_and_differ_by_seed() -> None:
     lon, lat = np.meshgrid(np.linspace(105, 119, 8), np.linspace(23, 37, 8))
     one, same, other = (ChangingWorld((1980, 1981, 1982), seed) for seed in (1, 1, 2))
