@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -66,8 +67,10 @@ def test_products_belong_to_the_run_and_can_be_stopped(
     out, real, asked = tmp_path / "run", finishing.export_cogs, []
 
     def looked_at(*arguments: Any, **options: Any) -> Any:
-        told = json.loads(edaphos("status", out, "--json"))
-        assert (told["state"], told["stage"], told["eta"]) == ("running", "products", None)
+        until = time.monotonic() + 20
+        while (told := json.loads(edaphos("status", out, "--json")))["stage"] != "products":
+            assert time.monotonic() < until, told
+        assert (told["state"], told["eta"]) == ("running", None)
         assert told["done"] == told["total"]
         text = edaphos("status", out, "--no-map")
         assert "stage: products (the tiles are made" in text
