@@ -32,7 +32,7 @@ class WeatherTable(Table):
     normals: bool = Field(
         False,
         description="with transient: spin up under the monthly variables of the same names, not "
-        "the mean over the years up to the start",
+        "the mean over the years up to the start, or the first ten",
     )
 
 

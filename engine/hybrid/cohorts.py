@@ -20,6 +20,8 @@ Array = NDArray[Any]
 EVAPORATION_FACTOR = 1.0
 #: Sites run side by side: what a run adds to the memory of its drivers is bounded by it.
 BLOCK = 8192
+#: Fewest years that make the climate of the spin-up, where no normals are given.
+NORMAL_YEARS = 10
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,15 @@ def _cohort(drivers: Drivers, sites: NDArray[np.intp], first: int, end: int) -> 
 def _spin_up_climate(drivers: Drivers, first: int, pick: Callable[[Array], Array]) -> Climate:
     """Return the repeating year that stocks of year `first` are taken to be in equilibrium with.
 
-    The drivers' normals, else the mean of each month over the years up to and including `first`.
+    The drivers' normals, else the mean of each month over the years up to and including `first`,
+    or over the first :data:`NORMAL_YEARS` where that is fewer: no soil is in equilibrium with the
+    weather of a year or two.
     """
     climate = drivers.climate if drivers.normals is None else drivers.normals
     arrays = list(vars(climate).values())
     if climate.months > 12:
-        seen = [array[: 12 * (first + 1)].reshape(first + 1, 12, -1) for array in arrays]
+        years = max(first + 1, min(NORMAL_YEARS, len(drivers.years)))
+        seen = [array[: 12 * years].reshape(years, 12, -1) for array in arrays]
         arrays = [array.mean(axis=0, dtype=np.float64) for array in map(pick, seen)]
         return Climate(*arrays)
     return Climate(*map(pick, arrays))

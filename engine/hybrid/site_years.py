@@ -17,6 +17,12 @@ Floats = NDArray[np.float64]
 Array = NDArray[Any]
 
 
+def _columns(array: Array, sites: Array) -> Array:
+    """Return some columns in row order, as kernels take them; fancy indexing would turn them."""
+    chosen = np.flatnonzero(sites) if sites.dtype == bool else sites
+    return np.take(array, chosen, axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class Climate:
     """Monthly weather of sites, each ``(months, S)``.
@@ -42,7 +48,7 @@ class Climate:
 
     def take(self, sites: Array) -> Climate:
         """Return some sites."""
-        return Climate(*(a[:, sites] for a in vars(self).values()))
+        return Climate(*(_columns(a, sites) for a in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,8 @@ class Drivers:
     depth_cm
         Of the layer whose stock is simulated.
     normals
-        Climate of the spin-up, 12 rows; the mean of the years up to the start if None.
+        Climate of the spin-up, 12 rows; if None the mean of the years up to the start, or of the
+        first ten where those are fewer.
     """
 
     years: NDArray[np.int64]
@@ -112,8 +119,8 @@ class Drivers:
         return replace(
             self,
             climate=self.climate.take(sites),
-            input_driver=self.input_driver[:, sites],
-            cover=self.cover[:, sites],
+            input_driver=_columns(self.input_driver, sites),
+            cover=_columns(self.cover, sites),
             dpm_rpm=self.dpm_rpm[sites],
             clay=self.clay[sites],
             normals=None if self.normals is None else self.normals.take(sites),

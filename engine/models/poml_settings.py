@@ -44,7 +44,7 @@ class Weather:
         then twelve yearly cube variables, and so on.
     normals
         With `transient`: spin up under the monthly variables ``temperature`` and ``rain`` of the
-        cube, instead of the mean over the years up to the start.
+        cube, instead of the mean over the years up to the start, or the first ten.
     """
 
     temperature: str = "temperature"

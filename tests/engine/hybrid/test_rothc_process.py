@@ -65,7 +65,7 @@ def test_one_site_equals_its_run_as_an_official_input_file() -> None:
     site, stock = 3, 4.2
     monthly = {name: a[:, site] for name, a in vars(told.climate).items()}
     years = len(told.years)
-    normal = {name: a.reshape(years, 12)[:3].mean(axis=0) for name, a in monthly.items()}
+    normal = {name: a.reshape(years, 12)[:10].mean(axis=0) for name, a in monthly.items()}
     ratio = told.input_driver[3:, site] / told.input_driver[2, site]
     plant = np.concatenate([np.full(12, 1 / 12), np.repeat(ratio, 12) / 12])
 
@@ -170,12 +170,14 @@ def test_anchored_rates_change_with_the_biomass_alone() -> None:
     assert (one[:, -1] < plain[:, -1]).all()
 
 
-def test_normals_are_the_climate_of_the_spin_up() -> None:
+@pytest.mark.parametrize(("start", "years"), [(12, 13), (9, 10), (0, 10)])
+def test_normals_are_the_climate_of_the_spin_up(start: int, years: int) -> None:
     told = worlds.drivers(4)
-    twelve = Climate(*(a.reshape(21, 12, 4)[:6].mean(axis=0) for a in vars(told.climate).values()))
+    weather = (a.reshape(21, 12, 4)[:years].mean(axis=0) for a in vars(told.climate).values())
+    twelve = Climate(*weather)
     stated = replace(told, normals=twelve)
-    by_mean = RothCProcess().simulate(told, begin(4, 5), stocks(4))
-    by_normals = RothCProcess().simulate(stated, begin(4, 5), stocks(4))
+    by_mean = RothCProcess().simulate(told, begin(4, start), stocks(4))
+    by_normals = RothCProcess().simulate(stated, begin(4, start), stocks(4))
     np.testing.assert_allclose(by_normals, by_mean, rtol=1e-12)
     repeated = replace(stated, climate=twelve, input_driver=np.ones((21, 4)))
     held = RothCProcess().simulate(repeated, begin(4, 0), stocks(4))
