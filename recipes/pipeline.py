@@ -56,6 +56,7 @@ from .job import (
 from .mapping import Box, make_map, note_production
 from .schema import ProfilesTable
 from .stages import Stages
+from .yearly import check_years, dated
 
 RECIPE_COPY = "recipe.toml"
 
@@ -180,6 +181,7 @@ def run_stages(
         if profiles is not None:
             with stages.stage("samples", "Samples"):
                 samples = sample(job, cube, profiles, run, reporter)
+                check_years(job, cube, samples, run, reporter)
         if samples is not None and job.recipe.assess.enabled:
             with stages.stage("assess", "Cross-validation"):
                 assessment(job, run, samples, client, reporter)
@@ -295,6 +297,9 @@ def sample(
     run.note(samples=asdict(counts))
     run.note(sampling=counts.to_text())
     reporter.say(counts.to_text())
+    undated = len(profiles) - len(dated(job, cube, profiles))
+    if undated:
+        reporter.say(f"{undated:,} layers without a year are left out of a map of several years")
     for warning in unsampled_depths(job, samples):
         reporter.say(warning)
     run.note(unsampled_depths=unsampled_depths(job, samples))
@@ -324,6 +329,7 @@ def draw(
             decluster_deg=deg,
             also=also,
         )
+    profiles = dated(job, cube, profiles)
     return draw_samples(
         profiles.table,
         cube,

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from edaphos.kernels.metrics import sum_by
@@ -32,8 +31,8 @@ Verdict = Literal["yes", "hardly", "no"]
 CONFOUNDED, PARTLY = 0.9, 0.5
 #: Standard deviation of the year within sources, below which there is no time within them.
 LEAST_YEARS = 1.0
-#: Trees of the static model.
-TREES = 100
+#: Trees of the static model, and most rows that it is asked for: a share of them tells as much.
+TREES, MOST_ROWS = 100, 50_000
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,8 @@ def yearly_check(
     Parameters
     ----------
     samples
-        Rows; those without a target are left out, those without a year are counted.
+        Rows; those without a target are left out, those without a year are counted. Of more than
+        :data:`MOST_ROWS` that number is drawn.
     static
         Features that do not change from year to year, for the model whose residuals are taken
         (out of fold by spatial block; depth is always among its features).
@@ -163,6 +163,10 @@ def yearly_check(
             f"none of {len(known):,} rows has a year: a yearly map needs dated profiles. Map one "
             "year, or name the file's column of the year under profiles.files.columns"
         )
+    undated = len(known) - len(dated)
+    if len(dated) > MOST_ROWS:
+        drawn = np.random.default_rng([seed, 0x5A3E]).choice(len(dated), MOST_ROWS, replace=False)
+        dated = dated.take(np.sort(drawn))
     blocks = location_blocks(dated, block_deg)
     return check_years(
         dated.table["year"].to_numpy(float),
@@ -170,7 +174,7 @@ def yearly_check(
         static_residuals(dated, static, block_deg, folds, seed, trees),
         blocks,
         weight=dated.weight,
-        undated=len(known) - len(dated),
+        undated=undated,
         units=dated.target[1],
         replicates=replicates,
         seed=seed,
@@ -359,8 +363,3 @@ def _trend(trend: Trend, units: str) -> str:
     if not trend.known:
         return f"{trend.value:.3g} {units} (no interval)"
     return f"{trend.value:.3g} {units} ({trend.low:.3g} to {trend.high:.3g})"
-
-
-def dated_only(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have a year: those that may train a model of several years."""
-    return table[np.isfinite(table["year"].to_numpy(float))]

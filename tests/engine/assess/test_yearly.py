@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from edaphos.engine.assess.yearly import check_years, dated_only, static_residuals, yearly_check
+from edaphos.engine.assess import yearly
+from edaphos.engine.assess.yearly import check_years, static_residuals, yearly_check
 from edaphos.engine.errors import InputError
 from edaphos.engine.samples import Samples
 
@@ -174,8 +175,14 @@ def test_few_places_still_leave_residuals() -> None:
     np.testing.assert_allclose(left, made.y - made.y.mean())
 
 
-def test_undated_rows_train_no_model_of_several_years() -> None:
+def test_many_rows_are_checked_by_a_share_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yearly, "MOST_ROWS", 300)
+    found = yearly_check(samples(confounded=False), ("elevation",), trees=20)
+    assert (found.rows, found.undated) == (300, 40)
+    assert found.verdict == "yes"
+
+
+def test_without_a_year_there_is_nothing_to_check() -> None:
     table = samples(confounded=False).table
-    assert len(dated_only(table)) == 560
     with pytest.raises(InputError, match="none of 600 rows has a year"):
         yearly_check(Samples(table.assign(year=np.nan), ("elevation",)), ("elevation",))
