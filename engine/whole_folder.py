@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .errors import StoreError
 from .place import Place, S3Path
-from .scratch import scratch_folder
+from .scratch import COPY, hold, scratch_folder
 from .store import checksum, list_objects, safe_key, sync, write_atomically
 
 MARKER = "whole.json"
@@ -61,6 +61,8 @@ def upload(made: Path, folder: S3Path) -> None:
 def on_disk(folder: Place) -> Path:
     """Return the folder itself, or a copy of one in a bucket that this machine's processes share.
 
+    The copy goes with the last process that asked for it.
+
     Raises
     ------
     StoreError
@@ -71,8 +73,9 @@ def on_disk(folder: Place) -> Path:
     marker = (folder / MARKER).read_text()
     files = _files(marker, folder)
     name = hashlib.sha256(f"{folder} {marker}".encode()).hexdigest()[:24]
-    target = scratch_folder() / f"whole-{name}"
+    target = scratch_folder() / f"{COPY}{name}"
     with _LOCK:
+        hold(target)
         whole = target.is_dir() and all((target / key).is_file() for key in files)
         if not whole:  # what is old may get cleared away
             shutil.rmtree(target, ignore_errors=True)
@@ -91,7 +94,7 @@ def _files(marker: str, folder: Place) -> dict[str, str]:
 
 
 def _download(folder: S3Path, files: dict[str, str], target: Path) -> None:
-    made = Path(tempfile.mkdtemp(prefix=target.name, dir=target.parent))
+    made = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     for key, expected in files.items():
         try:
             data = (folder / key).read_bytes()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edaphos.engine.errors import InputError, RunError, StoreError
 from edaphos.engine.place import Place, place
-from edaphos.engine.scratch import scratch_folder
+from edaphos.engine.scratch import let_go, scratch_folder
 from edaphos.engine.whole_folder import MARKER, is_whole, on_disk, whole_folder
 
 
@@ -120,7 +122,7 @@ def test_a_file_that_is_not_what_was_stored_is_refused(s3_folder, temporary, how
         (folder / "trees/0.npy").unlink()
     with pytest.raises(StoreError, match=r"trees/0\.npy: is missing, or does not match"):
         on_disk(folder)
-    assert list(scratch_folder().iterdir()) == []
+    assert [path for path in scratch_folder().iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.parametrize("key", ["../../out.txt", "/tmp/out.txt", "a/../../../out.txt"])
@@ -147,3 +149,50 @@ def test_copies_lie_where_nobody_else_can_write(temporary, tmp_path) -> None:
     folder.symlink_to(tmp_path / "anothers")
     with pytest.raises(RunError, match=str(os.getuid())):
         scratch_folder()
+
+
+HOLDER = """
+import sys
+from edaphos.engine.place import place
+from edaphos.engine.whole_folder import on_disk
+print(on_disk(place(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_copy_goes_with_the_last_process_that_held_it(s3_folder, temporary) -> None:
+    folder = place(s3_folder) / "model"
+    fill(folder)
+
+    def holder() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(folder)],
+            env={**os.environ, "TMPDIR": str(temporary)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    first, second, killed = (holder() for _ in range(3))
+    copies = {Path(process.stdout.readline().strip()) for process in (first, second, killed)}
+    assert len(copies) == 1
+    (copy,) = copies
+    killed.kill()
+    killed.wait()
+    first.communicate("")
+    assert (copy / "trees" / "0.npy").read_text() == "weights", "the second still reads it"
+    second.communicate("")
+    assert list(copy.parent.iterdir()) == []
+
+
+def test_what_killed_processes_left_goes_with_the_next_that_ends(s3_folder, temporary) -> None:
+    folder = place(s3_folder) / "model"
+    fill(folder)
+    old = scratch_folder() / "copy-0123"
+    for left in (old, old.with_name("copy-0123.abc_")):
+        left.mkdir()
+        (left / "model.json").write_text("{}")
+    old.with_name("copy-0123.lock").touch()
+    on_disk(folder)
+    let_go()
+    assert list(scratch_folder().iterdir()) == []

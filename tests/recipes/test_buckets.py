@@ -42,7 +42,12 @@ def country(tmp_path_factory):
     return country
 
 
-def test_the_whole_way_in_a_bucket(country, tmp_path: Path, s3_folder: str) -> None:
+def test_the_whole_way_in_a_bucket(
+    country, tmp_path: Path, s3_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     edaphos("run", country.recipe, "--out", tmp_path / "run", "--workers", 1, "--quiet")
     cube, run = f"{s3_folder}/cube.zarr", f"{s3_folder}/run"
     options = ("--cube", cube, "--workers", 1)
@@ -65,3 +70,5 @@ def test_the_whole_way_in_a_bucket(country, tmp_path: Path, s3_folder: str) -> N
         for folder in (run, cube):
             keys = list_objects(place(folder))
             assert not [k for k in keys if secret.encode() in (place(folder) / k).read_bytes()]
+    left = [p for p in temporary.glob(f"edaphos-{os.getuid()}/*") if p.is_dir()]
+    assert left == [], "copies of what lies in the bucket"
