@@ -244,7 +244,7 @@ def held_out(
         fitted = make(process, learner).fit(own)
         mean[fold.test] = fitted.predict(blind)
         drawn_from = calibrated(fitted, process)
-        if hasattr(fitted, "calibrated"):
+        if follows_process(fitted):
             carried[fold.test] = from_first(drawn_from, data.take(fold.test))
         members = Members.fit(
             own, make, drawn_from, learner, block[fold.train],
@@ -330,6 +330,14 @@ def _mean_known(values: Floats) -> Floats:
     count = known.sum(axis=1)
     total = np.where(known, values, 0.0).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def follows_process(arm: Arm) -> bool:
+    """Whether an arm takes from a process, unchecked, what happens between samplings.
+
+    A guarded hybrid does not: what its process gets wrong on average it does not follow.
+    """
+    return hasattr(arm, "calibrated") and getattr(arm, "rows", "paper") == "paper"
 
 
 def calibrated(arm: Arm, process: Process) -> Process:
