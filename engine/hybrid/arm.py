@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
+from ..errors import InputError
 from .site_years import Floats, SiteYears
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -23,3 +26,16 @@ class Arm(Protocol):
         It does not look at ``data.stock``, but for an arm whose ``needs_start`` is True: that
         begins from each site's first observation, so it is no peer of the others at new places.
         """
+
+
+def fitted(state: T | None) -> T:
+    """Return what a fit left behind.
+
+    Raises
+    ------
+    InputError
+        If there was no fit.
+    """
+    if state is None:
+        raise InputError("this arm is not fitted yet; call fit() first")
+    return state

@@ -1,4 +1,4 @@
-"""Ways of joining a process model and a learner, and each of them alone.
+"""Ways of joining a process model and a learner, and each of them alone, by name.
 
 An arm keeps the learner and the process it was made with as they were; what it fitted stands in
 ``learned`` and ``calibrated``.
@@ -10,179 +10,159 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ..errors import InputError, did_you_mean
-from .arm import Arm
+from .alone import ForestOnly, Persistence, ProcessFromForest, ProcessOnly
+from .arm import Arm, fitted
+from .fair_start import ProcessAsCovariate, ProcessResidual
+from .first_samples import first_year, from_first
 from .learners import Learner
 from .process import Process
-from .rows import TrainingRows, hybrid_rows, observed_rows, predict_grid
+from .rows import Mask, TrainingRows, between, hybrid_rows, predict_grid
+from .seen import PlaceAndTime
 from .site_years import Floats, SiteYears
+from .trusted_course import ForestTrend, TrustedCourse
+from .tuning import Attempt, Tuning, tune
 
-T = TypeVar("T")
-
-
-@dataclass
-class ForestOnly:
-    """The learner alone, on the sampled years ("ML")."""
-
-    learner: Learner
-    learned: Learner | None = field(default=None, init=False, repr=False)
-
-    name: ClassVar[str] = "ml"
-    needs_start: ClassVar[bool] = False
-
-    def fit(self, data: SiteYears) -> Self:
-        """Learn from the observations of `data`; return self."""
-        self.learned = observed_rows(data).teach(deepcopy(self.learner), data)
-        return self
-
-    def predict(self, data: SiteYears) -> Floats:
-        """Return stocks ``(S, Y)`` kg/m²; NaN where a covariate is missing."""
-        return predict_grid(fitted(self.learned), data)
-
-
-@dataclass
-class ProcessOnly:
-    """The process model alone, from each site's own first observation ("PO")."""
-
-    process: Process
-    calibrated: Process | None = field(default=None, init=False, repr=False)
-
-    name: ClassVar[str] = "po"
-    needs_start: ClassVar[bool] = True
-
-    def fit(self, data: SiteYears) -> Self:
-        """Calibrate the process on `data`; return self."""
-        self.calibrated = self.process.calibrate(data.drivers, data.stock)
-        return self
-
-    def predict(self, data: SiteYears) -> Floats:
-        """Return stocks ``(S, Y)`` kg/m² from each site's first observation on; NaN before."""
-        return from_first(fitted(self.calibrated), data)
-
-
-@dataclass
-class ProcessFromForest:
-    """The process model where nothing was observed ("PO" made fair).
-
-    It begins everywhere, sampled or not, from the stock that the learner predicts for the first
-    year sampled in the training data. Before that year there is no prediction.
-    """
-
-    process: Process
-    learner: Learner
-    learned: Learner | None = field(default=None, init=False, repr=False)
-    calibrated: Process | None = field(default=None, init=False, repr=False)
-    start_year: int | None = field(default=None, init=False)
-
-    name: ClassVar[str] = "po_fair"
-    needs_start: ClassVar[bool] = False
-
-    def fit(self, data: SiteYears) -> Self:
-        """Learn the stock and calibrate the process on `data`; return self."""
-        self.start_year = first_year(data)
-        self.learned = observed_rows(data).teach(deepcopy(self.learner), data)
-        self.calibrated = self.process.calibrate(data.drivers, data.stock)
-        return self
-
-    def predict(self, data: SiteYears) -> Floats:
-        """Return stocks ``(S, Y)`` kg/m² from the start year on; NaN before."""
-        at = position(data, fitted(self.start_year))
-        stock = predict_grid(fitted(self.learned), data)[:, at]
-        start = np.where(np.isfinite(stock), at, -1)
-        return fitted(self.calibrated).simulate(data.drivers, start, stock)
+__all__ = [
+    "ForestOnly",
+    "ForestTrend",
+    "Hybrid",
+    "Persistence",
+    "ProcessAsCovariate",
+    "ProcessFromForest",
+    "ProcessOnly",
+    "ProcessResidual",
+    "TrustedCourse",
+    "first_year",
+    "from_first",
+    "make_arm",
+]
 
 
 @dataclass
 class Hybrid:
-    """The paper's hybrid ("POML"): the learner on observations and on simulations between them.
+    """A learner of observations and of simulations beside them ("POML").
 
     Parameters
     ----------
     process, learner
         What is joined.
     w_p
-        Share of the weight that simulations get, 0..1.
+        Share of the weight that simulations get, 0..1, or ``tuned`` by inner folds.
+    rows
+        ``paper``: simulations of the years between, begun from each site's first observation, as
+        in Zhang L. et al. (2024). ``guarded``: in all years, those of a :class:`TrustedCourse`
+        moved so as to meet the mean of each site's observations; and the learner sees means over
+        the years and the calendar year instead of the covariates of single years
+        (:class:`.seen.PlaceAndTime`). The observations alone then set the mean trend, and drivers
+        that contradict them are not followed.
+    folds, seed
+        Inner folds, by place, for tuning and trust.
     """
 
     process: Process
     learner: Learner
-    w_p: float = 0.5
+    w_p: float | Literal["tuned"] = 0.5
+    rows: Literal["paper", "guarded"] = "paper"
+    folds: int = 5
+    seed: int = 0
     learned: Learner | None = field(default=None, init=False, repr=False)
     calibrated: Process | None = field(default=None, init=False, repr=False)
-    rows: TrainingRows | None = field(default=None, init=False, repr=False)
+    w_p_found: float | None = field(default=None, init=False)
+    tuning: Tuning | None = field(default=None, init=False, repr=False)
+    course: TrustedCourse | None = field(default=None, init=False, repr=False)
+    taught: TrainingRows | None = field(default=None, init=False, repr=False)
+    view: PlaceAndTime | None = field(default=None, init=False, repr=False)
 
     name: ClassVar[str] = "poml"
     needs_start: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.rows not in ("paper", "guarded"):
+            raise InputError(f'rows of a hybrid are "paper" or "guarded", found "{self.rows}"')
+        if isinstance(self.w_p, str) and self.w_p != "tuned":
+            raise InputError(f'w_p of a hybrid is a number or "tuned", found "{self.w_p}"')
+
     def fit(self, data: SiteYears) -> Self:
         """Calibrate, simulate and learn on `data`; return self."""
-        self.calibrated = self.process.calibrate(data.drivers, data.stock)
-        self.rows = hybrid_rows(data, from_first(self.calibrated, data), self.w_p)
-        self.learned = self.rows.teach(deepcopy(self.learner), data)
+        self.tuning = None
+        if self.w_p == "tuned":
+            self.tuning = tune(data, self._attempt, folds=self.folds, seed=self.seed)
+        self.w_p_found = self.tuning.chosen if self.tuning else float(self.w_p)
+        made = self._simulations(data)
+        self.calibrated, self.course, self.view = made.process, made.course, made.view
+        self.taught, self.learned = made.teach(self.learner, data, self.w_p_found)
         return self
+
+    def sees(self, data: SiteYears) -> SiteYears:
+        """Return `data` with the covariates that the learner sees, in the order it sees them."""
+        return data if self.view is None else self.view(data)
 
     def predict(self, data: SiteYears) -> Floats:
         """Return stocks ``(S, Y)`` kg/m²; NaN where a covariate is missing."""
-        return predict_grid(fitted(self.learned), data)
+        return predict_grid(fitted(self.learned), self.sees(data))
+
+    def _simulations(self, data: SiteYears) -> _Simulations:
+        if self.rows == "paper":
+            process = self.process.calibrate(data.drivers, data.stock)
+            return _Simulations(process, from_first(process, data), between(data))
+        course = TrustedCourse(self.process, self.learner, folds=self.folds, seed=self.seed)
+        paths = anchored(course.fit(data), data)
+        everywhere = np.ones(data.stock.shape, bool)
+        process = fitted(course.calibrated)
+        return _Simulations(process, paths, everywhere, course, PlaceAndTime.of(data))
+
+    def _attempt(self, data: SiteYears) -> Attempt:
+        made = self._simulations(data)
+
+        def predicted(w_p: float, held: SiteYears) -> Floats:
+            _, learned = made.teach(self.learner, data, w_p)
+            return predict_grid(learned, held if made.view is None else made.view(held))
+
+        return predicted
 
 
-def from_first(process: Process, data: SiteYears) -> Floats:
-    """Simulate every site from its own first observation, ``(S, Y)`` kg/m²; NaN before it."""
-    first = data.first
-    stock = data.stock[np.arange(len(first)), first]
-    return process.simulate(data.drivers, first, np.where(first >= 0, stock, np.nan))
+@dataclass(frozen=True, eq=False)
+class _Simulations:
+    """Simulated stocks ``(S, Y)``, where they are rows, and what they come from."""
+
+    process: Process
+    stock: Floats
+    where: Mask
+    course: TrustedCourse | None = None
+    view: PlaceAndTime | None = None
+
+    def teach(self, learner: Learner, data: SiteYears, w_p: float) -> tuple[TrainingRows, Learner]:
+        seen = data if self.view is None else self.view(data)
+        rows = hybrid_rows(seen, self.stock, w_p, self.where)
+        return rows, rows.teach(deepcopy(learner), seen)
 
 
-def first_year(data: SiteYears) -> int:
-    """Return the first calendar year in which any site was sampled.
+def anchored(course: TrustedCourse, data: SiteYears) -> Floats:
+    """Return a fitted course at each sampled site, moved to its own level, ``(S, Y)`` kg/m².
 
-    Raises
-    ------
-    InputError
-        If none was.
+    By the mean difference from its observations, whose errors the mean evens out; NaN where a site
+    has none.
     """
-    sampled = np.flatnonzero(np.any(data.sampled, axis=0))
-    if not len(sampled):
-        raise InputError("nothing to learn from: no site was sampled in any of the years")
-    return int(data.years[sampled[0]])
-
-
-def position(data: SiteYears, year: int) -> int:
-    """Return where a calendar year stands in `data`.
-
-    Raises
-    ------
-    InputError
-        If it is not among the years.
-    """
-    at = year - int(data.years[0])
-    if not 0 <= at < len(data.years):
-        raise InputError(
-            f"the process begins in {year}, the first year sampled in training, but drivers to "
-            f"predict with run from {data.years[0]} to {data.years[-1]}: give them from {year} on"
-        )
-    return at
-
-
-def fitted(state: T | None) -> T:
-    """Return what a fit left behind.
-
-    Raises
-    ------
-    InputError
-        If there was no fit.
-    """
-    if state is None:
-        raise InputError("this arm is not fitted yet; call fit() first")
-    return state
+    stock = course.predict(data)
+    off = np.where(data.sampled, data.stock - stock, 0.0).sum(axis=1)
+    count = data.sampled.sum(axis=1)
+    moved = np.where(count > 0, off / np.maximum(count, 1), np.nan)
+    return stock + moved[:, None]
 
 
 def make_arm(name: str, process: Process, learner: Learner, **options: Any) -> Arm:
-    """Return an arm by its name: ``ml``, ``po``, ``po_fair`` or ``poml``, with its options.
+    """Return an arm by its name, with its options.
+
+    ``ml`` the learner alone; ``persistence`` its stock of the first sampled year, for ever;
+    ``forest_trend`` a learned level and a linear trend; ``po`` the process from each site's first
+    sample; ``po_fair`` the process from the learner's stock; ``poml`` the paper's hybrid;
+    ``guarded`` the same with guarded rows; ``trusted`` the course behind these, without a hybrid;
+    ``covariate``, ``residual`` and ``net`` other couplings.
 
     Raises
     ------
@@ -191,9 +171,15 @@ def make_arm(name: str, process: Process, learner: Learner, **options: Any) -> A
     """
     makers: dict[str, Callable[..., Arm]] = {
         "ml": partial(ForestOnly, learner),
+        "persistence": partial(Persistence, learner),
+        "forest_trend": partial(ForestTrend, None, learner),
         "po": partial(ProcessOnly, process),
         "po_fair": partial(ProcessFromForest, process, learner),
         "poml": partial(Hybrid, process, learner),
+        "guarded": partial(Hybrid, process, learner, rows="guarded"),
+        "trusted": partial(TrustedCourse, process, learner),
+        "covariate": partial(ProcessAsCovariate, process, learner),
+        "residual": partial(ProcessResidual, process, learner),
     }
     if name not in makers:
         raise InputError(f'unknown arm "{name}": {did_you_mean(name, makers)}')

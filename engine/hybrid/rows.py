@@ -76,7 +76,9 @@ def between(data: SiteYears) -> Mask:
     return (first >= 0) & (years > first) & (years <= last) & ~sampled
 
 
-def hybrid_rows(data: SiteYears, simulated: Floats, w_p: float) -> TrainingRows:
+def hybrid_rows(
+    data: SiteYears, simulated: Floats, w_p: float, where: Mask | None = None
+) -> TrainingRows:
     """Return observed and simulated rows, in the order of sites and years.
 
     Parameters
@@ -84,11 +86,12 @@ def hybrid_rows(data: SiteYears, simulated: Floats, w_p: float) -> TrainingRows:
     data
         Sites and their observations.
     simulated
-        Stocks ``(S, Y)`` kg/m² of the unsampled years that are to be rows, NaN elsewhere; those
-        outside :func:`between` are not used.
+        Stocks ``(S, Y)`` kg/m², NaN where there is none.
     w_p
         Share of the weight that simulations get in all, 0..1: 0 leaves observations alone, with
         the weights of their sites, 1 leaves simulations alone.
+    where
+        Which simulations are to be rows, ``(S, Y)``; default :func:`between`, as in the paper.
 
     Raises
     ------
@@ -98,7 +101,8 @@ def hybrid_rows(data: SiteYears, simulated: Floats, w_p: float) -> TrainingRows:
     if not 0 <= w_p <= 1:
         raise InputError(f"w_p, the weight of simulations, must be in 0..1, found {w_p}")
     known = _complete(data)
-    observed, filled = data.sampled & (w_p < 1), between(data) & (w_p > 0)
+    where = between(data) if where is None else where & ~data.sampled
+    observed, filled = data.sampled & (w_p < 1), where & (w_p > 0)
     usable = filled & known & np.isfinite(simulated)
     kept = observed & known
     if not (kept.any() or usable.any()):
@@ -128,10 +132,23 @@ def _complete(data: SiteYears) -> Mask:
     return static[:, None] & np.isfinite(data.yearly).all(axis=2)
 
 
-def predict_grid(learner: Learner, data: SiteYears) -> Floats:
-    """Return what `learner` predicts at every site and year, ``(S, Y)``; NaN without covariates."""
-    out = np.full((data.drivers.sites, len(data.years)), np.nan)
-    site, year = np.nonzero(_complete(data))
+def predict_grid(
+    learner: Learner, data: SiteYears, years: NDArray[np.intp] | None = None
+) -> Floats:
+    """Return what `learner` predicts, ``(S, Y)``; NaN where a covariate is missing.
+
+    Parameters
+    ----------
+    learner
+        Fitted.
+    data
+        Sites and years.
+    years
+        Positions of those wanted, ``(Y,)``; all by default.
+    """
+    wanted = np.arange(len(data.years)) if years is None else years
+    out = np.full((data.drivers.sites, len(wanted)), np.nan)
+    site, at = np.nonzero(_complete(data)[:, wanted])
     if len(site):
-        out[site, year] = learner.predict(data.rows(site, year))
+        out[site, at] = learner.predict(data.rows(site, wanted[at]))
     return out
