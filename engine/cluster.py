@@ -11,9 +11,10 @@ import dask
 from distributed import Client, LocalCluster
 
 from .cluster_spec import ClusterSpec, SlurmSpec
-from .cluster_worker import CONFIG, PRELOAD, SINGLE_THREADED, temporary_security
+from .cluster_worker import CONFIG, PRELOADS, SINGLE_THREADED, temporary_security
 from .errors import RunError
 from .progress import QUIET, Reporter
+from .steady_clock import go_by_steady_time
 
 __all__ = ["ClusterSpec", "SlurmSpec", "connect"]
 
@@ -21,6 +22,8 @@ __all__ = ["ClusterSpec", "SlurmSpec", "connect"]
 @contextmanager
 def connect(spec: ClusterSpec, reporter: Reporter = QUIET) -> Iterator[Client]:
     """Yield a Dask client, and take down what was started for it.
+
+    From then on, Dask in this process goes by a clock that nobody sets.
 
     Raises
     ------
@@ -30,6 +33,7 @@ def connect(spec: ClusterSpec, reporter: Reporter = QUIET) -> Iterator[Client]:
         No scheduler answers.
     """
     spec.check()
+    go_by_steady_time()
     where: AbstractContextManager[tuple[Client, str]]
     if spec.kind == "local":
         where = _local(spec)
@@ -88,7 +92,7 @@ def _local(spec: ClusterSpec) -> Iterator[tuple[Client, str]]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
-            preload=[PRELOAD],
+            preload=list(PRELOADS),
             **tls,
         ) as cluster,
         Client(cluster) as client,

@@ -18,7 +18,7 @@ from distributed import Client, Security
 from .cluster_spec import ClusterSpec
 from .cluster_worker import (
     CONFIG,
-    PRELOAD,
+    PRELOAD_OPTIONS,
     check_interface,
     exports,
     temporary_security,
@@ -56,7 +56,7 @@ def job_settings(spec: ClusterSpec) -> dict[str, Any]:
         "local_directory": os.environ.get("TMPDIR", "/tmp"),
         "job_extra_directives": list(slurm.options),
         "job_script_prologue": [*exports(worker_environment()), *slurm.prologue],
-        "worker_extra_args": ["--preload", PRELOAD],
+        "worker_extra_args": list(PRELOAD_OPTIONS),
         "death_timeout": 120,
         "scheduler_options": {"dashboard_address": ":0"},
     }

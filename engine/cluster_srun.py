@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster, Security
 from .cluster_spec import ClusterSpec
 from .cluster_worker import (
     CONFIG,
-    PRELOAD,
+    PRELOAD_OPTIONS,
     check_interface,
     exports,
     temporary_security,
@@ -53,7 +53,7 @@ def step_command(spec: ClusterSpec, scheduler: str, environ: Mapping[str, str]) 
     worker = [slurm.python or sys.executable, "-m", "distributed.cli.dask_worker", scheduler]
     worker += ["--nworkers", str(slurm.processes), "--nthreads", str(spec.tiles_at_once)]
     worker += ["--memory-limit", str(memory), "--nanny", "--death-timeout", "120"]
-    worker += ["--local-directory", environ.get("TMPDIR", "/tmp"), "--preload", PRELOAD]
+    worker += ["--local-directory", environ.get("TMPDIR", "/tmp"), *PRELOAD_OPTIONS]
     worker += ["--interface", slurm.interface] if slurm.interface else []
     worker += ["--no-dashboard"]
     step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]

@@ -32,7 +32,16 @@ CONFIG: Mapping[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
 }
 #: Lets each worker take one GPU, where there are any.
-PRELOAD = "edaphos.engine.gpu_claim"
+GPU_CLAIM = "edaphos.engine.gpu_claim"
+#: Keeps a wall clock that is set from stopping messages and heartbeats.
+STEADY_CLOCK = "edaphos.engine.steady_clock"
+#: Modules that each worker loads as it starts.
+PRELOADS = (STEADY_CLOCK, GPU_CLAIM)
+#: The same as options of ``dask worker``.
+PRELOAD_OPTIONS = (
+    *(word for module in PRELOADS for word in ("--preload", module)),
+    *("--preload-nanny", STEADY_CLOCK),
+)
 
 
 def worker_environment() -> dict[str, str]:
