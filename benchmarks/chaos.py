@@ -23,8 +23,9 @@ from pathlib import Path
 
 from edaphos.engine.place import place
 
+from . import chaos_clock
 from .chaos_faults import FAULTS, STORE_FAILS, Fault
-from .chaos_job import Job, can_repair, has_faketime
+from .chaos_job import Job, can_repair
 from .chaos_table import Plan, Trial, line, table
 from .chaos_world import ChaosWorld, make_chaos_world
 from .result import Result
@@ -150,8 +151,8 @@ def _lacking(plan: Plan) -> str | None:
     """Return why a plan cannot be carried out here, None where it can."""
     if plan.where == "small disk" and os.geteuid() != 0:
         return "only root may mount a small disk"
-    if plan.where == "clock" and has_faketime() is None:
-        return "needs libfaketime; install it with `apt-get install faketime`"
+    if plan.where == "clock":
+        return chaos_clock.lacking()
     if plan.where == "slurm":
         return slurm.available()
     if plan.where in TROUBLES and (lacking := available_rclone()):
@@ -200,17 +201,9 @@ def _prepare(
     if plan.where == "slurm":
         stack.enter_context(slurm.slurm())
         return Job(world, folder / "run", options=("--cluster", "slurm")), None
-    environment: dict[str, str] = {}
     if plan.where == "clock":
-        setting = world.folder / "clock"
-        setting.write_text("+0\n")
-        environment = {
-            "LD_PRELOAD": str(has_faketime()),
-            "FAKETIME_TIMESTAMP_FILE": str(setting),
-            "FAKETIME_CACHE_DURATION": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-    return Job(world, folder / "run", environment), None
+        return Job(world, folder / "run", clock=chaos_clock.Clock(folder)), None
+    return Job(world, folder / "run"), None
 
 
 def _bury(job: Job) -> None:

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,6 +22,7 @@ from edaphos.engine.map_store import MAP
 from edaphos.engine.place import Place
 from edaphos.engine.store import checksum, list_objects
 
+from .chaos_clock import Clock
 from .chaos_world import ChaosWorld
 
 #: Seconds that any single start of a run may take before it counts as hanging.
@@ -41,6 +41,10 @@ class Job:
         The run's folder, or its address in a bucket.
     environment
         Set for the processes of the run, over this process's own.
+    options
+        Further options of ``edaphos run``.
+    clock
+        The wall clock that the run goes by, where it is to be set.
     """
 
     def __init__(
@@ -49,9 +53,10 @@ class Job:
         out: Place,
         environment: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
+        clock: Clock | None = None,
     ) -> None:
-        self.world, self.out, self.options = world, out, options
-        self.environment = dict(environment or {})
+        self.world, self.out, self.options, self.clock = world, out, options, clock
+        self.environment = {**(environment or {}), **(clock.environment if clock else {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = world.folder / f"{out.name}.log"
         self.starts = 0
@@ -178,12 +183,3 @@ def _is_worker(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return any("spawn_main" in part for part in process.cmdline())
     return False
-
-
-def has_faketime() -> Path | None:
-    """Return libfaketime's library for programs with threads, if it is installed."""
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/lib"):
-        library = Path(folder) / "faketime" / "libfaketimeMT.so.1"
-        if library.exists():
-            return library
-    return None
