@@ -70,7 +70,7 @@ class ForestLearner:
                 f'weight_mode of a forest is "draw" or "impurity", found "{self.weight_mode}"'
             )
         self._arrays: ForestArrays | None = None
-        self._features = 0
+        self.features = 0  # columns it was fitted to
 
     def fit(self, rows: Rows, y: Floats, weight: Floats, /) -> Self:
         """Grow the trees; equal weights are no weights."""
@@ -82,7 +82,7 @@ class ForestLearner:
         if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
             raise InputError("weights of rows must be finite, not negative, and not all zero")
         rows = np.ascontiguousarray(rows, np.float32)
-        self._features = rows.shape[1]
+        self.features = rows.shape[1]
         equal = bool(np.ptp(weight) == 0)
         if equal or self.weight_mode == "draw":
             self._arrays = self._grow_drawn(rows, y, None if equal else weight)
@@ -135,9 +135,9 @@ class ForestLearner:
     def quantiles(self, rows: Rows, levels: tuple[float, ...]) -> tuple[Floats, Floats]:
         """Return the mean ``(n,)`` and quantiles ``(n, levels)`` of each row."""
         rows = np.ascontiguousarray(rows, np.float32)
-        if self._features and rows.shape[1] != self._features:
+        if self.features and rows.shape[1] != self.features:
             raise InputError(
-                f"the forest learned from {self._features} covariates, these rows have "
+                f"the forest learned from {self.features} covariates, these rows have "
                 f"{rows.shape[1]}: give it those it was fitted with"
             )
         return predict(self.arrays, rows, np.array(levels, np.float64))
@@ -151,7 +151,7 @@ class ForestLearner:
         return {
             "kind": self.kind,
             "settings": asdict(self),
-            "features": self._features,
+            "features": self.features,
             "scikit_learn": sklearn.__version__,
         }
 
@@ -174,7 +174,7 @@ class ForestLearner:
             raise InputError(f"{path}: missing, there is no saved forest here")
         described = json.loads(path.read_text())
         learner = cls.from_json(described)
-        learner._features = described["features"]
+        learner.features = described["features"]
         learner._arrays = load_arrays(folder)
         return learner
 

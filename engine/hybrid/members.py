@@ -32,6 +32,7 @@ from .arm import Arm
 from .held_out import Ints
 from .learners import ForestLearner, Learner
 from .process import Process
+from .seen import PlaceAndTime
 from .site_years import Climate, Drivers, Floats, SiteYears
 
 #: Makes an arm of a process and a learner.
@@ -156,12 +157,15 @@ class Members:
         Fitted, one for each member; none where `trees` say all.
     trees
         The trees of all members, in order, where nothing but the forest speaks in an arm.
+    view
+        What these trees see of sites and years; the covariates as they are if None.
     """
 
     spec: MemberSpec
     scores: Floats
     arms: tuple[Arm, ...] = ()
     trees: ForestArrays | None = None
+    view: PlaceAndTime | None = None
 
     @classmethod
     def fit(
@@ -207,7 +211,8 @@ class Members:
             arms.append(make(Settled(drawn), small).fit(own))
         if all(_forest_alone(arm, data) for arm in arms):
             # what arms hold beside their trees is not needed any more
-            return cls(spec, scores, trees=join_trees([_forest(arm) for arm in arms]))
+            trees = join_trees([_forest(arm) for arm in arms])
+            return cls(spec, scores, trees=trees, view=getattr(arms[0], "view", None))
         return cls(spec, scores, tuple(arms))
 
     # -- prediction -----------------------------------------------------------------------------
@@ -265,9 +270,11 @@ class Members:
 
     def _by_trees(self, trees: ForestArrays, data: SiteYears, years: Ints) -> Floats:
         members, own = self.spec.members, self.spec.parts
+        data = data if self.view is None else self.view(data)
         sites = data.drivers.sites
         site, year = np.repeat(np.arange(sites), len(years)), np.tile(years, sites)
-        rows = np.ascontiguousarray(data.rows(site, year))
+        seen = data if self.view is None else self.view(data)
+        rows = np.ascontiguousarray(seen.rows(site, year))
         found = group_means(trees, rows, members * own)
         # a forest that was not grown on gaps would send them anywhere
         found[:, ~np.isfinite(rows).all(axis=1)] = np.nan
@@ -290,7 +297,8 @@ class Members:
             )
         folder.mkdir(parents=True, exist_ok=True)
         save_arrays(self.trees, folder)
-        told = {"spec": asdict(self.spec), "scores": self.scores.tolist()}
+        view = None if self.view is None else asdict(self.view)
+        told = {"spec": asdict(self.spec), "scores": self.scores.tolist(), "view": view}
         (folder / "members.json").write_text(json.dumps(told, indent=1) + "\n")
 
     @classmethod
@@ -300,7 +308,9 @@ class Members:
         if not path.exists():
             raise InputError(f"{path}: missing, there are no saved members here")
         told = json.loads(path.read_text())
-        return cls(MemberSpec(**told["spec"]), np.array(told["scores"]), trees=load_arrays(folder))
+        view = PlaceAndTime(**told["view"]) if told["view"] else None
+        trees = load_arrays(folder)
+        return cls(MemberSpec(**told["spec"]), np.array(told["scores"]), trees=trees, view=view)
 
     @property
     def nbytes(self) -> int:
@@ -335,7 +345,10 @@ def _forest_alone(arm: Any, data: SiteYears) -> bool:
         return False
     few = data.take(np.arange(min(data.drivers.sites, 20))).without_stock()
     site, year = np.nonzero(np.isfinite(arm.predict(few)))
-    says = learned.predict(few.rows(site, year))
+    seen = arm.sees(few) if hasattr(arm, "sees") else few
+    if seen.rows(site, year).shape[1] != learned.features:
+        return False
+    says = learned.predict(seen.rows(site, year))
     return len(site) > 0 and bool(np.array_equal(arm.predict(few)[site, year], says))
 
 
