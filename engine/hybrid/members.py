@@ -270,7 +270,6 @@ class Members:
 
     def _by_trees(self, trees: ForestArrays, data: SiteYears, years: Ints) -> Floats:
         members, own = self.spec.members, self.spec.parts
-        data = data if self.view is None else self.view(data)
         sites = data.drivers.sites
         site, year = np.repeat(np.arange(sites), len(years)), np.tile(years, sites)
         seen = data if self.view is None else self.view(data)
