@@ -21,6 +21,7 @@ from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
 from ..hybrid.couplings import from_first
+from ..hybrid.members import CHUNK_ROWS
 from ..hybrid.site_years import Floats, SiteYears
 from ..samples import Samples, Target
 from ..site_sampling import SiteSpan
@@ -141,9 +142,24 @@ class PomlModel:
             "method": f"{process} and a random forest of {told.learner.trees} trees; coupling "
             f"{told.coupling}, w_p {self._weight()}, sample weights by {told.learner.weight_mode}",
             "references": "Zhang L. et al. 2024 (POML); Coleman & Jenkinson 1996 (RothC-26.3)",
-            "support": "Stocks stand at the end of each year. Years without samples rest on the "
-            "process and its drivers; where those are wrong, so are the years between.",
+            "support": " ".join(self._cautions()),
         }
+
+    def _cautions(self) -> list[str]:
+        """Return what a reader of the map must know, in sentences."""
+        told = [
+            "Stocks stand at the end of each year.",
+            "Years without samples rest on the process and its drivers; where those are wrong, so "
+            "are the years between.",
+        ]
+        sure = None if self._arms is None else self._arms.sure
+        if sure is not None:
+            told.append(
+                "The interval of a stock is that of a measurement at a point; changes since "
+                f"{self.told.years[0]} and their p are those of the true stock of a cell."
+            )
+            told += sure.errors.notes()
+        return told
 
     def _weight(self) -> str:
         found = None if self._arms is None else self._arms.w_p
@@ -271,8 +287,14 @@ class PomlModel:
         # site values twice, climate with evapotranspiration and its scratch, pools of a run
         values = 2 * 4 * self._values(span)
         running = 12 * span * 4 * 8 if self.told.climate.transient else 12 * 4 * 8
-        rows = span * (4 * (len(self.told.static) + len(self.told.yearly) + 3) + 8 * 4)
-        return outputs + chunk * (values + running + rows + span * 4 * 8) + 16 * cells
+        features = len(self.told.static) + len(self.told.yearly) + 3
+        rows = span * (4 * features + 8 * 4)
+        # predictions by parts of members, a chunk of theirs at once, and variances and layers
+        told = self.told.uncertainty.build() if self.told.has_interval else None
+        parts = 3 * 8 * CHUNK_ROWS * told.members.members * told.members.parts if told else 0
+        layers = 10 * 8 * years if told else 0
+        each = values + running + rows + span * 4 * 8 + layers
+        return outputs + chunk * each + parts + 16 * cells
 
     def _values(self, span: int) -> int:
         """Return the numbers that a site's values are, all years together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..hybrid.arm import Arm
-from ..hybrid.couplings import first_year, make_arm
+from ..hybrid.couplings import ForestOnly, ProcessFromForest, first_year, make_arm
 from ..hybrid.learners import ForestLearner, Learner
 from ..hybrid.process import Process
 from ..hybrid.registry import process_class
+from ..hybrid.seen import PlaceAndTime
+from ..hybrid.seen import PlaceAndTime
 from ..hybrid.site_years import Floats, SiteYears
 from ..hybrid.time_uncertainty import TimeUncertainty, calibrated
-from .poml_settings import RUNS_PROCESS, PomlSettings
+from .poml_settings import RUNS_PROCESS, WEIGHTED, PomlSettings
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Arms:
     @property
     def w_p(self) -> float | None:
         """Weight of the simulations in the hybrid, tuned where that was asked for."""
-        found = getattr(self.joined, "w_p_found", getattr(self.joined, "w_p", None))
-        return None if found is None or isinstance(found, str) else float(found)
+        found = getattr(self.joined, "w_p_found", None)
+        return None if found is None else float(found)
 
     def position(self, span: Sequence[int]) -> int:
         """Return where the process begins in a span of years."""
@@ -75,7 +77,7 @@ class Arms:
         assert self.joined is not None  # mapped, so it was fitted
         if self.joined.name in RUNS_PROCESS:
             return np.asarray(self.joined.predict(data)[:, years])
-        return _at(self.joined.learned, data, years)
+        return _at(self.joined.learned, self.joined.sees(data), years)
 
     def nbytes(self) -> int:
         """Return the bytes of all trees."""
@@ -90,13 +92,15 @@ def fit_arms(told: PomlSettings, data: SiteYears, seed: int, threads: int) -> Ar
     alone = make_arm("ml", process, learner).fit(data)
     if "poml" not in told.emit:
         return Arms(alone, None, process.calibrate(data.drivers, data.stock), first_year(data))
-    options: dict[str, Any] = {"w_p": told.w_p} if told.coupling == "poml" else {}
+    options: dict[str, Any] = {"seed": seed}
+    if told.coupling in WEIGHTED:
+        options["w_p"] = told.w_p
     joined = make_arm(told.coupling, process, learner, **options).fit(data)
     arms = Arms(alone, joined, calibrated(joined, process), first_year(data))
     if not told.has_interval:
         return arms
-    if told.coupling == "poml":
-        options = {"w_p": arms.w_p}  # tuned once, not for each member again
+    if told.coupling in WEIGHTED:
+        options["w_p"] = arms.w_p  # tuned once, not for each member again
 
     def make(process: Process, learner: Learner) -> Arm:
         return make_arm(told.coupling, process, learner, **options)
@@ -120,7 +124,8 @@ def save_arms(arms: Arms, folder: Path) -> None:
     described = {"process": process.to_json(), "start": arms.start, "w_p": arms.w_p}
     if arms.joined is not None:
         arms.joined.learned.save(folder / "hybrid")
-        described |= {"joined_start": getattr(arms.joined, "start_year", None)}
+        view = getattr(arms.joined, "view", None)
+        described["view"] = None if view is None else asdict(view)
     if arms.sure is not None:
         arms.sure.save(folder / "uncertainty")
     (folder / "arms.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -133,15 +138,18 @@ def load_arms(told: PomlSettings, folder: Path) -> Arms:
         raise InputError(f"{path}: missing, the saved hybrid is incomplete; fit the model again")
     described = json.loads(path.read_text())
     process = process_class(told.process.kind).from_json(described["process"])
-    alone = make_arm("ml", process, told.learner.build(0, 1))
-    alone.learned = ForestLearner.load(folder / "forest")  # type: ignore[attr-defined]
+    alone = ForestOnly(told.learner.build(0, 1))
+    alone.learned = ForestLearner.load(folder / "forest")
     joined: Any = None
     if "poml" in told.emit:
-        options = {"w_p": described["w_p"]} if told.coupling == "poml" else {}
-        joined = make_arm(told.coupling, process, told.learner.build(0, 1), **options)
+        joined = make_arm(told.coupling, process, told.learner.build(0, 1))
         joined.learned = ForestLearner.load(folder / "hybrid")
-        joined.calibrated = process
-        if described["joined_start"] is not None:
-            joined.start_year = described["joined_start"]
+        if told.coupling in RUNS_PROCESS:
+            joined.fair = ProcessFromForest(process, joined.learner)
+            joined.fair.learned, joined.fair.calibrated = alone.learned, process
+            joined.fair.start_year = described["start"]
+        else:
+            joined.calibrated, joined.w_p_found = process, described["w_p"]
+            joined.view = None if described["view"] is None else PlaceAndTime(**described["view"])
     sure = TimeUncertainty.load(folder / "uncertainty") if told.has_interval else None
     return Arms(alone, joined, process, described["start"], sure)

@@ -24,6 +24,8 @@ from .rothc_settings import Cover, Driver
 MAPPED = ("ml", "po", "poml")
 #: Couplings that run the process on the map, too.
 RUNS_PROCESS = ("covariate", "residual")
+#: Couplings in which simulations are weighted rows.
+WEIGHTED = ("poml", "guarded")
 #: Appended to a monthly climate that stands beside a changing one, in columns of samples.
 NORMAL = "_normal"
 

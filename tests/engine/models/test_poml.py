@@ -119,6 +119,35 @@ def test_saved_and_loaded_it_says_the_same(cube, model, mapped, tmp_path: Path) 
         model_class("poml").load(tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"w_p": "tuned"},
+        {"coupling": "guarded"},
+        {"coupling": "covariate"},
+        {"coupling": "residual"},
+        {"process": {"kind": "icbm", "calibrate": False}},
+        {"coupling": "guarded", "uncertainty": {"members": 2, "folds": 2}},
+    ],
+    ids=lambda changes: "-".join(str(v) for v in changes.values()),
+)
+def test_couplings_are_mapped_by_any_chunks_and_kept(
+    cube, mapped, tmp_path: Path, monkeypatch, changes: dict[str, Any]
+) -> None:
+    joined = fitted(cube, changes)
+    found = joined.predict(inputs(cube, joined))
+    assert (found["status"] == 0).all()
+    np.testing.assert_array_equal(found["stock_ml_mean"], mapped["stock_ml_mean"])
+    other = np.abs(found["stock_poml_mean"] - mapped["stock_poml_mean"]).max()
+    assert 0.01 < other < 3
+    joined.save(tmp_path / "m")
+    again = PomlModel.load(tmp_path / "m")
+    assert again.describe() == joined.describe()
+    monkeypatch.setattr(poml, "CHUNK_CELLS", 13)
+    for name, values in again.predict(inputs(cube, again)).items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
 def test_with_members_the_map_and_its_files_tell_intervals(cube, mapped, tmp_path: Path) -> None:
     sure = fitted(cube, {"uncertainty": {"members": 4, "folds": 2}})
     found = sure.predict(inputs(cube, sure))
