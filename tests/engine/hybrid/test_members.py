@@ -92,18 +92,22 @@ def test_members_of_a_hybrid_speak_by_their_trees_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.parts(data), parts)
 
 
-def test_trees_say_what_the_arms_said() -> None:
+@pytest.mark.parametrize("rows", ["paper", "guarded"])
+def test_trees_say_what_the_arms_said(rows: Any, tmp_path: Path) -> None:
     """The short way over joined trees is that over arms, predicted one by one."""
     data, block = site_years(40), np.arange(40) % 10
     arms: list[Any] = []
 
     def make(process: Process, learner: Learner) -> Any:
-        arms.append(Hybrid(process, learner))
+        arms.append(Hybrid(process, learner, rows=rows))
         return arms[-1]
 
     members = Members.fit(data, make, Steady(), forest(), block)
     for own, arm in zip(members.predict(data), arms, strict=True):
         np.testing.assert_allclose(own, arm.predict(data), rtol=1e-12)
+    members.save(tmp_path / "members")
+    again = Members.load(tmp_path / "members")
+    np.testing.assert_array_equal(again.predict(data), members.predict(data))
     assert {arm.learned.trees for arm in arms} == {8}
     assert len({arm.learned.seed for arm in arms}) == 10
 
