@@ -56,10 +56,10 @@ class Hybrid:
     rows
         ``paper``: simulations of the years between, begun from each site's first observation, as
         in Zhang L. et al. (2024). ``guarded``: in all years, those of a :class:`TrustedCourse`
-        moved so as to meet the mean of each site's observations; and the learner sees means over
-        the years and the calendar year instead of the covariates of single years
+        moved so as to meet the mean of each site's observations; and the learner sees means and
+        slopes over the years, and the calendar year, instead of the covariates of single years
         (:class:`.seen.PlaceAndTime`). The observations alone then set the mean trend, and drivers
-        that contradict them are not followed.
+        that contradict them are not followed. The process is taken as it is.
     folds, seed
         Inner folds, by place, for tuning and trust.
     """

@@ -5,7 +5,7 @@ observations alone set the mean trend, and the process adds to it what it says o
 between places and of the shape in between, as far as these agree with observed changes (see
 :mod:`.trust`). Its response to weather and its response to input are trusted apart: a driver of the
 input with the wrong sign then ends at no trust and takes nothing else with it. What was learned of
-local change, without any process, is a third term.
+local change from places and how their covariates changed, without any process, is a third term.
 """
 
 from __future__ import annotations
@@ -48,9 +48,12 @@ class TrustedCourse:
     process
         None for none: with `local` False too, a learned level and a linear trend remain.
     learner
-        Learns levels from static covariates and means of yearly ones.
+        Learns levels from what tells places apart (:class:`.seen.PlaceAndTime`).
     local
         Whether to learn local change, too.
+    calibrate
+        Whether to calibrate the process, too. Trend and trust already fit it to observations: in
+        trials parameters that were calibrated beside them made the mean course worse.
     prior
         Mean and standard deviation of each trust before data.
     folds, seed
@@ -60,6 +63,7 @@ class TrustedCourse:
     process: Process | None
     learner: Learner
     local: bool = True
+    calibrate: bool = False
     prior: tuple[float, float] = PRIOR
     folds: int = 5
     seed: int = 0
@@ -109,14 +113,20 @@ class TrustedCourse:
         site, year = np.nonzero(data.sampled)
         sampled = data.years[year]
         self._dates = (int(sampled.min()), int(sampled.max()), float(sampled.mean()))
-        self.calibrated = self.process and self.process.calibrate(data.drivers, data.stock)
+        self.calibrated = self._calibrated(data)
         self.change = None
-        rows = _Rows(self, data, place, site, year, inner_folds(data, self.folds, self.seed))
+        folds = inner_folds(data, self.folds, self.seed)
+        rows = _Rows(self, data, place, site, year, folds)
         explained = np.zeros(len(site))
         for _ in range(ROUNDS):
             explained = rows.explain(explained)
         self.learned = rows.teach(self.learner, rows.stock - explained)
         return self
+
+    def _calibrated(self, data: SiteYears) -> Process | None:
+        if self.process is None or not self.calibrate:
+            return self.process
+        return self.process.calibrate(data.drivers, data.stock)
 
     def clock(self, years: NDArray[Any]) -> Floats:
         """Return decades since the mean date, ``(Y,)``; slowing beyond the sampled years."""
@@ -205,12 +215,8 @@ class _Rows:
         self.stock, self.weight = data.stock[site, year], data.weight[site]
         self.clock = course.clock(data.years[year])
         self.trend = 0.0
-        processes = [course.process] * len(folds)
         # judged at places not seen, so calibrated without them
-        self.processes = [
-            p and p.calibrate(data.drivers.take(seen), data.stock[seen])
-            for p, (seen, _) in zip(processes, folds, strict=True)
-        ]
+        self.processes = [course._calibrated(data.take(seen)) for seen, _ in folds]
         self.small = _fewer_trees(course.learner)
         self.coarse = _coarse(course.learner, len(site))
 
