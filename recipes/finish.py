@@ -28,10 +28,11 @@ from edaphos.engine.products.significance import (
 )
 from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
+from edaphos.engine.products.trends import Trends, find_trends
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.run_progress import REPORT
-from edaphos.kernels.climate import KOEPPEN_NAMES, KOEPPEN_NAMES_32
+from edaphos.kernels.climate import KOEPPEN_GROUPS, KOEPPEN_NAMES, KOEPPEN_NAMES_32
 
 from .stages import Stages
 
@@ -116,7 +117,9 @@ def note_initial_stock(run: Run, name: str, factor: float) -> None:
 
 def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Place:
     """Write the report of a run from what its folder holds."""
-    inputs = gather(run.path, totals=_totals(run, reporter), truth=truth)
+    inputs = gather(
+        run.path, totals=_totals(run, reporter), truth=truth, trends=_trends(run, reporter)
+    )
     return write_report(run.path, inputs)
 
 
@@ -141,11 +144,31 @@ def _window(grid: Grid, where: tuple[slice, slice]) -> Window:
 
 def _totals(run: Run, reporter: Reporter) -> Totals:
     dataset = read_directly(open_map(run.path), run.path / MAP)
-    zones: dict[str, Any] = {}
-    legend = run.identity["recipe"].get("assess", {}).get("koeppen_legend", "beck-2018")
-    if run.cube_path.exists():
-        cube = Cube.open(run.cube_path)
-        if "koeppen" in cube.manifest.variables:
-            zones["zones"] = CubeZones(cube, run.grid, "koeppen")
-            zones["zone_names"] = KOEPPEN_LEGENDS[legend]
-    return map_totals(dataset, reporter=reporter, **zones)
+    return map_totals(dataset, reporter=reporter, **_koeppen(run, _legend(run)))
+
+
+def _trends(run: Run, reporter: Reporter) -> Trends | None:
+    """Return means by major climate group and year, of a map of several models."""
+    dataset = read_directly(open_map(run.path), run.path / MAP)
+    groups = {
+        code: f"{KOEPPEN_GROUPS[name[0]]} ({name[0]})"
+        for code, name in _legend(run).items()
+        if name[0] in KOEPPEN_GROUPS
+    }
+    return find_trends(dataset, reporter=reporter, **_koeppen(run, groups))
+
+
+def _legend(run: Run) -> Mapping[int, str]:
+    return KOEPPEN_LEGENDS[
+        run.identity["recipe"].get("assess", {}).get("koeppen_legend", "beck-2018")
+    ]
+
+
+def _koeppen(run: Run, names: Mapping[int, str]) -> dict[str, Any]:
+    """Return the climate zones of a run's cells under these names, nothing without such a layer."""
+    if not run.cube_path.exists():
+        return {}
+    cube = Cube.open(run.cube_path)
+    if "koeppen" not in cube.manifest.variables:
+        return {}
+    return {"zones": CubeZones(cube, run.grid, "koeppen"), "zone_names": names}

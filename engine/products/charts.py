@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,14 @@ from .pictures import Labels, Picture, blank, finish, style
 from .scales import number
 
 WIDTH = 4.6
-_COLOURS = (ACCENT, TEAL, GOLD, VIOLET, MUTED)
+#: Of series, in order.
+COLOURS = (ACCENT, TEAL, VIOLET, GOLD, MUTED)
 #: Years that are each marked on an axis; of more, round ones are.
 MOST_YEARS = 7
+#: Characters of a name in a legend that wants a line of its own.
+LONG = 28
+#: Years that each have a dot on a line.
+MOST_MARKED = 12
 _DASHES = ("-", "--", ":")
 
 
@@ -75,7 +80,7 @@ def observed_predicted(
         np.clip(predicted[use], low, high), np.clip(observed[use], low, high), bins=(edges, edges)
     )
     with style():
-        figure, ax = _chart(title, labels, tall=4.1, foot=0.72)
+        figure, ax = chart(title, labels, tall=4.1, foot=0.72)
         level = np.log1p(counts) / np.log1p(max(counts.max(), 1))
         image = np.asarray(
             CARBON(0.12 + 0.88 * np.rint(level * 60) / 60, bytes=True), np.uint8
@@ -127,13 +132,13 @@ def depth_chart(
     groups = series[0].labels
     tall = 0.36 * len(groups) + 0.3
     with style():
-        figure, ax = _chart(title, labels, tall=tall, foot=0.95, left=1.15)
+        figure, ax = chart(title, labels, tall=tall, foot=0.95, left=1.15)
         if target:
             ax.axvspan(target[1], target[2], color=BAND, lw=0, zorder=0)
             ax.axvline(target[0], color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=1)
         for i, one in enumerate(series):
             shift = (i - (len(series) - 1) / 2) * 0.2
-            _whiskers(ax, one, np.arange(len(groups)) + shift, _COLOURS[i % len(_COLOURS)])
+            _whiskers(ax, one, np.arange(len(groups)) + shift, COLOURS[i % len(COLOURS)])
         ax.set_yticks(np.arange(len(groups)), [_depth_words(g) for g in groups])
         ax.set_ylim(len(groups) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0, labelcolor=INK)
@@ -158,34 +163,51 @@ def depth_chart(
         return finish(figure, name, title, f"{title}. {words}.")
 
 
+@dataclass(frozen=True)
+class YearLine:
+    """A value by year.
+
+    Parameters
+    ----------
+    values
+        By year, NaN where there is none.
+    low, high
+        Bounds of a band or of whiskers, by year; for some years or for none.
+    colour
+        Of the line; the next of a series by default.
+    points
+        Whether there are only single years, drawn as points with whiskers.
+    """
+
+    values: Mapping[int, float]
+    low: Mapping[int, float] = field(default_factory=dict)
+    high: Mapping[int, float] = field(default_factory=dict)
+    colour: str = ""
+    points: bool = False
+
+
 def year_chart(
-    lines: Mapping[str, Mapping[int, float]], *, name: str, title: str, axis: str, labels: Labels
+    lines: Mapping[str, Mapping[int, float] | YearLine],
+    *,
+    name: str,
+    title: str,
+    axis: str,
+    labels: Labels,
+    limits: tuple[float, float] | None = None,
 ) -> Picture:
-    """Draw a value by year for each of `lines`; the vertical axis need not begin at zero."""
+    """Draw a value by year for each of `lines`; the vertical axis need not begin at zero.
+
+    Parameters
+    ----------
+    limits
+        Of the vertical axis; around the values by default.
+    """
+    told = {k: v if isinstance(v, YearLine) else YearLine(v) for k, v in lines.items()}
     with style():
-        foot = 0.6 + 0.2 * -(-len(lines) // 2)
-        figure, ax = _chart(title, labels, tall=2.7, foot=foot, left=0.78)
-        for i, (label, values) in enumerate(lines.items()):
-            years = sorted(values)
-            ax.plot(
-                years,
-                [values[year] for year in years],
-                color=_COLOURS[i % len(_COLOURS)],
-                ls=_DASHES[i // len(_COLOURS) % len(_DASHES)],
-                lw=1.6,
-                marker="o",
-                ms=3.5,
-                label=label,
-            )
-        shown = sorted({year for values in lines.values() for year in values})
-        few = len(shown) <= MOST_YEARS
-        ax.xaxis.set_major_locator(
-            FixedLocator(shown) if few else MaxNLocator(integer=True, nbins=MOST_YEARS)
-        )
-        ax.yaxis.set_major_formatter(lambda value, _: number(value))
-        ax.grid(axis="y", zorder=0)
-        ax.set_axisbelow(True)
-        ax.margins(y=0.12)
+        across = 1 if max(map(len, lines)) > LONG else 2
+        foot = 0.6 + 0.2 * -(-len(lines) // across)
+        figure, ax = chart(title, labels, tall=2.7, foot=foot, left=0.78)
+        draw_years(ax, told, limits)
         ax.set_ylabel(axis)
         handles, names = ax.get_legend_handles_labels()
         figure.legend(
@@ -193,13 +215,61 @@ def year_chart(
             names,
             loc="lower left",
             bbox_to_anchor=(0.0, 0.14 / figure.get_figheight()),
-            ncols=2,
+            ncols=across,
         )
-        words = "; ".join(
-            f"{label}: {', '.join(f'{year} {number(v)}' for year, v in sorted(values.items()))}"
-            for label, values in lines.items()
-        )
-        return finish(figure, name, title, f"{title}, {axis}. {words}.")
+        return finish(figure, name, title, f"{title}, {axis}. {years_in_words(told)}.")
+
+
+def draw_years(
+    ax: Axes, lines: Mapping[str, YearLine], limits: tuple[float, float] | None = None
+) -> None:
+    """Draw lines, bands and points by year into axes, with years and numbers at their edges."""
+    for i, (label, line) in enumerate(lines.items()):
+        years = sorted(line.values)
+        values = [line.values[year] for year in years]
+        colour = line.colour or COLOURS[i % len(COLOURS)]
+        told = [y for y in years if y in line.low and y in line.high]
+        low, high = ([bound[y] for y in told] for bound in (line.low, line.high))
+        if line.points:
+            ax.vlines(told, low, high, color=colour, lw=1.4, zorder=4)
+            ax.plot(years, values, "o", color=colour, ms=5, label=label, zorder=5)
+            continue
+        if told:
+            ax.fill_between(told, low, high, color=colour, alpha=0.16, lw=0, zorder=1)
+        dot = "o" if len(years) <= MOST_MARKED else "none"
+        dash = _DASHES[i // len(COLOURS) % len(_DASHES)]
+        style_of: dict[str, Any] = {
+            "color": colour,
+            "ls": dash,
+            "lw": 1.6,
+            "marker": dot,
+            "ms": 3.5,
+        }
+        ax.plot(years, values, label=label, zorder=3, **style_of)
+    shown = sorted({year for line in lines.values() for year in line.values})
+    few = len(shown) <= MOST_YEARS
+    ax.xaxis.set_major_locator(
+        FixedLocator(shown) if few else MaxNLocator(integer=True, nbins=MOST_YEARS)
+    )
+    ax.yaxis.set_major_formatter(lambda value, _: number(value))
+    ax.grid(axis="y", zorder=0)
+    ax.set_axisbelow(True)
+    ax.margins(y=0.12)
+    if limits:
+        ax.set_ylim(*limits)
+        if limits[0] < 0 < limits[1]:
+            ax.axhline(0, color=MUTED, lw=0.9, zorder=0.5)
+
+
+def years_in_words(lines: Mapping[str, YearLine]) -> str:
+    """Return what a chart by year shows: every value, or the ends of a long line."""
+    found = []
+    for label, line in lines.items():
+        held = [(year, v) for year, v in sorted(line.values.items()) if np.isfinite(v)]
+        if len(held) > MOST_MARKED:
+            held = [held[0], held[-1]]
+        found.append(f"{label}: {', '.join(f'{year} {number(value)}' for year, value in held)}")
+    return "; ".join(found)
 
 
 def _whiskers(ax: Axes, one: Series, places: NDArray[np.floating[Any]], colour: str) -> None:
@@ -224,9 +294,23 @@ def _series_words(one: Series) -> str:
     return f"{one.name}: {', '.join(found)}"
 
 
-def _chart(
-    title: str, labels: Labels, *, tall: float, foot: float, left: float = 0.62
+def chart(
+    title: str,
+    labels: Labels,
+    *,
+    tall: float,
+    foot: float,
+    left: float = 0.62,
 ) -> tuple[Figure, Axes]:
+    """Return a figure with title, banner and caption, and its axes; sizes are in inches.
+
+    Parameters
+    ----------
+    tall
+        Height of the axes.
+    foot, left
+        Room below and left of them.
+    """
     head = 0.62 if labels.banner else 0.4
     height = head + tall + foot
     figure = blank(WIDTH, height)

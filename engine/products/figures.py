@@ -17,7 +17,7 @@ from .cog import STATUS_COLOURS
 from .colours import ACCENT, COUNTS, INK, MUTED, RULE, SEA
 from .frame import GLOBE, Frame
 from .pictures import Labels, Picture, blank, finish, style
-from .preview import Preview
+from .preview import Preview, block_means
 from .scales import ColourScale, nice_ticks, number
 
 MAP_WIDTH = 7.4
@@ -28,7 +28,7 @@ _COAST = (92, 102, 110, 190)
 _BLANK_LAND = (140, 147, 154, 120)
 _BLANK_STRIPE = (120, 127, 134, 150)
 _MARK = (29, 39, 49, 255)
-_DOT_STEP = 8
+_DOT_STEP = 7
 
 
 def draw_map(
@@ -64,7 +64,7 @@ def draw_multiples(
     title: str,
     labels: Labels,
     across: int = 2,
-    marked: Mapping[str, NDArray[np.bool_]] | None = None,
+    marked: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Picture:
     """Draw several layers on one sheet, with one scale, so that they compare.
 
@@ -75,7 +75,8 @@ def draw_multiples(
     across
         Panels in a row.
     marked
-        Cells that are outlined and stippled, for some of the labels.
+        For some of the labels the share of each cell that is marked, NaN where that is unknown:
+        squares of pixels of which more than half is marked get a dot.
     """
     left, right, bottom, top = frame.extent
     wide = (MAP_WIDTH - 0.1 * (across + 1)) / across
@@ -97,7 +98,7 @@ def draw_multiples(
             ax.imshow(image, extent=frame.extent, interpolation="none", zorder=2)
             place = (x / MAP_WIDTH, (y + tall + 0.13) / height)
             figure.text(*place, label, fontsize=8.5, color=INK, va="center")
-        _headings(figure, title, labels)
+        write_headings(figure, title, labels)
         draw_colour_bar(figure, scale)
         words = "; ".join(
             f"{label}: median {number(float(np.nanmedian(values)))}"
@@ -187,7 +188,7 @@ def _map_figure(frame: Frame, title: str, labels: Labels, foot: float) -> tuple[
     figure = blank(MAP_WIDTH, height)
     ax = figure.add_axes((0.08 / MAP_WIDTH, foot / height, wide / MAP_WIDTH, tall / height))
     _prepare(ax, frame)
-    _headings(figure, title, labels)
+    write_headings(figure, title, labels)
     return figure, ax
 
 
@@ -200,7 +201,8 @@ def _prepare(ax: Axes, frame: Frame) -> None:
     _graticule(ax, frame)
 
 
-def _headings(figure: Figure, title: str, labels: Labels) -> None:
+def write_headings(figure: Figure, title: str, labels: Labels) -> None:
+    """Write title and banner at the top of a figure, and the caption at its foot."""
     height = figure.get_figheight()
     figure.text(0.012, 1 - 0.17 / height, title, fontsize=11, fontweight="bold", va="center")
     if labels.banner:
@@ -250,18 +252,17 @@ def _painted(
     return image
 
 
-def _mark(image: NDArray[np.uint8], marked: NDArray[np.bool_]) -> None:
-    """Outline areas of an RGBA image and fill them with dots, in place."""
-    edge = np.zeros_like(marked)
-    edge[1:] |= marked[1:] & ~marked[:-1]
-    edge[:-1] |= marked[:-1] & ~marked[1:]
-    edge[:, 1:] |= marked[:, 1:] & ~marked[:, :-1]
-    edge[:, :-1] |= marked[:, :-1] & ~marked[:, 1:]
-    down, across = np.indices(marked.shape)
-    row = down // _DOT_STEP
-    dots = (down % _DOT_STEP < 2) & ((across + row % 2 * (_DOT_STEP // 2)) % _DOT_STEP < 2)
-    image[edge] = _MARK
-    image[marked & dots] = _MARK
+def _mark(image: NDArray[np.uint8], shares: NDArray[np.float32]) -> None:
+    """Put a dot in the middle of each square of pixels where most is marked, in an RGBA image."""
+    row, col = np.nonzero(block_means(shares, _DOT_STEP) > 0.5)
+    middle = _DOT_STEP // 2
+    row, col = row * _DOT_STEP + middle, col * _DOT_STEP + middle
+    inside = (row < shares.shape[0]) & (col < shares.shape[1])
+    row, col = row[inside], col[inside]
+    known = np.isfinite(shares[row, col])
+    for down in (-1, 0):
+        for across in (-1, 0):
+            image[row[known] + down, col[known] + across] = _MARK
 
 
 def _colours(values: NDArray[Any], scale: ColourScale) -> NDArray[np.uint8]:

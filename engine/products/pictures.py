@@ -141,6 +141,8 @@ def themed(svg: str, name: str, alt: str) -> str:
     body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)
     images: list[str] = []
     body = re.sub(r"data:image/png;base64,\s*[A-Za-z0-9+/=\s]+", _set_aside(images), body)
+    # Nothing refers to an image, and equal ones are named alike.
+    body = re.sub(r'(<image\b[^>]*?) id="[^"]+"', r"\1", body)
     body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
     body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)

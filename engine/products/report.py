@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 import xarray as xr
+from markupsafe import Markup
 
 from ..assess.assessment import Assessment
 from ..map_view import open_map
@@ -36,8 +37,9 @@ from .series_pictures import is_series
 from .series_tables import series_tables
 from .tables import Table, count, duration
 from .totals import Totals
+from .trends import Trends
 from .validation_pictures import assessed_quantity
-from .words import quantity_title
+from .words import quantity_title, series_word
 
 __all__ = ["KeyNumber", "ReportInputs", "Truth", "gather", "render", "write_report"]
 
@@ -85,6 +87,8 @@ class ReportInputs:
         What the tiles took.
     changing
         For a virtual world of several years.
+    trends
+        Means by region and year, for a map of several models.
     """
 
     dataset: xr.Dataset
@@ -98,10 +102,15 @@ class ReportInputs:
     products: Place | None = None
     production: ProductionSummary | None = None
     changing: ChangingTruth | None = None
+    trends: Trends | None = None
 
 
 def gather(
-    run_folder: Place, *, totals: Totals | None = None, truth: Truth | None = None
+    run_folder: Place,
+    *,
+    totals: Totals | None = None,
+    truth: Truth | None = None,
+    trends: Trends | None = None,
 ) -> ReportInputs:
     """Collect what a run's folder holds; files that are not there leave their part out."""
     assessment = run_folder / "assessment"
@@ -120,11 +129,12 @@ def gather(
         products=products if products.is_dir() else None,
         production=production_summary(run_folder),
         changing=load_errors(run_folder),
+        trends=trends,
     )
 
 
 def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
-    """Write ``report.html``, and its pictures as PNG files beside it.
+    """Write ``report.html``, and its pictures as files beside it.
 
     Returns
     -------
@@ -132,10 +142,17 @@ def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
         The report. It appears only when whole.
     """
     pictures = draw_all(
-        inputs.dataset, inputs.assessment, inputs.locations, inputs.truth, inputs.totals
+        inputs.dataset,
+        inputs.assessment,
+        inputs.locations,
+        inputs.truth,
+        inputs.totals,
+        inputs.trends,
     )
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)
+    if pictures.through_time:
+        pictures.through_time.save(run_folder, run_folder / PICTURES)
     path = run_folder / REPORT
     write_atomically(path, render(run_folder.name, inputs, pictures))
     return path
@@ -149,9 +166,11 @@ def render(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> str
     )
     template = environment.from_string((here / "report.html").read_text(encoding="utf-8"))
     style, script = (
-        jinja2.filters.Markup((here / name).read_text(encoding="utf-8"))
-        for name in ("report.css", "report.js")
+        Markup((here / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js")
     )
+    moving = pictures.through_time and pictures.through_time.slider
+    if moving:
+        style, script = style + Markup(moving.style), script + Markup(moving.script)
     return template.render(css=style, js=script, **_context(run_name, inputs, pictures))
 
 
@@ -173,6 +192,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "method": str(attrs.get("method", "")),
         "support": str(attrs.get("support", "")),
         "series": is_series(ds),
+        "word": series_word(layer.quantity for layer in mean_layers(ds)),
         "years": years,
         "resolutions": resolutions(attrs),
         "key_numbers": key_numbers(ds, inputs.assessment, provenance, inputs.totals),
@@ -241,7 +261,8 @@ def _totals(ds: xr.Dataset, totals: Totals) -> list[Table]:
 
 def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("maps", "Maps by scenario and year" if context["series"] else "Maps by depth"),
+        ("maps", f"Maps by {context['word']} and year" if context["series"] else "Maps by depth"),
+        *([("years", "Change through time")] if context["pictures"].through_time else []),
         ("validation", "How far to trust it"),
         *([("truth", "Against the truth")] if context["truth"] else []),
         ("where", "Values and profiles" if context["learns"] else "Values"),

@@ -18,7 +18,7 @@ from .series_tables import Change, changes
 from .tables import count, duration, fixed, interval, signed
 from .totals import Totals
 from .validation_pictures import assessed_quantity
-from .words import family, family_title, listed, quantity_title, scenario_words
+from .words import family, family_title, listed, quantity_title, scenario_words, series_word
 
 #: Changes that get a box of their own; the table holds them all.
 MOST_CHANGES = 4
@@ -44,7 +44,9 @@ def lede(ds: xr.Dataset, units: str) -> str:
     """Return in a sentence what a map holds."""
     found = layers(ds)
     depths = list(dict.fromkeys(la.depth for la in found))
-    statistics = list(dict.fromkeys(la.statistic for la in found))
+    held = [{la.statistic for la in found if la.quantity == q} for q in _main(ds)]
+    shared = set.intersection(*held) if held else {la.statistic for la in found}
+    statistics = [s for s in dict.fromkeys(la.statistic for la in found) if s in shared]
     years = [str(year) for year in years_of(ds)]
     span = f"{depths[0][0]:g} to {depths[-1][1]:g} cm" if depths else "no depth"
     when = listed(years) if len(years) < 4 else f"{years[0]} to {years[-1]}"
@@ -57,18 +59,26 @@ def lede(ds: xr.Dataset, units: str) -> str:
 def _series_lede(ds: xr.Dataset, span: str, when: str, statistics: str) -> str:
     means = mean_layers(ds)
     first = means[0]
-    mine = [q for q in _quantities(ds) if family(q) == family(first.quantity)]
+    mine = _main(ds)
     names = [scenario_words(q) for q in mine if scenario_words(q)]
     others = dict.fromkeys(family_title(q) for q in _quantities(ds) if q not in mine)
     text = f"{family_title(first.quantity)}, {span}, in {pretty_units(first.units)}, for {when}"
     if names:
-        text += f"; {len(names)} scenario{'s' if len(names) > 1 else ''}: {listed(names)}"
+        text += (
+            f"; {len(names)} {series_word(mine)}{'s' if len(names) > 1 else ''}: {listed(names)}"
+        )
     text += f". Each with {statistics}."
     return text + (f" Also: {listed([o.lower() for o in others])}." if others else "")
 
 
 def _quantities(ds: xr.Dataset) -> list[str]:
     return list(dict.fromkeys(la.quantity for la in mean_layers(ds)))
+
+
+def _main(ds: xr.Dataset) -> list[str]:
+    """Return the quantities of the family that a report opens with."""
+    found = _quantities(ds)
+    return [q for q in found if family(q) == family(found[0])]
 
 
 def resolutions(attrs: Mapping[str, Any]) -> str:

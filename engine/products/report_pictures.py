@@ -21,7 +21,9 @@ from .pictures import Picture
 from .preview import Preview, block_means, make_preview
 from .scales import ColourScale, carbon_scale, pretty_units, robust_scale, signed_scale
 from .series_pictures import SeriesPictures, draw_series, is_series
+from .through_time import ThroughTime, draw_through_time
 from .totals import Totals
+from .trends import Trends
 from .validation_pictures import COVERAGE_BAND, validation_pictures
 from .words import quantity_title
 
@@ -87,6 +89,7 @@ class ReportPictures:
     skill: tuple[Picture, ...] = ()
     truth: tuple[TruthPictures, ...] = ()
     truth_coverage: Picture | None = None
+    through_time: ThroughTime | None = None
 
     def every(self) -> list[Picture]:
         """Return all pictures, each once."""
@@ -96,6 +99,7 @@ class ReportPictures:
             found += [one.mean, one.width, one.relative]
         found += [*self.scatter, *self.skill]
         found += [picture for one in self.truth for picture in one.pictures]
+        found += self.through_time.every() if self.through_time else []
         return [picture for picture in found if picture is not None]
 
 
@@ -105,6 +109,7 @@ def draw_all(
     locations: pd.DataFrame | None = None,
     truth: Truth | None = None,
     totals: Totals | None = None,
+    trends: Trends | None = None,
 ) -> ReportPictures:
     """Draw every picture that there is data for."""
     preview = make_preview(ds)
@@ -134,6 +139,7 @@ def draw_all(
         skill=skill,
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
+        through_time=draw_through_time(ds, canvas, assessment, trends),
     )
 
 

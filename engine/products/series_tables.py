@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from .scales import pretty_units
 from .tables import DASH, Table, digits_for, fixed, signed
 from .totals import TotalRow, Totals
-from .words import family, family_title, quantity_title, scenario_words
+from .words import family, family_title, quantity_title, scenario_words, series_word
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,12 @@ def _series_table(totals: Totals, rows: Sequence[TotalRow]) -> Table:
             missing = [DASH] * (len(cells) - 2)
             cells += _cells(other, other_start, digits, several) or missing
         lines.append(tuple(cells))
-    heads = ["<scenario", "year", *_heads(first, summed, several)]
+    word = series_word([quantity_of(row) for row in rows])
+    heads = [f"<{word}", "year", *_heads(first, summed, several)]
     if flagged:
         heads += [f"{head}, unflagged" for head in _heads(first, summed, several)]
     what = "mean and total" if summed else "mean"
-    title = f"{family_title(quantity_of(first))}, {_depth(first)}: {what} by scenario and year"
+    title = f"{family_title(quantity_of(first))}, {_depth(first)}: {what} by {word} and year"
     return Table(title, tuple(heads), tuple(lines))
 
 

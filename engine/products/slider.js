@@ -133,7 +133,7 @@ document.querySelectorAll("[data-years]").forEach((box) => {
     find(".years-point span").textContent =
       `${where()}: ${(view ? data.views[1].label : data.views[0].label).toLowerCase()}, ${data.units}`;
     find(".years-point button").hidden = !point;
-    if (!all.length) { host.innerHTML = ""; return; }
+    if (!all.length) { host.replaceChildren(); return; }
     let low = Math.min(...all), high = Math.max(...all);
     const least = Math.max(10 ** -data.digits * 4, Math.abs(high) * .02);
     if (high - low < least) { const middle = (low + high) / 2; low = middle - least / 2; high = middle + least / 2; }
@@ -167,7 +167,11 @@ document.querySelectorAll("[data-years]").forEach((box) => {
       if (value !== null) parts.push(`<circle cx="${x(year)}" cy="${y(value)}" r="4" fill="${colour}"/>`);
       panel.number.textContent = written(value, Boolean(view));
     });
-    host.innerHTML = `<svg viewBox="0 0 ${wide} ${tall}" aria-hidden="true">${parts.join("")}</svg>`;
+    const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    drawing.setAttribute("viewBox", `0 0 ${wide} ${tall}`);
+    drawing.setAttribute("aria-hidden", "true");
+    drawing.innerHTML = parts.join("");
+    host.replaceChildren(drawing);
     host.setAttribute("aria-label", `${where()}, ${years[year]}: ` + panels.map(
       (panel, i) => `${panel.label} ${written(lines[i][year], Boolean(view))}`).join(", "));
   };

@@ -33,7 +33,7 @@ STEPS = 4000
 #: Stands for a value that is missing, as a signed 16-bit number.
 MISSING = -32768
 #: CSS variables that colour the panels' lines, in order.
-LINES = ("--accent", "--teal", "--violet", "--gold")
+LINES = ("--accent", "--teal", "--violet", "--gold")  # as those of charts
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def pack(maps: YearlyMaps) -> Packed:
     panels = {}
     for label, values in maps.panels.items():
         before = None
-        made = zlib.compressobj(9)
+        made = zlib.compressobj(6)
         parts = []
         for year in values:
             with np.errstate(invalid="ignore"):

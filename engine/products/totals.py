@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -125,6 +125,7 @@ def map_totals(
     *,
     zones: Zones | None = None,
     zone_names: Mapping[int, str] | None = None,
+    wanted: Sequence[Layer] | None = None,
     block: int = 1024,
     reporter: Reporter = QUIET,
 ) -> Totals:
@@ -138,12 +139,14 @@ def map_totals(
         Class code of each cell, ``(y, x)``, such as Köppen classes; read once for each block.
     zone_names
         Their names; codes of one name are one group, codes without a name are left out.
+    wanted
+        Layers to be summed instead of the means. The mean of cells' bounds is no bound of the mean.
     block
         Cells along a side of what is read at once; does not change the result.
     """
     grid = map_grid(ds)
     by_year = "year" in ds["status"].dims
-    wanted = mean_layers(ds)
+    wanted = mean_layers(ds) if wanted is None else wanted
     sums: dict[str, _Groups] = {layer.name: defaultdict(_Sums) for layer in wanted}
     names = zone_names or {}
     parts = list(blocks(grid.shape, block))
@@ -221,7 +224,7 @@ def _leave_out_flagged(groups: _Groups) -> None:
         rest.take_away(part)
 
 
-def _note(wanted: list[Layer]) -> str:
+def _note(wanted: Sequence[Layer]) -> str:
     if any(_summable(layer) for layer in wanted):
         return "Means are weighted by cell areas; stocks are totalled over cells with a value."
     return (

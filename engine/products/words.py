@@ -91,6 +91,15 @@ def quantity_title(quantity: str) -> str:
     return ", ".join(part for part in (family_title(quantity), scenario_words(quantity)) if part)
 
 
+def capital(words: str) -> str:
+    """Return words with a capital at the beginning, and as they are from there on.
+
+    >>> capital("hybrid (POML)")
+    'Hybrid (POML)'
+    """
+    return words[:1].upper() + words[1:]
+
+
 def listed(words: list[str]) -> str:
     """Return words as people list them.
 
