@@ -68,8 +68,8 @@ def measure(*, small: bool, write: bool = False) -> Iterator[Result]:
         TABLE.write_text(table(rows, plan), encoding="utf-8")
     for told in failures(rows, plan):
         sys.stderr.write(f"no_change: {told}\n")
-    for world in plan["world"]:
-        for arm in plan["arm"]:
+    for arm in plan["arm"]:
+        for world in worlds_of(plan, arm):
             mine = [
                 r
                 for r in rows
@@ -105,6 +105,12 @@ def read_plan(small: bool) -> dict[str, Any]:
     return plan
 
 
+def worlds_of(plan: Told, arm: Told) -> list[Told]:
+    """Return the worlds that an arm is run in."""
+    names = arm.get("worlds", [world["name"] for world in plan["world"]])
+    return [world for world in plan["world"] if world["name"] in names]
+
+
 # -- running ---------------------------------------------------------------------------------------
 
 
@@ -121,9 +127,9 @@ def run(plan: Told, cache: Path) -> list[Row]:
             continue  # cut short when a run was ended, or of another version
     tasks = [
         (world, seed, arm)
-        for world in plan["world"]
-        for seed in world["seeds"]
         for arm in plan["arm"]
+        for world in worlds_of(plan, arm)
+        for seed in world["seeds"]
     ]
     missing = [task for task in tasks if digest(plan, *task) not in known]
     started = time.perf_counter()
@@ -151,7 +157,8 @@ def digest(plan: Told, world: Told, seed: int, arm: Told) -> str:
     """Return what tells a world and an arm, as the plan has them, from others."""
     rest = {k: v for k, v in plan.items() if k not in ("world", "arm", "accepted")}
     own = {k: v for k, v in world.items() if k != "seeds"}
-    told = json.dumps([rest, own, seed, arm], sort_keys=True)
+    made = {k: v for k, v in arm.items() if k != "worlds"}
+    told = json.dumps([rest, own, seed, made], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

@@ -68,7 +68,7 @@ def failures(rows: Sequence[Row], plan: Mapping[str, Any]) -> Iterator[str]:
             for year in plan["years"]:
                 for measured in (True, False):
                     mine = _select(rows, world, arm["name"], year, measured)
-                    share = np.mean([r.marked for r in mine])
+                    share = np.mean([r.marked for r in mine]) if mine else 0.0
                     if share > plan["accepted"]:
                         yield (
                             f"{world}, {arm['name']}, {year}, error of measurement "
@@ -125,7 +125,7 @@ def table(rows: Sequence[Row], plan: Mapping[str, Any]) -> str:
             for arm in plan["arm"]:
                 for year in plan["years"]:
                     mine = _select(rows, world["name"], arm["name"], year, measured)
-                    lines.append(_line(mine))
+                    lines += [_line(mine)] if mine else []
     return "\n".join([*lines, ""])
 
 
