@@ -14,6 +14,8 @@ years of the same part it is the variance of a paired difference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,10 +35,25 @@ def between_variance(parts: Floats) -> Floats:
     members, own = parts.shape[:2]
     if members < 2:
         raise ValueError(f"variance between members needs at least two, found {members}")
-    between = parts.mean(axis=1).var(axis=0, ddof=1)
+    means = [_mean(member) for member in parts]
+    centre = _mean(means)
+    between = _total([(mean - centre) ** 2 for mean in means]) / (members - 1)
     if own > 1:
-        between = between - parts.var(axis=1, ddof=1).mean(axis=0) / own
+        off = [(part - m) ** 2 for member, m in zip(parts, means, strict=True) for part in member]
+        between = between - _total(off) / (members * own * (own - 1))
     return np.asarray(np.maximum(between, 0.0))
+
+
+def _total(arrays: Sequence[Floats] | Floats) -> Floats:
+    """Return the sum in their order: NumPy's own order depends on how many cells there are."""
+    total = np.array(arrays[0], np.float64)
+    for array in arrays[1:]:
+        total += array
+    return total
+
+
+def _mean(arrays: Sequence[Floats] | Floats) -> Floats:
+    return _total(arrays) / len(arrays)
 
 
 def mirrored_scores(members: int, factors: int, seed: int) -> Floats:

@@ -36,6 +36,21 @@ def test_variance_of_differences_is_paired() -> None:
     assert between_variance(second - first).mean() < 0.01
 
 
+def test_cells_beside_do_not_change_a_bit() -> None:
+    made = parts(20, 16, between=1.0, within=1.0, n=500)
+    whole = between_variance(made)
+    for some in (slice(0, 1), slice(499, 500), slice(7, 20)):
+        alone = between_variance(np.ascontiguousarray(made[..., some]))
+        np.testing.assert_array_equal(alone, whole[some])
+
+
+def test_is_analysis_of_variance() -> None:
+    made = parts(6, 3, between=1.0, within=1.0, n=50)
+    means = made.mean(axis=1)
+    wanted = means.var(axis=0, ddof=1) - made.var(axis=1, ddof=1).mean(axis=0) / 3
+    np.testing.assert_allclose(between_variance(made), np.maximum(wanted, 0), atol=1e-12)
+
+
 def test_one_part_leaves_the_plain_variance() -> None:
     made = parts(6, 1, 1.0, 1.0, n=50)
     np.testing.assert_allclose(between_variance(made), made[:, 0].var(axis=0, ddof=1))
