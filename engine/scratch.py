@@ -70,14 +70,14 @@ def let_go() -> None:
     _HELD.clear()
     for folder in folders:
         for copy in {_without_ending(path) for path in folder.glob(f"{COPY}*")}:
-            file = _locked(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if file is None:
+            mine = _locked(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if mine is None:
                 continue
             for path in (copy, *folder.glob(f"{copy.name}.*")):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
             _lock_file(copy).unlink(missing_ok=True)
-            os.close(file)
+            os.close(mine)
 
 
 def _without_ending(path: Path) -> Path:

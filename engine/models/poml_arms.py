@@ -18,7 +18,6 @@ from ..hybrid.learners import ForestLearner, Learner
 from ..hybrid.process import Process
 from ..hybrid.registry import process_class
 from ..hybrid.seen import PlaceAndTime
-from ..hybrid.seen import PlaceAndTime
 from ..hybrid.site_years import Floats, SiteYears
 from ..hybrid.time_uncertainty import TimeUncertainty, calibrated
 from .poml_settings import RUNS_PROCESS, WEIGHTED, PomlSettings
