@@ -156,10 +156,20 @@ def job_of(out: Place) -> str | None:
 
 
 def job_state(job: str) -> str | None:
-    """Return a job's state in Slurm's words; None where it has ended or Slurm does not know it."""
+    """Return a job's state in Slurm's words; None where it has ended or Slurm does not know it.
+
+    Raises
+    ------
+    RunError
+        Slurm does not answer: nothing is known then, least of all that the job is over.
+    """
     command = ["squeue", "--noheader", "--format=%T", f"--jobs={job}"]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or None if told.returncode == 0 else None
+    if told.returncode == 0:
+        return told.stdout.strip() or None
+    if "invalid job id" in told.stderr.lower():
+        return None
+    raise RunError(f"squeue tells nothing of job {job} ({told.stderr.strip()}); ask again later")
 
 
 def requeue_self(environ: Mapping[str, str] = os.environ) -> str:

@@ -144,6 +144,7 @@ def stop_run(
     """
     from edaphos.engine.lease import LEASE
     from edaphos.engine.run import Run
+    from edaphos.engine.run_progress import Progress
     from edaphos.engine.run_status import Life, life
     from edaphos.engine.watch import ask_to_stop
 
@@ -165,7 +166,10 @@ def stop_run(
     _wait(folder, say, sleep)
     # a job whose time ran out meanwhile may be queued again, or submitted anew
     again = _cancelled(job_of(folder), say)
-    return "has stopped; run again to continue" + (f" ({again})" if again else "")
+    progress = Progress.read(folder)
+    finished = progress is not None and progress.state == "finished"
+    ended = "has finished meanwhile" if finished else "has stopped; run again to continue"
+    return ended + (f" ({again})" if again else "")
 
 
 def _wait(folder: Place, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from edaphos.engine.errors import RunError
+from edaphos.engine.errors import RunError, Stopped
 from edaphos.engine.land import save_index
 from edaphos.engine.lease import LEASE, Holder, read_holder
 from edaphos.engine.ledger import LEDGER, Ledger, Record
@@ -156,18 +157,24 @@ def test_a_submitted_run_that_has_not_begun(tmp_path: Path) -> None:
     assert json.loads(edaphos("status", tmp_path, "--json"))["state"] == "submitted"
 
 
-def test_stop_ends_a_run(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [(Stopped("as wished"), "has stopped; run again"), (None, "has finished meanwhile")],
+)
+def test_stop_ends_a_run(folder: Path, ends: Exception | None, told: str) -> None:
     def work() -> None:
-        with Watch(Run.open(folder), pace=QUICK) as watch:
+        with suppress(Stopped), Watch(Run.open(folder), pace=QUICK) as watch:
             while watch.stop_reason() is None:
                 time.sleep(0.05)
+            if ends is not None:  # else the last tile was on its way
+                raise ends
 
     running = threading.Thread(target=work)
     running.start()
     while read_holder(folder) is None:
         time.sleep(0.02)
     time.sleep(0.2)  # an old wish is thrown away at the begin
-    assert "has stopped" in edaphos("stop", folder)
+    assert told in edaphos("stop", folder)
     running.join()
     assert not (folder / STOP).exists()
     assert read_holder(folder) is None
@@ -207,6 +214,26 @@ def test_stop_cancels_a_job_that_waits(tmp_path: Path, monkeypatch: pytest.Monke
     (run / "submit" / "job.json").write_text('{"schema": 1, "job": "77"}')
     assert "Slurm job 77, which was pending, is cancelled" in edaphos("stop", run)
     assert cancelled.read_text() == "77\n"
+    assert "nothing runs there" in edaphos("stop", run)
+
+
+def test_a_scheduler_that_does_not_answer_is_not_taken_for_a_job_that_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, run = tmp_path / "bin", tmp_path / "run"
+    programs.mkdir()
+    squeue = programs / "squeue"
+    squeue.touch(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    (run / "submit").mkdir(parents=True)
+    (run / "submit" / "job.json").write_text('{"schema": 1, "job": "77"}')
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact it' >&2; exit 1\n")
+    result = CliRunner().invoke(app, ["stop", str(run)])
+    assert result.exit_code == 1
+    assert "squeue tells nothing of job 77" in result.output
+    squeue.write_text(
+        "#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n"
+    )
     assert "nothing runs there" in edaphos("stop", run)
 
 
