@@ -97,7 +97,9 @@ class ProfilesTable(Table):
         description="layers of years that a yearly covariate lacks: its nearest, or drop",
     )
     undated: Literal["climatology", "drop"] = Field(
-        "climatology", description="undated layers: yearly covariates averaged over years, or drop"
+        "climatology",
+        description="undated layers: yearly covariates averaged over years, or drop; maps of several "
+        "years leave them out in any case",
     )
     decluster_deg: float | None = Field(
         None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
