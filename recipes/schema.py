@@ -98,8 +98,8 @@ class ProfilesTable(Table):
     )
     undated: Literal["climatology", "drop"] = Field(
         "climatology",
-        description="undated layers: yearly covariates averaged over years, or drop; maps of several "
-        "years leave them out in any case",
+        description="undated layers: yearly covariates averaged over years, or drop; maps of "
+        "several years leave them out in any case",
     )
     decluster_deg: float | None = Field(
         None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
