@@ -148,6 +148,7 @@ def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
         inputs.truth,
         inputs.totals,
         inputs.trends,
+        (inputs.manifest or {}).get("provenance", {}).get("significance", ()),
     )
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)

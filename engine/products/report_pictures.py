@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,7 @@ def draw_all(
     truth: Truth | None = None,
     totals: Totals | None = None,
     trends: Trends | None = None,
+    significance: Sequence[Mapping[str, Any]] = (),
 ) -> ReportPictures:
     """Draw every picture that there is data for."""
     preview = make_preview(ds)
@@ -139,7 +141,7 @@ def draw_all(
         skill=skill,
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
-        through_time=draw_through_time(ds, canvas, assessment, trends),
+        through_time=draw_through_time(ds, canvas, assessment, trends, significance),
     )
 
 

@@ -89,12 +89,16 @@ def pretty_units(units: str) -> str:
 
 
 def nice_ticks(scale: ColourScale) -> list[float]:
-    """Return round values within a scale: 1, 2 and 5 times powers of ten on a logarithmic one."""
+    """Return round values within a scale: 1, 2 and 5 times powers of ten on a logarithmic one.
+
+    On a logarithmic scale so short that there are fewer than three of those, even steps.
+    """
     if scale.kind == "log":
         powers = range(math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high)) + 1)
         found = [m * 10.0**p for p in powers for m in (1, 2, 5)]
         found = [v for v in found if scale.low <= v <= scale.high]
-        return found if len(found) <= 9 else [v for v in found if f"{v:e}"[0] == "1"]
+        if len(found) >= 3:
+            return found if len(found) <= 9 else [v for v in found if f"{v:e}"[0] == "1"]
     span = scale.high - scale.low
     step = 10 ** math.floor(math.log10(span / 4))
     step *= next(m for m in (1, 2, 5, 10) if span / (step * m) <= 6)

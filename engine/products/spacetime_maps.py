@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,7 +19,6 @@ from .layers import Layer, layers, mean_layers, years_of
 from .pictures import Picture
 from .preview import coarse_layers
 from .scales import carbon_scale, pretty_units, signed_scale
-from .significance import Discovery, find_discoveries
 from .words import ARMS, arm_of, family_title
 
 Values = NDArray[np.float32]
@@ -133,24 +133,36 @@ def changes(maps: ArmMaps, canvas: Canvas, last: int, sure: Mapping[str, Values]
     )
 
 
-def discoveries(ds: xr.Dataset) -> dict[str, Discovery]:
-    """Return what is significant of the change from the first to the last year, by model."""
-    ends = ds.isel(year=[0, -1]).assign_attrs(ds.attrs)
-    return {arm_of(one.variable): one for one in find_discoveries(ends) if arm_of(one.variable)}
+def of_last_year(
+    ds: xr.Dataset, noted: Sequence[Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Return what was found significant of the change to the last year, by model.
+
+    Parameters
+    ----------
+    noted
+        As a run's manifest holds it: ``Discovery.to_json()`` for each layer of changes.
+    """
+    last = years_of(ds)[-1]
+    return {
+        arm_of(one["variable"]): one
+        for one in noted
+        if one["year"] == last and arm_of(one["variable"])
+    }
 
 
 def significant(
-    ds: xr.Dataset, canvas: Canvas, found: Mapping[str, Discovery]
+    ds: xr.Dataset, canvas: Canvas, found: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Values]:
     """Return the share of each coarse cell's tested cells whose change is significant, by model."""
     sure = {}
     for arm, one in found.items():
-        largest = one.threshold
+        largest = float(one["threshold"])
 
         def passed(p: Values, largest: float = largest) -> Values:
             return np.where(np.isnan(p), np.nan, p <= largest).astype(np.float32)
 
-        layer = _last(ds, f"{one.variable}_p", one.depth)
+        layer = _last(ds, f"{one['variable']}_p", one["depth"])
         sure[arm] = coarse_layers(ds, [layer], canvas.preview.factor, of=passed)[layer.name]
     return sure
 

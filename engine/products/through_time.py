@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +18,12 @@ from .canvas import Canvas
 from .layers import years_of
 from .pictures import Picture
 from .report_tables import main_split, split_label
-from .significance import Discovery
 from .slider import Slider, make_slider
 from .spacetime_figures import arms_in, mean_through_time, predicted_observed, same_sites
 from .spacetime_maps import (
     changes,
     chosen_years,
-    discoveries,
+    of_last_year,
     read_arm_maps,
     side_by_side,
     significant,
@@ -105,6 +105,7 @@ def draw_through_time(
     canvas: Canvas,
     assessment: Assessment | None = None,
     trends: Trends | None = None,
+    significance: Sequence[Mapping[str, Any]] = (),
 ) -> ThroughTime | None:
     """Draw what there is of change through time, None for a map of one year.
 
@@ -118,6 +119,8 @@ def draw_through_time(
         Predictions of held-out sites and years, where the model compares several.
     trends
         Means by region, for a map of several models.
+    significance
+        What was found significant, as the run's manifest holds it.
     """
     if len(years_of(ds)) < 2:
         return None
@@ -132,7 +135,7 @@ def draw_through_time(
         trends=trends,
         panels={"Mean stock": charts["stock"], f"Change since {since}": charts["change"]},
         sheet=trend_sheet(trends, canvas.labels),
-        figures=(*_against_samples(canvas, assessment), *_maps(ds, canvas, trends)),
+        figures=(*_against_samples(canvas, assessment), *_maps(ds, canvas, trends, significance)),
     )
 
 
@@ -194,13 +197,15 @@ def _whose(rows: pd.DataFrame) -> str:
     )
 
 
-def _maps(ds: xr.Dataset, canvas: Canvas, trends: Trends) -> list[Figures]:
+def _maps(
+    ds: xr.Dataset, canvas: Canvas, trends: Trends, significance: Sequence[Mapping[str, Any]]
+) -> list[Figures]:
     """Return the models' maps in chosen years, and their changes."""
     years = chosen_years(ds)
     stock = trends.table[trends.table["quantity"] == "stock"]
     begins = {str(arm): int(year) for arm, year in stock.groupby("model")["year"].min().items()}
     maps = read_arm_maps(ds, canvas, years, begins)
-    found = discoveries(ds)
+    found = of_last_year(ds, significance)
     side = Figures(
         "Maps side by side",
         f"The stock in {listed([str(year) for year in years])} by each model, on one colour scale.",
@@ -219,24 +224,24 @@ def _maps(ds: xr.Dataset, canvas: Canvas, trends: Trends) -> list[Figures]:
     return [side, changed]
 
 
-def _sure(found: Mapping[str, Discovery], arms: list[str]) -> str:
+def _sure(found: Mapping[str, Mapping[str, Any]], arms: list[str]) -> str:
     """Return what dots mean, how much of the map has them, and which models are not tested."""
     if not found:
         return "The map holds no test of the change, so nothing says where it is more than chance."
     words = []
     for arm, one in found.items():
         name = capital(ARMS[arm])
-        if one.threshold < 0:
+        if one["threshold"] < 0:
             words.append(
                 f"{name}: in no cell is the change distinguishable from none (false discovery "
-                f"rate {one.q:g})."
+                f"rate {one['q']:g})."
             )
         else:
             words.append(
                 f"{name}: dots lie where the change of most cells is distinguishable from none, "
-                f"which holds for a gain on {100 * one.gain_share:.1f} % of the area and for a "
-                f"loss on {100 * one.loss_share:.1f} % (false discovery rate {one.q:g}: p up to "
-                f"{one.threshold:.2g})."
+                f"which holds for a gain on {100 * one['gain_share']:.1f} % of the area and for a "
+                f"loss on {100 * one['loss_share']:.1f} % (false discovery rate {one['q']:g}: p up "
+                f"to {one['threshold']:.2g})."
             )
     rest = [ARMS[arm] for arm in arms if arm not in found]
     if rest:

@@ -195,6 +195,7 @@ def test_scales_of_degenerate_maps(kind, values) -> None:
 
 def test_ticks_are_round() -> None:
     assert nice_ticks(ColourScale(1.7, 82.0, "log", CARBON, "")) == [2, 5, 10, 20, 50]
+    assert nice_ticks(ColourScale(2.1, 6.2, "log", CARBON, "")) == [3, 4, 5, 6]
     assert nice_ticks(ColourScale(0.0, 1.0, "linear", CARBON, "")) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 

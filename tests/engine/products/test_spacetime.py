@@ -22,6 +22,7 @@ from edaphos.engine.products.frame import frame_of
 from edaphos.engine.products.preview import make_preview
 from edaphos.engine.products.report import ReportInputs, write_report
 from edaphos.engine.products.scales import signed_scale
+from edaphos.engine.products.significance import find_discoveries
 from edaphos.engine.products.spacetime_figures import (
     MOST_GROUPS,
     mean_through_time,
@@ -33,7 +34,7 @@ from edaphos.engine.products.spacetime_figures import (
 from edaphos.engine.products.spacetime_maps import (
     changes,
     chosen_years,
-    discoveries,
+    of_last_year,
     read_arm_maps,
     side_by_side,
     significant,
@@ -196,9 +197,12 @@ def test_maps_are_read_in_the_years_shown_and_where_a_model_begins(ds, canvas: C
 
 
 def test_what_is_significant_is_marked(ds: xr.Dataset, canvas: Canvas) -> None:
-    found = discoveries(ds)
+    noted = [one.to_json() for one in find_discoveries(ds)]
+    assert len(noted) == len(YEARS) - 1
+    found = of_last_year(ds, noted)
     assert list(found) == ["poml"]
-    assert 0.001 <= found["poml"].threshold < 0.5
+    assert found["poml"]["year"] == YEARS[-1]
+    assert 0.001 <= found["poml"]["threshold"] < 0.5
     shares = significant(ds, canvas, found)["poml"]
     p = ds["change_poml_p"].values[0, -1]
     np.testing.assert_array_equal(shares, np.where(np.isnan(p), np.nan, p < 0.01))
@@ -242,7 +246,11 @@ def report(ds: xr.Dataset, rows: pd.DataFrame, tmp_path_factory) -> Path:
     spec = ModelSpec("test-linear", {"covariates": ("wet",)})
     found = assess(make_samples(), spec, AssessSpec(bootstrap=0, splits=("block",)))
     object.__setattr__(found, "arm_rows", rows)
-    inputs = ReportInputs(ds, found, totals=map_totals(ds), trends=find_trends(ds))
+    noted = [one.to_json() for one in find_discoveries(ds)]
+    manifest = {"identity": {"recipe": {}}, "provenance": {"significance": noted}}
+    inputs = ReportInputs(
+        ds, found, manifest=manifest, totals=map_totals(ds), trends=find_trends(ds)
+    )
     return write_report(tmp_path_factory.mktemp("poml-run"), inputs)
 
 
