@@ -218,7 +218,8 @@ class _Rows:
         # judged at places not seen, so calibrated without them
         self.processes = [course._calibrated(data.take(seen)) for seen, _ in folds]
         self.small = _fewer_trees(course.learner)
-        self.coarse = _coarse(course.learner, len(site))
+        # of one date alone, as where the others are hidden, no change can be learned
+        self.coarse = _coarse(course.learner, len(site)) if np.ptp(year) else None
 
     def teach(
         self, learner: Learner, rows: Floats, seen: NDArray[np.intp] | None = None
