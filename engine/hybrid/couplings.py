@@ -20,6 +20,7 @@ from .arm import Arm, fitted
 from .fair_start import ProcessAsCovariate, ProcessResidual
 from .first_samples import first_year, from_first
 from .learners import Learner
+from .net_learner import NetLearner
 from .process import Process
 from .rows import Mask, TrainingRows, between, hybrid_rows, predict_grid
 from .seen import PlaceAndTime
@@ -34,6 +35,7 @@ __all__ = [
     "Persistence",
     "ProcessAsCovariate",
     "ProcessFromForest",
+    "ProcessNet",
     "ProcessOnly",
     "ProcessResidual",
     "TrustedCourse",
@@ -126,6 +128,15 @@ class Hybrid:
         return predicted
 
 
+@dataclass
+class ProcessNet(Hybrid):
+    """The same with a net, whose loss weighs observations and process (:class:`.NetLearner`)."""
+
+    learner: Learner = field(default_factory=NetLearner)
+
+    name: ClassVar[str] = "net"
+
+
 @dataclass(frozen=True, eq=False)
 class _Simulations:
     """Simulated stocks ``(S, Y)``, where they are rows, and what they come from."""
@@ -162,7 +173,7 @@ def make_arm(name: str, process: Process, learner: Learner, **options: Any) -> A
     ``forest_trend`` a learned level and a linear trend; ``po`` the process from each site's first
     sample; ``po_fair`` the process from the learner's stock; ``poml`` the paper's hybrid;
     ``guarded`` the same with guarded rows; ``trusted`` the course behind these, without a hybrid;
-    ``covariate``, ``residual`` and ``net`` other couplings.
+    ``covariate``, ``residual`` and ``net`` (a net in place of `learner`) other couplings.
 
     Raises
     ------
@@ -180,6 +191,7 @@ def make_arm(name: str, process: Process, learner: Learner, **options: Any) -> A
         "trusted": partial(TrustedCourse, process, learner),
         "covariate": partial(ProcessAsCovariate, process, learner),
         "residual": partial(ProcessResidual, process, learner),
+        "net": partial(ProcessNet, process, NetLearner(seed=getattr(learner, "seed", 0))),
     }
     if name not in makers:
         raise InputError(f'unknown arm "{name}": {did_you_mean(name, makers)}')

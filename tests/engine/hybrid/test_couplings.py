@@ -6,19 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
 
 from edaphos.engine.errors import InputError
 from edaphos.engine.hybrid.arm import Arm
 from edaphos.engine.hybrid.couplings import (
     ForestOnly,
     Hybrid,
+    Persistence,
+    ProcessAsCovariate,
     ProcessFromForest,
     ProcessOnly,
+    ProcessResidual,
     from_first,
     make_arm,
 )
+from edaphos.engine.hybrid.fair_start import carried, carried_unseen
 from edaphos.engine.hybrid.learners import ForestLearner
 from edaphos.engine.hybrid.rows import between, hybrid_rows, observed_rows
+from edaphos.engine.hybrid.site_years import SiteYears
 
 from .stand_ins import PowerProcess
 from .worlds import site_years
@@ -116,15 +123,76 @@ def test_the_process_begins_from_the_forest_where_nothing_was_observed() -> None
     np.testing.assert_allclose(paths[:, 20], stock * (driver[:, 20] / driver[:, 3]) ** 0.3)
 
 
+def test_persistence_keeps_the_forests_stock_of_the_first_sampled_year() -> None:
+    data = site_years(30, dates=(1985, 2000))
+    stock = ForestOnly(FOREST).fit(data).predict(data)[:, 5]
+    found = Persistence(FOREST).fit(data).predict(data)
+    np.testing.assert_array_equal(found, np.repeat(stock[:, None], 21, axis=1))
+
+
+def test_a_residual_is_added_to_the_process_and_a_covariate_is_its_stock() -> None:
+    """With a learner of nothing but means, both can be told by hand."""
+    data, places = site_years(40), site_years(10, seed=3).without_stock()
+    mean = DummyRegressor()
+    fair = ProcessFromForest(PowerProcess(), mean).fit(data)
+    residual = ProcessResidual(PowerProcess(), mean).fit(data)
+    added = residual.predict(places) - fair.predict(places)
+    np.testing.assert_allclose(added, added[0, 0])
+    left = data.stock - carried_unseen(fair, data, 5, 0)
+    assert added[0, 0] == pytest.approx(np.nanmean(left))
+    line = LinearRegression()
+    covariate = ProcessAsCovariate(PowerProcess(), line).fit(data)
+    fair = ProcessFromForest(PowerProcess(), line).fit(data)
+    by_hand = LinearRegression().fit(
+        np.column_stack([_rows(data), carried_unseen(fair, data, 5, 0)[data.sampled]]),
+        data.stock[data.sampled],
+    )
+    rows = np.column_stack([_rows(places, all_years=True), fair.predict(places).reshape(-1)])
+    np.testing.assert_allclose(
+        covariate.predict(places).reshape(-1), by_hand.predict(rows), rtol=1e-4
+    )
+
+
+def test_before_the_start_couplings_take_the_process_at_its_start() -> None:
+    data = site_years(40, dates=(1984, 2000))
+    arm = ProcessFromForest(PowerProcess(), FOREST).fit(data)
+    found = carried(arm, data)
+    np.testing.assert_array_equal(found[:, :4], np.repeat(found[:, 4:5], 4, axis=1))
+    for coupling in (ProcessAsCovariate, ProcessResidual):
+        assert np.isfinite(coupling(PowerProcess(), FOREST).fit(data).predict(data)).all()
+
+
+def _rows(data: SiteYears, *, all_years: bool = False) -> np.ndarray:
+    return data.rows(*np.nonzero(np.isfinite(data.stock) | all_years))
+
+
 def test_arms_are_made_by_name() -> None:
-    for name, options in {"ml": {}, "po": {}, "po_fair": {}, "poml": {"w_p": 0.2}}.items():
-        arm = make_arm(name, PowerProcess(), FOREST, **options)
+    names = {
+        "ml": "ml", "persistence": "persistence", "forest_trend": "forest_trend", "po": "po",
+        "po_fair": "po_fair", "poml": "poml", "guarded": "poml", "trusted": "trusted",
+        "covariate": "covariate", "residual": "residual", "net": "net",
+    }  # fmt: skip
+    for name, known in names.items():
+        arm = make_arm(name, PowerProcess(), FOREST)
         assert isinstance(arm, Arm)
-        assert arm.name == name
+        assert arm.name == known
+    assert vars(make_arm("poml", PowerProcess(), FOREST, w_p=0.2))["w_p"] == 0.2
+    assert vars(make_arm("guarded", PowerProcess(), FOREST))["rows"] == "guarded"
     with pytest.raises(InputError, match='did you mean "poml"'):
         make_arm("pom", PowerProcess(), FOREST)
     with pytest.raises(InputError, match='arm "ml"'):
         make_arm("ml", PowerProcess(), FOREST, w_p=0.2)
+    with pytest.raises(InputError, match='"paper" or "guarded"'):
+        make_arm("poml", PowerProcess(), FOREST, rows="both")
+    with pytest.raises(InputError, match='"tuned"'):
+        make_arm("poml", PowerProcess(), FOREST, w_p="best")
+
+
+def test_a_forest_refuses_rows_of_other_covariates() -> None:
+    data = site_years(20)
+    arm = make_arm("guarded", PowerProcess(), FOREST).fit(data)
+    with pytest.raises(InputError, match="7 covariates, these rows have 4"):
+        arm.learned.predict(data.rows(np.arange(3), np.arange(3)))  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_learned_from_is_refused() -> None:
