@@ -150,12 +150,18 @@ def _totals(run: Run, reporter: Reporter) -> Totals:
 def _trends(run: Run, reporter: Reporter) -> Trends | None:
     """Return means by major climate group and year, of a map of several models."""
     dataset = read_directly(open_map(run.path), run.path / MAP)
-    groups = {
-        code: f"{KOEPPEN_GROUPS[name[0]]} ({name[0]})"
-        for code, name in _legend(run).items()
-        if name[0] in KOEPPEN_GROUPS
-    }
+    groups = climate_groups(_legend(run))
     return find_trends(dataset, reporter=reporter, **_koeppen(run, groups))
+
+
+def climate_groups(legend: Mapping[int, str]) -> dict[int, str]:
+    """Return the major group of each Köppen-Geiger class of a legend that is in one.
+
+    >>> climate_groups({1: "Af", 15: "Cfb", 32: "Ocean"})
+    {1: 'tropical (A)', 15: 'temperate (C)'}
+    """
+    groups = {letter: f"{words} ({letter})" for letter, words in KOEPPEN_GROUPS.items()}
+    return {code: groups[name[0]] for code, name in legend.items() if name[0] in groups}
 
 
 def _legend(run: Run) -> Mapping[int, str]:

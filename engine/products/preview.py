@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -139,15 +140,26 @@ def block_means(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]
     if factor == 1:
         return values
     valid = np.isfinite(values)
-    counts = _block_sums(valid.astype(np.float64), factor)
-    sums = _block_sums(np.where(valid, values, 0).astype(np.float64), factor)
+    counts = _block_sums(valid, factor, np.int64)
+    sums = _block_sums(np.where(valid, values, 0), factor, np.float64)
     with np.errstate(invalid="ignore"):
         return (sums / np.where(counts > 0, counts, np.nan)).astype(np.float32)
 
 
-def _block_sums(values: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
-    rows = np.add.reduceat(values, np.arange(0, values.shape[0], factor), axis=0)
-    return np.asarray(np.add.reduceat(rows, np.arange(0, values.shape[1], factor), axis=1))
+def _block_sums(values: NDArray[Any], factor: int, kind: type[np.generic]) -> NDArray[Any]:
+    """Add up squares of cells: rows of squares first, then their columns, each in order."""
+    down, across = _coarse_shape((values.shape[0], values.shape[1]), factor)
+    beyond = down * factor - values.shape[0], across * factor - values.shape[1]
+    if any(beyond):
+        values = np.pad(values, ((0, beyond[0]), (0, beyond[1])))
+    rows = values.reshape(down, factor, across * factor)
+    total = rows[:, 0].astype(kind)
+    for i in range(1, factor):
+        total += rows[:, i]
+    found = total[:, ::factor].copy()
+    for j in range(1, factor):
+        found += total[:, j::factor]
+    return found
 
 
 def _coarse_shape(shape: tuple[int, int], factor: int) -> tuple[int, int]:

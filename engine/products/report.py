@@ -19,6 +19,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from ..assess.assessment import Assessment
+from ..map_store import MAP
 from ..map_view import open_map
 from ..place import Place
 from ..run import identity_hash
@@ -26,7 +27,7 @@ from ..store import write_atomically
 from ..whole_folder import is_whole, on_disk
 from .arm_tables import arm_tables
 from .changing_truth import ChangingTruth, changing_tables, load_errors
-from .layers import layers, mean_layers, sources_of, years_of
+from .layers import layers, mean_layers, read_directly, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
 from .progress_page import tile_map
 from .report_head import KeyNumber, key_numbers, lede, not_the_map, resolutions, summary
@@ -118,7 +119,7 @@ def gather(
     recipe, places = run_folder / "recipe.toml", run_folder / "profiles_locations.csv"
     products = run_folder / "products"
     return ReportInputs(
-        dataset=open_map(run_folder),
+        dataset=read_directly(open_map(run_folder), run_folder / MAP),
         assessment=Assessment.load(on_disk(assessment)) if is_whole(assessment) else None,
         qa=json.loads(qa.read_text()) if qa.is_file() else None,
         manifest=json.loads(manifest.read_text()) if manifest.is_file() else None,

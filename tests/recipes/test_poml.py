@@ -20,7 +20,7 @@ from edaphos.engine.run import Run
 from edaphos.engine.status import Status
 from edaphos.engine.tiles import RunContext, make_tile
 from edaphos.recipes.cli import app
-from edaphos.recipes.finish import finish
+from edaphos.recipes.finish import KOEPPEN_LEGENDS, climate_groups, finish
 
 from ..engine.changing_land import YEARS, survey, values
 from .changing_country import ChangingLand, make_changing_land
@@ -158,6 +158,29 @@ def test_arms_are_compared_under_the_same_folds(land: ChangingLand, one: xr.Data
     text = (land.folder / "one" / "report.html").read_text()
     assert "As published (Zhang et al. 2024)" in text
     assert "60 sites train the model" in text
+
+
+def test_its_report_shows_change_through_time(land: ChangingLand, one: xr.Dataset) -> None:
+    folder = land.folder / "one"
+    text = (folder / "report.html").read_text()
+    assert '<section id="years">' in text
+    assert "Each point is a sample of a place that the model had not seen" in text
+    assert (folder / "stock_by_year.html").is_file()
+    assert (folder / "pictures" / "stock_by_year.gif").read_bytes()[:6] == b"GIF89a"
+    table = pd.read_csv(folder / "trends.csv").set_index(["quantity", "model", "year"])["mean"]
+    stock = one["stock_po_mean"].values[0]
+    areas = np.cos(np.radians(one["y"].values))[:, None] * np.isfinite(stock[0])
+    wanted = np.nansum(stock * areas, axis=(1, 2)) / areas.sum()
+    np.testing.assert_allclose(table["stock", "po"].loc[list(YEARS)], wanted, rtol=1e-4)
+    assert table["change", "po", YEARS[-1]] == pytest.approx(wanted[-1] - wanted[0], abs=1e-3)
+
+
+def test_every_class_of_a_legend_is_in_its_group() -> None:
+    for legend in KOEPPEN_LEGENDS.values():
+        groups = climate_groups(legend)
+        assert len(groups) == 30 + (len(legend) == 32)
+        assert len(set(groups.values())) == 5
+        assert all(groups[code][-2] == legend[code][0] for code in groups)
 
 
 def test_two_workers_in_two_runs_write_the_same_bytes(land: ChangingLand, one, tmp_path) -> None:
