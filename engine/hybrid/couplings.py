@@ -172,8 +172,9 @@ def make_arm(name: str, process: Process, learner: Learner, **options: Any) -> A
     ``ml`` the learner alone; ``persistence`` its stock of the first sampled year, for ever;
     ``forest_trend`` a learned level and a linear trend; ``po`` the process from each site's first
     sample; ``po_fair`` the process from the learner's stock; ``poml`` the paper's hybrid;
-    ``guarded`` the same with guarded rows; ``trusted`` the course behind these, without a hybrid;
-    ``covariate``, ``residual`` and ``net`` (a net in place of `learner`) other couplings.
+    ``guarded`` the same with guarded rows; ``trusted`` the course behind these, alone;
+    ``no_process`` that without a process; ``covariate``, ``residual`` and ``net`` (a net in place
+    of `learner`) other couplings.
 
     Raises
     ------
@@ -189,6 +190,7 @@ def make_arm(name: str, process: Process, learner: Learner, **options: Any) -> A
         "poml": partial(Hybrid, process, learner),
         "guarded": partial(Hybrid, process, learner, rows="guarded"),
         "trusted": partial(TrustedCourse, process, learner),
+        "no_process": partial(TrustedCourse, None, learner),
         "covariate": partial(ProcessAsCovariate, process, learner),
         "residual": partial(ProcessResidual, process, learner),
         "net": partial(ProcessNet, process, NetLearner(seed=getattr(learner, "seed", 0))),

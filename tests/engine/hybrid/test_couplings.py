@@ -170,6 +170,7 @@ def test_arms_are_made_by_name() -> None:
     names = {
         "ml": "ml", "persistence": "persistence", "forest_trend": "forest_trend", "po": "po",
         "po_fair": "po_fair", "poml": "poml", "guarded": "poml", "trusted": "trusted",
+        "no_process": "trusted",
         "covariate": "covariate", "residual": "residual", "net": "net",
     }  # fmt: skip
     for name, known in names.items():
