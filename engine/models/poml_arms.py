@@ -95,7 +95,10 @@ def fit_arms(told: PomlSettings, data: SiteYears, seed: int, threads: int) -> Ar
     if told.coupling in WEIGHTED:
         options["w_p"] = told.w_p
     joined = make_arm(told.coupling, process, learner, **options).fit(data)
-    arms = Arms(alone, joined, calibrated(joined, process), first_year(data))
+    used = calibrated(joined, process)
+    # a guarded hybrid takes the process as it is; the map of the process alone is of one calibrated
+    own = process.calibrate(data.drivers, data.stock) if used is process else used
+    arms = Arms(alone, joined, own, first_year(data))
     if not told.has_interval:
         return arms
     if told.coupling in WEIGHTED:
@@ -105,7 +108,7 @@ def fit_arms(told: PomlSettings, data: SiteYears, seed: int, threads: int) -> Ar
         return make_arm(told.coupling, process, learner, **options)
 
     spec = told.uncertainty.build()
-    sure = TimeUncertainty.fit(data, make, arms.calibrated, learner, spec=spec, seed=seed)
+    sure = TimeUncertainty.fit(data, make, used, learner, spec=spec, seed=seed)
     return replace(arms, sure=sure)
 
 
