@@ -1,4 +1,4 @@
-"""What a hybrid map fits: the process that is mapped alone is a calibrated one in every coupling."""
+"""What a hybrid map fits: the process mapped alone is a calibrated one in every coupling."""
 
 from __future__ import annotations
 
