@@ -167,7 +167,11 @@ def test_its_report_shows_change_through_time(land: ChangingLand, one: xr.Datase
     assert "Each point is a sample of a place that the model had not seen" in text
     assert (folder / "stock_by_year.html").is_file()
     assert (folder / "pictures" / "stock_by_year.gif").read_bytes()[:6] == b"GIF89a"
-    table = pd.read_csv(folder / "trends.csv").set_index(["quantity", "model", "year"])["mean"]
+    table = (
+        pd.read_csv(folder / "trends.csv")
+        .set_index(["quantity", "model", "year"])["mean"]
+        .sort_index()
+    )
     stock = one["stock_po_mean"].values[0]
     areas = np.cos(np.radians(one["y"].values))[:, None] * np.isfinite(stock[0])
     wanted = np.nansum(stock * areas, axis=(1, 2)) / areas.sum()
