@@ -17,7 +17,7 @@ from edaphos.engine.map_store import MAP
 from edaphos.engine.map_view import open_map
 from edaphos.engine.place import Place
 from edaphos.engine.products.cog import export_cogs
-from edaphos.engine.products.layers import read_directly
+from edaphos.engine.products.layers import mean_layers, read_directly
 from edaphos.engine.products.pyramid import write_pyramid
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.significance import (
@@ -28,7 +28,7 @@ from edaphos.engine.products.significance import (
 )
 from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
-from edaphos.engine.products.trends import Trends, find_trends
+from edaphos.engine.products.trends import Trends, find_trends, trend_layers
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.run_progress import REPORT
@@ -117,10 +117,8 @@ def note_initial_stock(run: Run, name: str, factor: float) -> None:
 
 def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Place:
     """Write the report of a run from what its folder holds."""
-    inputs = gather(
-        run.path, totals=_totals(run, reporter), truth=truth, trends=_trends(run, reporter)
-    )
-    return write_report(run.path, inputs)
+    totals, trends = _sums(run, reporter)
+    return write_report(run.path, gather(run.path, totals=totals, truth=truth, trends=trends))
 
 
 @dataclass(frozen=True)
@@ -142,26 +140,25 @@ def _window(grid: Grid, where: tuple[slice, slice]) -> Window:
     return grid.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
 
 
-def _totals(run: Run, reporter: Reporter) -> Totals:
+def _sums(run: Run, reporter: Reporter) -> tuple[Totals, Trends | None]:
+    """Return totals, and trends by climate group of a map of several models: from one reading."""
     dataset = read_directly(open_map(run.path), run.path / MAP)
-    return map_totals(dataset, reporter=reporter, **_koeppen(run, _legend(run)))
+    legend, means = _legend(run), mean_layers(dataset)
+    held = {layer.name for layer in means}
+    wanted = [*means, *(la for la in trend_layers(dataset) if la.name not in held)]
+    totals = map_totals(dataset, wanted=wanted, reporter=reporter, **_koeppen(run, legend))
+    trends = find_trends(dataset, totals, climate_groups(legend))
+    return totals.of({layer.variable for layer in means}), trends
 
 
-def _trends(run: Run, reporter: Reporter) -> Trends | None:
-    """Return means by major climate group and year, of a map of several models."""
-    dataset = read_directly(open_map(run.path), run.path / MAP)
-    groups = climate_groups(_legend(run))
-    return find_trends(dataset, reporter=reporter, **_koeppen(run, groups))
-
-
-def climate_groups(legend: Mapping[int, str]) -> dict[int, str]:
+def climate_groups(legend: Mapping[int, str]) -> dict[str, str]:
     """Return the major group of each Köppen-Geiger class of a legend that is in one.
 
     >>> climate_groups({1: "Af", 15: "Cfb", 32: "Ocean"})
-    {1: 'tropical (A)', 15: 'temperate (C)'}
+    {'Af': 'tropical (A)', 'Cfb': 'temperate (C)'}
     """
     groups = {letter: f"{words} ({letter})" for letter, words in KOEPPEN_GROUPS.items()}
-    return {code: groups[name[0]] for code, name in legend.items() if name[0] in groups}
+    return {name: groups[name[0]] for name in legend.values() if name[0] in groups}
 
 
 def _legend(run: Run) -> Mapping[int, str]:

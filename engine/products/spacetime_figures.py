@@ -189,9 +189,9 @@ def _points(
 
 
 def _shade(groups: list[_Group], group: _Group) -> str:
-    """Return the colour of a group of years: later ones darker."""
+    """Return the colour of a group of years: later ones darker, all seen on light and on dark."""
     place = groups.index(group) / max(1, len(groups) - 1)
-    return str(to_hex(WIDTH(0.3 + 0.62 * place)))
+    return str(to_hex(WIDTH(0.3 + 0.4 * place)))
 
 
 def _scores(observed: Floats, predicted: Floats, units: str) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -89,6 +89,10 @@ class Totals:
             for r in self.rows
             if r.by == by and variable in (None, r.variable) and year in (None, r.year)
         ]
+
+    def of(self, variables: Collection[str]) -> Totals:
+        """Return the rows of some variables."""
+        return replace(self, rows=tuple(r for r in self.rows if r.variable in variables))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``json.dumps``."""

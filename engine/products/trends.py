@@ -9,13 +9,14 @@ region; by how much depends on how far errors reach, which a map of intervals do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from ..progress import QUIET, Reporter
 from .canvas import depth_words
 from .charts import YearLine, draw_years, year_chart, years_in_words
 from .colours import ACCENT, MUTED, TEAL, VIOLET
@@ -23,7 +24,7 @@ from .figures import write_headings
 from .layers import Layer, layers, mean_layers, years_of
 from .pictures import Labels, Picture, blank, finish, style
 from .scales import pretty_units
-from .totals import Totals, Zones, map_totals
+from .totals import TotalRow, Totals
 from .words import ARMS, arm_of, capital, family, family_title
 
 #: What the region of all cells is called.
@@ -98,44 +99,53 @@ def trend_layers(ds: xr.Dataset) -> list[Layer]:
 
 
 def find_trends(
-    ds: xr.Dataset,
-    *,
-    zones: Zones | None = None,
-    zone_names: Mapping[int, str] | None = None,
-    reporter: Reporter = QUIET,
+    ds: xr.Dataset, totals: Totals, groups: Mapping[str, str] | None = None
 ) -> Trends | None:
-    """Return mean stocks of the whole map and of zones in each year, None without such layers.
+    """Return mean stocks of the whole map and of regions in each year, None without such layers.
 
     Parameters
     ----------
     ds
         As ``open_map`` returns it.
-    zones, zone_names
-        As :func:`~edaphos.engine.products.totals.map_totals` takes them.
+    totals
+        Sums of the layers that :func:`trend_layers` names, at least.
+    groups
+        Region of each zone of the totals, by its name; zones without one are left out. By default
+        each zone is a region.
     """
     wanted = trend_layers(ds)
     if not wanted:
         return None
-    totals = map_totals(ds, zones=zones, zone_names=zone_names, wanted=wanted, reporter=reporter)
     first = next(la for la in wanted if family(la.quantity) != "change")
     title = f"{family_title(first.quantity)}, {depth_words(first.depth)}"
-    return Trends(_table(totals, wanted), title, pretty_units(first.units))
+    return Trends(_table(totals, wanted, groups), title, pretty_units(first.units))
 
 
-def _table(totals: Totals, wanted: Sequence[Layer]) -> pd.DataFrame:
+def _table(
+    totals: Totals, wanted: Sequence[Layer], groups: Mapping[str, str] | None
+) -> pd.DataFrame:
     by_variable = {la.variable: la for la in wanted}
-    found: dict[tuple[str, str, str, int], dict[str, float]] = {}
+    parts: dict[tuple[str, str, str, int], dict[str, list[TotalRow]]] = {}
     for row in (*totals.select("all"), *totals.select("zone")):
-        layer = by_variable[row.variable]
-        quantity = "change" if family(layer.quantity) == "change" else "stock"
+        layer = by_variable.get(row.variable)
         region = WHOLE if row.by == "all" else row.group
-        cell = found.setdefault((region, quantity, arm_of(layer.quantity), row.year), {})
-        cell[_STATISTICS[layer.statistic]] = row.mean
-        if layer.statistic == "mean":
-            cell |= {"cells": row.cells, "area_km2": row.area_km2}
-    table = pd.DataFrame(
-        [dict(zip(COLUMNS[:4], key, strict=True)) | values for key, values in found.items()]
-    ).reindex(columns=list(COLUMNS))
+        if row.by == "zone" and groups is not None:
+            region = groups.get(row.group, "")
+        if layer is None or row.depth != layer.depth_label or not region:
+            continue
+        quantity = "change" if family(layer.quantity) == "change" else "stock"
+        key = (region, quantity, arm_of(layer.quantity), row.year)
+        parts.setdefault(key, {}).setdefault(_STATISTICS[layer.statistic], []).append(row)
+    lines = []
+    for key, by_statistic in parts.items():
+        line: dict[str, Any] = dict(zip(COLUMNS[:4], key, strict=True))
+        for statistic, rows in by_statistic.items():
+            area = math.fsum(row.area_km2 for row in rows)
+            line[statistic] = math.fsum(row.area_km2 * row.mean for row in rows) / area
+            if statistic == "mean":
+                line |= {"cells": sum(row.cells for row in rows), "area_km2": area}
+        lines.append(line)
+    table = pd.DataFrame(lines).reindex(columns=list(COLUMNS))
     return _sorted(pd.concat([table, _changes(table)], ignore_index=True))
 
 

@@ -41,7 +41,7 @@ from edaphos.engine.products.spacetime_maps import (
 )
 from edaphos.engine.products.through_time import draw_through_time
 from edaphos.engine.products.totals import map_totals
-from edaphos.engine.products.trends import find_trends
+from edaphos.engine.products.trends import Trends, find_trends, trend_layers
 
 from ..assess_world import make_samples
 from ..maps import fake_arms, fake_map, fake_scenarios
@@ -63,6 +63,10 @@ def ds() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def canvas(ds: xr.Dataset) -> Canvas:
     return canvas_of(ds)
+
+
+def trends_of(ds: xr.Dataset) -> Trends | None:
+    return find_trends(ds, map_totals(ds, wanted=trend_layers(ds)))
 
 
 def canvas_of(ds: xr.Dataset) -> Canvas:
@@ -248,9 +252,7 @@ def report(ds: xr.Dataset, rows: pd.DataFrame, tmp_path_factory) -> Path:
     object.__setattr__(found, "arm_rows", rows)
     noted = [one.to_json() for one in find_discoveries(ds)]
     manifest = {"identity": {"recipe": {}}, "provenance": {"significance": noted}}
-    inputs = ReportInputs(
-        ds, found, manifest=manifest, totals=map_totals(ds), trends=find_trends(ds)
-    )
+    inputs = ReportInputs(ds, found, manifest=manifest, totals=map_totals(ds), trends=trends_of(ds))
     return write_report(tmp_path_factory.mktemp("poml-run"), inputs)
 
 
@@ -318,7 +320,7 @@ def test_maps_of_other_recipes_move_or_have_no_such_part(tmp_path: Path) -> None
 
 def test_two_years_of_models_are_compared_without_moving(tmp_path: Path) -> None:
     ds = fake_arms(land(1.0), years=(1990, 2000)).drop_vars("change_poml_p")
-    html = write_report(tmp_path, ReportInputs(ds, trends=find_trends(ds))).read_text()
+    html = write_report(tmp_path, ReportInputs(ds, trends=trends_of(ds))).read_text()
     text = text_of(html)
     assert "DecompressionStream" not in html
     assert "By region" in text

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from edaphos.engine.grid import Grid
 from edaphos.engine.products.canvas import picture_labels
-from edaphos.engine.products.layers import map_grid
+from edaphos.engine.products.layers import map_grid, mean_layers
+from edaphos.engine.products.totals import map_totals
 from edaphos.engine.products.trends import (
     COLUMNS,
     WHOLE,
     Trends,
     find_trends,
     trend_charts,
+    trend_layers,
     trend_sheet,
 )
 
 from ..maps import fake_arms, fake_map, fake_scenarios
 
 YEARS = (1990, 1992, 1995)
-NAMES = {0: "tropical (A)", 1: "cold (D)", 2: "cold (D)", 3: "polar (E)"}
+NAMES = {0: "Aw", 1: "Dfb", 2: "Dfc", 3: "ET", 4: "Ocean"}
+GROUPS = {"Aw": "tropical (A)", "Dfb": "cold (D)", "Dfc": "cold (D)", "ET": "polar (E)"}
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +38,19 @@ def ds() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def zones() -> np.ndarray:
     codes = np.broadcast_to((np.arange(80) // 20)[None, :], (80, 80)).copy()
-    codes[:, 79] = -1
+    codes[:, 78], codes[:, 79] = 4, -1
     return codes
+
+
+def trends_of(ds: xr.Dataset, **told: Any) -> Trends | None:
+    groups = told.pop("groups", None)
+    totals = map_totals(ds, wanted=[*trend_layers(ds), *mean_layers(ds)[:1]], **told)
+    return find_trends(ds, totals, groups)
 
 
 @pytest.fixture(scope="module")
 def trends(ds: xr.Dataset, zones: np.ndarray) -> Trends:
-    found = find_trends(ds, zones=zones, zone_names=NAMES)
+    found = trends_of(ds, zones=zones, zone_names=NAMES, groups=GROUPS)
     assert found is not None
     return found
 
@@ -56,7 +67,9 @@ def test_means_and_bounds_are_area_weighted(ds, zones: np.ndarray, trends: Trend
     assert tuple(trends.table.columns) == COLUMNS
     keep = {
         WHOLE: True,
-        **{name: np.isin(zones, [c for c in NAMES if NAMES[c] == name]) for name in NAMES.values()},
+        "tropical (A)": zones == 0,
+        "cold (D)": (zones == 1) | (zones == 2),
+        "polar (E)": zones == 3,
     }
     told = trends.table.set_index(["region", "quantity", "model", "year"])
     assert not told.index.has_duplicates
@@ -89,14 +102,14 @@ def test_regions_stand_by_size_after_the_whole(trends: Trends, ds: xr.Dataset) -
     sizes = trends.table.groupby("region")["area_km2"].max()
     assert trends.regions[0] == WHOLE
     rest = trends.regions[1:]
-    assert set(rest) == set(NAMES.values())
+    assert set(rest) == set(GROUPS.values())
     assert [sizes[r] for r in rest] == sorted((sizes[r] for r in rest), reverse=True)
     assert trends.table["region"].iloc[0] == WHOLE
     # A single zone that is the whole map is no region of its own.
-    one = find_trends(ds, zones=np.zeros((80, 80), int), zone_names={0: "tropical (A)"})
+    one = trends_of(ds, zones=np.zeros((80, 80), int), zone_names={0: "Aw"})
     assert one is not None
     assert one.regions == [WHOLE]
-    assert set(one.table["region"]) == {WHOLE, "tropical (A)"}
+    assert set(one.table["region"]) == {WHOLE, "Aw"}
 
 
 def test_charts_show_each_region_and_changes_on_one_scale(trends: Trends, ds: xr.Dataset) -> None:
@@ -116,6 +129,10 @@ def test_charts_show_each_region_and_changes_on_one_scale(trends: Trends, ds: xr
 
 def test_maps_of_one_year_or_of_no_models_have_no_trends() -> None:
     grid = Grid.from_bounds("EPSG:4326", (0, 20, 40, 60), 2.0)
-    assert find_trends(fake_arms(grid, years=(1990,))) is None
-    assert find_trends(fake_scenarios(grid)) is None
-    assert find_trends(fake_map(grid, years=YEARS)) is None
+    for made in (
+        fake_arms(grid, years=(1990,)),
+        fake_scenarios(grid),
+        fake_map(grid, years=YEARS),
+    ):
+        assert trend_layers(made) == []
+        assert find_trends(made, map_totals(made)) is None
