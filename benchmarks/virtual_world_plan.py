@@ -30,6 +30,8 @@ class ArmPlan:
         Whether it needs a site's own first stock, and is scored at the visited sites.
     few
         Whether it is run in the first few worlds only.
+    variants
+        Names of those it is run in; all if empty.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ArmPlan:
     options: dict[str, Any] = field(default_factory=dict)
     visited: bool = False
     few: bool = False
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Plan:
 
     def seeds(self, variant: str, arm: ArmPlan) -> tuple[int, ...]:
         """Return the worlds of a variant in which an arm is run."""
+        if arm.variants and variant not in arm.variants:
+            return ()
         worlds = self.worlds[variant]
         return worlds[: self.few] if arm.few else worlds
 
@@ -104,7 +109,8 @@ class Plan:
 def read_plan(form: Form = "full", path: Path = FILE) -> Plan:
     """Return what the file says: all of it, the same on pilot worlds, or a quick look."""
     told = tomllib.loads(path.read_text(encoding="utf-8"))
-    arms = tuple(ArmPlan(**arm) for arm in told["arm"])
+    main = {"main": tuple(row["name"] for row in told["variant"] if not row.get("few", False))}
+    arms = tuple(ArmPlan(**_whole(arm, main)) for arm in told["arm"])
     variants, minor = [], set()
     for row in told["variant"]:
         row = dict(row)
@@ -133,3 +139,9 @@ def read_plan(form: Form = "full", path: Path = FILE) -> Plan:
         process=dict(told["process"]),
         test_sites=sites,
     )
+
+
+def _whole(arm: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Return an arm with the variants it is run in written out."""
+    named = arm.get("variants", ())
+    return {**arm, "variants": tuple(v for name in named for v in groups.get(name, (name,)))}

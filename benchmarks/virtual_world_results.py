@@ -22,6 +22,15 @@ class Results:
     records: Sequence[Record]
 
     @property
+    def fixed_weights(self) -> list[str]:
+        """Names of the paper's hybrid with a weight that is not tuned."""
+        return [
+            a.name
+            for a in self.plan.arms
+            if a.make == "poml" and isinstance(a.options.get("w_p"), float)
+        ]
+
+    @property
     def failures(self) -> list[Record]:
         """Records of arms that raised."""
         return [r for r in self.records if r.error]

@@ -17,11 +17,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edaphos.engine.hybrid.couplings import make_arm
+from edaphos.engine.hybrid.arm import Arm
+from edaphos.engine.hybrid.couplings import ForestOnly, TrustedCourse, make_arm
 from edaphos.engine.hybrid.learners import ForestLearner
 from edaphos.engine.hybrid.process import Process
 from edaphos.engine.hybrid.rothc_process import RothCProcess
-from edaphos.engine.hybrid.site_years import Drivers, Floats
+from edaphos.engine.hybrid.seen import PlaceAndTime
+from edaphos.engine.hybrid.site_years import Drivers, Floats, SiteYears
 
 from .virtual_world_make import World, make_world
 from .virtual_world_plan import ArmPlan, Plan, Task
@@ -179,12 +181,8 @@ def run_arm(plan: Plan, world: World, arm: ArmPlan, process: Process) -> Record:
     blank = Record(world.variant.name, world.seed, arm.name, plan.digest(world.variant, arm))
     started = time.perf_counter()
     try:
-        made = make_arm(
-            arm.make,
-            process,
-            ForestLearner(**plan.learner, seed=world.seed),
-            **arm.options,
-        ).fit(world.train)
+        learner = ForestLearner(**plan.learner, seed=world.seed)
+        made = _make(arm, process, learner).fit(world.train)
         if arm.visited:
             scores = score_visited(world, made.predict(world.train))
         else:
@@ -199,8 +197,28 @@ def run_arm(plan: Plan, world: World, arm: ArmPlan, process: Process) -> Record:
     )
 
 
+class ForestApart(ForestOnly):
+    """The forest alone, told places and time apart: it sees what guarded hybrids see."""
+
+    def fit(self, data: SiteYears) -> Self:
+        """Learn from the observations of `data`; return self."""
+        self._view = PlaceAndTime.of(data)
+        return super().fit(self._view(data))
+
+    def predict(self, data: SiteYears) -> Floats:
+        """Return stocks ``(S, Y)`` kg/m²."""
+        return super().predict(self._view(data))
+
+
+def _make(arm: ArmPlan, process: Process, learner: ForestLearner) -> Arm:
+    if arm.make == "ml_apart":
+        return ForestApart(learner, **arm.options)
+    return make_arm(arm.make, process, learner, **arm.options)
+
+
 def _said(made: Any) -> dict[str, Any]:
-    """Return the numbers an arm reports of itself."""
-    report = getattr(made, "report", None)
-    told = report() if callable(report) else {}
-    return {k: v for k, v in told.items() if isinstance(v, int | float | str) or v is None}
+    """Return the numbers an arm reports of itself: a tuned weight, trust in terms."""
+    course = made if isinstance(made, TrustedCourse) else getattr(made, "course", None)
+    told = {} if course is None else {k: round(float(v), 3) for k, v in course.trust.items()}
+    weight = getattr(made, "w_p_found", None)
+    return told if weight is None else {"w_p": weight, **told}

@@ -37,9 +37,13 @@ Arms: `ml` the forest alone; `forest_trend` a forest of what does not change and
 `persistence` no change; `po_fair` RothC from the forest's stock of the first date; `po` RothC \
 from each site's own first stock, which only visited sites have; `poml w` simulations of RothC \
 between the dates as rows of the forest, with share w of the weight (Zhang et al. 2024), `tuned` \
-by inner folds; `guarded` simulations bridged to what was observed, as far as held-out dates \
-support them; `covariate` RothC's course as a covariate; `residual` the forest on what RothC \
-leaves; `net` a network with RothC in its loss. Forests have {trees} trees.
+by inner folds; `trusted` a learned level, the mean trend observed, learned local change, and \
+RothC's responses to weather and input as far as held-out places bear them out; `no process` the \
+same without RothC; `guarded` a forest that learns from the courses of `trusted` in place of \
+RothC's own; `ml apart` the forest alone with what `guarded` sees: means and slopes of \
+covariates and the calendar year; `covariate` RothC's course as a covariate; `residual` the \
+forest on what RothC leaves; `net` a network with RothC in its loss. Forests have {trees} trees \
+with leaves of {leaf}.
 """
 
 
@@ -48,7 +52,11 @@ def table(results: Results) -> str:
     plan = results.plan
     base = plan.variants[0]
     head = _HEAD.format(
-        machine=machine(), test=plan.test_sites, base=_says(base), trees=plan.learner["trees"]
+        machine=machine(),
+        test=plan.test_sites,
+        base=_says(base),
+        trees=plan.learner["trees"],
+        leaf=plan.learner.get("min_samples_leaf", 1),
     )
     parts = [
         head,
@@ -125,10 +133,12 @@ def _contrasts(results: Results, score: str) -> list[str]:
 
 def _weights(results: Results) -> list[str]:
     """Return scores along w_p, and the regret of tuning it."""
-    fixed = [a.name for a in results.plan.arms if "w_p" in a.options and a.name != "poml tuned"]
+    fixed = results.fixed_weights
     rows = []
     for variant in results.plan.variants:
         name = variant.name
+        if not results.of(name, "poml tuned"):
+            continue
         chosen = [r.said.get("w_p") for r in results.of(name, "poml tuned").values()]
         numbers = [float(w) for w in chosen if isinstance(w, int | float)]
         regrets = [

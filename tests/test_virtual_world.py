@@ -24,8 +24,8 @@ def virtual():
     sys.path.insert(0, str(ROOT))
     try:
         names = (
-            "truths", "world_make", "world_places", "world_plan", "world_results", "world_run",
-            "world_scores", "world_table", "world_words",
+            "truths", "world_make", "world_places", "world_plan", "world_pools", "world_results",
+            "world_run", "world_scores", "world_table", "world_words",
         )  # fmt: skip
         found = {n: importlib.import_module(f"benchmarks.virtual_{n}") for n in names}
     finally:
@@ -70,11 +70,11 @@ def test_truths_start_from_their_equilibrium(virtual, even, truth: str) -> None:
 
 @pytest.mark.parametrize("name", ["Microbes", "Century"])
 def test_carbon_is_neither_made_nor_lost(virtual, even, name: str) -> None:
-    model = getattr(virtual.truths, name)(even.clay)
-    factor = virtual.truths.year_factor(even.climate, even.rate)
+    model = getattr(virtual.world_pools, name)(even.clay)
+    factor = virtual.world_pools.year_factor(even.climate, even.rate)
     carbon = even.carbon * np.linspace(0.5, 2, 31)[:, None]
     start = model.equilibrium(even.carbon[0], factor[0]) * 0.7
-    course = virtual.truths.integrate(model.flow, start, carbon, factor)
+    course = virtual.world_pools.integrate(model.flow, start, carbon, factor)
     total = np.concatenate([start[None], course.pools]).sum(axis=1)
     assert (course.pools > 0).all()
     assert (course.co2 > 0).all()
@@ -84,11 +84,11 @@ def test_carbon_is_neither_made_nor_lost(virtual, even, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Microbes", "Century"])
 def test_pools_agree_with_a_general_solver(virtual, even, name: str) -> None:
-    model = getattr(virtual.truths, name)(even.clay[:2])
-    factor = virtual.truths.year_factor(even.climate, even.rate)[0, :2]
+    model = getattr(virtual.world_pools, name)(even.clay[:2])
+    factor = virtual.world_pools.year_factor(even.climate, even.rate)[0, :2]
     carbon = 1.6 * even.carbon[0, :2]
     start = model.equilibrium(even.carbon[0, :2], factor)
-    course = virtual.truths.integrate(
+    course = virtual.world_pools.integrate(
         model.flow, start, np.tile(carbon, (10, 1)), np.tile(factor, (10, 1))
     )
     solved = solve_ivp(
@@ -99,9 +99,9 @@ def test_pools_agree_with_a_general_solver(virtual, even, name: str) -> None:
 
 
 def test_more_input_helps_microbes_less_than_in_proportion(virtual, even) -> None:
-    factor = virtual.truths.year_factor(even.climate, even.rate)[0]
+    factor = virtual.world_pools.year_factor(even.climate, even.rate)[0]
     stocks = {
-        name: [getattr(virtual.truths, name)(even.clay).equilibrium(c, factor).sum(axis=0)
+        name: [getattr(virtual.world_pools, name)(even.clay).equilibrium(c, factor).sum(axis=0)
                for c in (even.carbon_before, 2 * even.carbon_before)]
         for name in ("Microbes", "Century")
     }  # fmt: skip
