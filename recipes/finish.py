@@ -18,7 +18,7 @@ from edaphos.engine.map_view import open_map
 from edaphos.engine.place import Place
 from edaphos.engine.products.cog import export_cogs
 from edaphos.engine.products.layers import mean_layers, read_directly
-from edaphos.engine.products.pyramid import write_pyramid
+from edaphos.engine.products.pyramid import coarse_level, write_pyramid
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.significance import (
     Discovery,
@@ -29,6 +29,7 @@ from edaphos.engine.products.significance import (
 from edaphos.engine.products.stac import write_stac
 from edaphos.engine.products.totals import Totals, map_totals, stock_by_status
 from edaphos.engine.products.trends import Trends, find_trends, trend_layers
+from edaphos.engine.products.yearly_maps import MOST_COLUMNS
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.run_progress import REPORT
@@ -118,7 +119,10 @@ def note_initial_stock(run: Run, name: str, factor: float) -> None:
 def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None = None) -> Place:
     """Write the report of a run from what its folder holds."""
     totals, trends = _sums(run, reporter)
-    return write_report(run.path, gather(run.path, totals=totals, truth=truth, trends=trends))
+    pyramid = run.manifest()["provenance"]["products"].get("pyramid")
+    coarser = coarse_level(run.path / MAP, MOST_COLUMNS) if pyramid else None
+    inputs = gather(run.path, totals=totals, truth=truth, trends=trends, coarser=coarser)
+    return write_report(run.path, inputs)
 
 
 @dataclass(frozen=True)

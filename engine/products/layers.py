@@ -149,7 +149,7 @@ def blocks(shape: tuple[int, int], size: int) -> Iterator[Block]:
             )
 
 
-def read_directly(ds: xr.Dataset, folder: Place) -> xr.Dataset:
+def read_directly(ds: xr.Dataset, folder: Place, group: str | None = None) -> xr.Dataset:
     """Return the map `ds` so that its cells are read from its store without Dask.
 
     A block of a map with a million chunks is there in milliseconds instead of a second, which is
@@ -161,9 +161,16 @@ def read_directly(ds: xr.Dataset, folder: Place) -> xr.Dataset:
         As ``open_map`` returned it.
     folder
         The map's store.
+    group
+        Where the cells lie in it, if not at its top.
     """
     store = zarr_store(folder, read_only=True)
-    options: dict[str, Any] = {"consolidated": False, "chunks": None, "decode_coords": "all"}
+    options: dict[str, Any] = {
+        "group": group,
+        "consolidated": False,
+        "chunks": None,
+        "decode_coords": "all",
+    }
     found = xr.open_zarr(store, mask_and_scale=True, **options)
     if "status" in found:
         raw = xr.open_zarr(store, mask_and_scale=False, **options)

@@ -106,6 +106,27 @@ def write_pyramid(
     return len(shapes)
 
 
+def coarse_level(folder: Place, columns: int) -> str | None:
+    """Return the group of the coarsest level of a map with at least so many columns.
+
+    None where the map's own cells are that, or it has no finished levels.
+
+    Parameters
+    ----------
+    folder
+        The map's store.
+    columns
+        That are wanted.
+    """
+    root = zarr.open_group(zarr_store(folder, read_only=True), mode="r", zarr_format=3)
+    top = root.get(PYRAMID)
+    if not isinstance(top, zarr.Group) or "multiscales" not in top.attrs:
+        return None
+    shapes = {int(name): _shape(group) for name, group in top.groups()}
+    wide = [level for level, shape in shapes.items() if shape[1] >= columns]
+    return f"{PYRAMID}/{max(wide)}" if wide else None
+
+
 def _multiscales(levels: int) -> dict[str, Any]:
     layout: list[dict[str, Any]] = []
     for level in range(1, levels + 1):

@@ -90,6 +90,8 @@ class ReportInputs:
         For a virtual world of several years.
     trends
         Means by region and year, for a map of several models.
+    small
+        The map in coarser cells, for pictures of every year.
     """
 
     dataset: xr.Dataset
@@ -104,6 +106,7 @@ class ReportInputs:
     production: ProductionSummary | None = None
     changing: ChangingTruth | None = None
     trends: Trends | None = None
+    small: xr.Dataset | None = None
 
 
 def gather(
@@ -112,14 +115,20 @@ def gather(
     totals: Totals | None = None,
     truth: Truth | None = None,
     trends: Trends | None = None,
+    coarser: str | None = None,
 ) -> ReportInputs:
-    """Collect what a run's folder holds; files that are not there leave their part out."""
+    """Collect what a run's folder holds; files that are not there leave their part out.
+
+    `coarser` is the group of the map's store with coarser cells that pictures of every year are
+    made from.
+    """
+    dataset, store = open_map(run_folder), run_folder / MAP
     assessment = run_folder / "assessment"
     qa, manifest = run_folder / "profiles_qa.json", run_folder / "manifest.json"
     recipe, places = run_folder / "recipe.toml", run_folder / "profiles_locations.csv"
     products = run_folder / "products"
     return ReportInputs(
-        dataset=read_directly(open_map(run_folder), run_folder / MAP),
+        dataset=read_directly(dataset, store),
         assessment=Assessment.load(on_disk(assessment)) if is_whole(assessment) else None,
         qa=json.loads(qa.read_text()) if qa.is_file() else None,
         manifest=json.loads(manifest.read_text()) if manifest.is_file() else None,
@@ -131,6 +140,7 @@ def gather(
         production=production_summary(run_folder),
         changing=load_errors(run_folder),
         trends=trends,
+        small=None if coarser is None else read_directly(dataset, store, coarser),
     )
 
 
@@ -150,6 +160,7 @@ def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
         inputs.totals,
         inputs.trends,
         (inputs.manifest or {}).get("provenance", {}).get("significance", ()),
+        inputs.small,
     )
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)

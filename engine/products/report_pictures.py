@@ -112,6 +112,7 @@ def draw_all(
     totals: Totals | None = None,
     trends: Trends | None = None,
     significance: Sequence[Mapping[str, Any]] = (),
+    small: xr.Dataset | None = None,
 ) -> ReportPictures:
     """Draw every picture that there is data for."""
     preview = make_preview(ds)
@@ -141,7 +142,7 @@ def draw_all(
         skill=skill,
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
-        through_time=draw_through_time(ds, canvas, assessment, trends, significance),
+        through_time=draw_through_time(ds, canvas, assessment, trends, significance, small),
     )
 
 

@@ -106,6 +106,7 @@ def draw_through_time(
     assessment: Assessment | None = None,
     trends: Trends | None = None,
     significance: Sequence[Mapping[str, Any]] = (),
+    small: xr.Dataset | None = None,
 ) -> ThroughTime | None:
     """Draw what there is of change through time, None for a map of one year.
 
@@ -121,10 +122,13 @@ def draw_through_time(
         Means by region, for a map of several models.
     significance
         What was found significant, as the run's manifest holds it.
+    small
+        The same map in coarser cells, which every year is read from instead; see
+        :func:`~edaphos.engine.products.pyramid.coarse_level`.
     """
     if len(years_of(ds)) < 2:
         return None
-    slider, animations = _moving(ds, canvas, trends)
+    slider, animations = _moving(ds if small is None else small, canvas, trends)
     if trends is None:
         return ThroughTime(slider, animations) if slider else None
     charts = trend_charts(trends, canvas.labels)

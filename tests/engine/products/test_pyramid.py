@@ -15,7 +15,14 @@ from edaphos.engine.models.protocol import Emits, Output
 from edaphos.engine.place import Place, place
 from edaphos.engine.products import pyramid
 from edaphos.engine.products.layers import map_grid, read_directly
-from edaphos.engine.products.pyramid import commonest, level_shapes, weighted_mean, write_pyramid
+from edaphos.engine.products.pyramid import (
+    coarse_level,
+    commonest,
+    level_shapes,
+    weighted_mean,
+    write_pyramid,
+)
+from edaphos.engine.products.yearly_maps import read_yearly_maps
 from edaphos.engine.status import Status
 from edaphos.engine.store import list_objects, zarr_store
 
@@ -232,3 +239,34 @@ def test_a_pyramid_in_a_bucket_is_the_one_on_disk(tmp_path: Path) -> None:
         assert far.exists()
         held = {key: (far / key).read_bytes() for key in list_objects(far)}
     assert held == {key: (local / key).read_bytes() for key in list_objects(local)}
+
+
+def test_the_coarsest_level_that_is_wide_enough_stands_for_the_map(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    grid = small_grid((96, 176))
+    status = np.full(grid.shape, SOIL, np.uint8)
+    status[:, :32] = SEA
+    values = np.where(status == SEA, np.nan, rng.uniform(5, 50, grid.shape)).astype(np.float32)
+    years = (2000, 2001, 2005)
+    store = store_map(tmp_path, grid, values, status, years)
+    assert coarse_level(store, 80) is None
+    write_pyramid(store, state="s", smallest=30)
+    found = {columns: coarse_level(store, columns) for columns in (177, 176, 88, 87, 44, 23, 1)}
+    levels = {
+        columns: name and int(name.removeprefix("pyramid/")) for columns, name in found.items()
+    }
+    assert levels == {177: None, 176: None, 88: 1, 87: 1, 44: 2, 23: 2, 1: 3}
+    fine = xr.open_zarr(zarr_store(store, read_only=True), consolidated=False)
+    small = read_directly(fine, store, "pyramid/1")
+    assert map_grid(small).shape == (48, 88)
+    maps, coarse = (
+        read_yearly_maps(read_directly(fine, store, group), most_pixels=3 * 48 * 88)
+        for group in (None, "pyramid/1")
+    )
+    assert maps is not None
+    assert coarse is not None
+    assert maps.years == coarse.years == years
+    assert maps.extent == coarse.extent
+    np.testing.assert_array_equal(maps.ground, coarse.ground)
+    (one,), (other,) = maps.panels.values(), coarse.panels.values()
+    np.testing.assert_allclose(one, other, atol=0.0051)
