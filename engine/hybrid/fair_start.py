@@ -50,8 +50,8 @@ def carried_unseen(arm: ProcessFromForest, data: SiteYears, folds: int, seed: in
 
 
 @dataclass
-class ProcessAsCovariate:
-    """The simulated stock of a site and year as one more covariate of the learner."""
+class _BesideProcess:
+    """A learner beside the process from the forest's start; ``folds`` and ``seed`` are inner."""
 
     process: Process
     learner: Learner
@@ -60,13 +60,19 @@ class ProcessAsCovariate:
     learned: Learner | None = field(default=None, init=False, repr=False)
     fair: ProcessFromForest | None = field(default=None, init=False, repr=False)
 
-    name: ClassVar[str] = "covariate"
     needs_start: ClassVar[bool] = False
 
     @property
     def calibrated(self) -> Process | None:
         """The process, calibrated on all training sites."""
         return None if self.fair is None else self.fair.calibrated
+
+
+@dataclass
+class ProcessAsCovariate(_BesideProcess):
+    """The simulated stock of a site and year as one more covariate of the learner."""
+
+    name: ClassVar[str] = "covariate"
 
     def fit(self, data: SiteYears) -> Self:
         """Learn from the observations of `data`; return self."""
@@ -81,23 +87,10 @@ class ProcessAsCovariate:
 
 
 @dataclass
-class ProcessResidual:
+class ProcessResidual(_BesideProcess):
     """The process, and a learner of what it leaves of observations."""
 
-    process: Process
-    learner: Learner
-    folds: int = 5
-    seed: int = 0
-    learned: Learner | None = field(default=None, init=False, repr=False)
-    fair: ProcessFromForest | None = field(default=None, init=False, repr=False)
-
     name: ClassVar[str] = "residual"
-    needs_start: ClassVar[bool] = False
-
-    @property
-    def calibrated(self) -> Process | None:
-        """The process, calibrated on all training sites."""
-        return None if self.fair is None else self.fair.calibrated
 
     def fit(self, data: SiteYears) -> Self:
         """Learn from the observations of `data`; return self."""
