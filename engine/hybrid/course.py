@@ -17,10 +17,12 @@ class Course:
     """Errors of the course in time, in standard deviations of the spread.
 
     In sampled years all cells share an error of variance `sampled`. Away from them each cell has
-    one of its own, and the shared error grows by `rate` for each year since the last sampled one:
-    as much as at dates that were hidden from training. The cell's own is `away`, from hidden dates,
-    or what predicted courses depart from straight ones by in that year, if that is more: stocks
-    move slowly, and a forest that is given the weather of years without samples may not.
+    one of its own, and the shared error grows: by `rate` for each year to the nearest sampled one,
+    as much as at dates that were hidden from training, or by `carried` for each year since the last
+    sampled one, as where the process alone was carried on to dates that were known, if that is
+    more. The cell's own is `away`, from hidden dates, or what predicted courses depart from
+    straight ones by in that year, if that is more: stocks move slowly, and a forest that is given
+    the weather of years without samples may not.
 
     Parameters
     ----------
@@ -28,8 +30,8 @@ class Course:
         Variance of the mean residual between sampled years.
     away
         Variance of cells' own error at hidden dates.
-    rate
-        Per year; None where no date could be hidden.
+    rate, carried
+        Per year; None where no date could be hidden, or no process is followed.
     years
         Sampled years, ascending.
     first
@@ -41,29 +43,35 @@ class Course:
     sampled: float = 0.0
     away: float = 0.0
     rate: float | None = None
+    carried: float | None = None
     years: tuple[int, ...] = ()
     first: int = 0
     rough: tuple[float, ...] = ()
 
     def excess(self, year: int) -> float:
         """Return the variance in a year beyond that of sampled years, in those of the spread."""
-        apart = self.distance(year)
+        apart, since = self.distances(year)
         if apart == 0:
             return 0.0
         known = 0 <= year - self.first < len(self.rough)
         rough = self.rough[year - self.first] if known else max(self.rough, default=0.0)
-        return ((self.rate or 0.0) * apart) ** 2 + max(self.away, rough)
+        shared = max((self.rate or 0.0) * apart, (self.carried or 0.0) * since)
+        return shared**2 + max(self.away, rough)
 
     def variance(self, year: int) -> float:
         """Return the variance in a year, in variances of the spread."""
         return self.sampled + self.excess(year)
 
-    def distance(self, year: int) -> int:
-        """Return the years since the last sampled year; before the first, the years until it."""
+    def distances(self, year: int) -> tuple[int, int]:
+        """Return the years to the nearest sampled year, and since the last one before.
+
+        Before the first both are the years until it.
+        """
         if not self.years:
-            return 0
+            return 0, 0
+        nearest = min(abs(year - known) for known in self.years)
         before = [known for known in self.years if known <= year]
-        return year - before[-1] if before else self.years[0] - year
+        return nearest, year - before[-1] if before else nearest
 
 
 def fit_course(
@@ -76,9 +84,8 @@ def fit_course(
     """Return errors of the course from sites not seen and from dates not seen.
 
     What the mean residual of a year differs from that of the other years by is error of the mean
-    course; what all years have in common is not. The rate is the larger of that of `hidden` and of
-    `carried` dates. What single sites are off by at hidden dates, beyond what they are off by at
-    dates that were seen, is the cells' own error.
+    course; what all years have in common is not. What single sites are off by at hidden dates,
+    beyond what they are off by at dates that were seen, is the cells' own error.
     """
     known = held.known
     counts = known.sum(axis=0)
@@ -88,8 +95,7 @@ def fit_course(
     share = counts[sampled] / counts.sum()
     between = np.sum(share * (means - np.sum(share * means)) ** 2) / max(1 - np.sum(share**2), 1e-9)
     main = sampled[counts[sampled] >= counts[sampled].mean() / 2]
-    errors = [[_course_error(d, spread) for d in dates] for dates in (hidden, carried)]
-    rates = [np.mean(np.square(kind)) for kind in errors if kind]
+    off, carried_off = ([_course_error(d, spread) for d in dates] for dates in (hidden, carried))
     usual = (
         block_mean(
             (pairs.change / _size((pairs.earlier + pairs.later) / 2, spread)) ** 2, pairs.block
@@ -99,16 +105,21 @@ def fit_course(
     )
     own = [
         _mean_square(date, spread, paired=len(pairs) > 0) - usual - (rate * date.since) ** 2
-        for date, rate in zip(hidden, errors[0], strict=True)
+        for date, rate in zip(hidden, off, strict=True)
     ]
     return Course(
         sampled=float(between),
         away=max(float(np.mean(own)), 0.0) if own else 0.0,
-        rate=float(np.sqrt(max(rates))) if rates else None,
+        rate=_root_mean_square(off),
+        carried=_root_mean_square(carried_off),
         years=tuple(int(held.years[y]) for y in main),
         first=int(held.years[0]),
         rough=tuple(_roughness(held, spread)),
     )
+
+
+def _root_mean_square(values: Sequence[float]) -> float | None:
+    return float(np.sqrt(np.mean(np.square(values)))) if values else None
 
 
 def _roughness(held: HeldOut, spread: Spread) -> list[float]:

@@ -80,7 +80,8 @@ class HiddenDate:
     year
         The hidden year.
     since
-        Years since the sampled year before it, on average over sites.
+        Years to the nearest year that was seen, or since the one a process was carried on from, on
+        average over sites.
     stock, mean
         Observed (NaN where not) and predicted at the hidden date, ``(S,)`` kg/m².
     rest

@@ -261,7 +261,7 @@ class ErrorModel:
                 "errors of two years count as independent, and changes look less sure than they "
                 "may be."
             )
-        if self.course.rate is None:
+        if self.course.rate is None and self.course.carried is None:
             told.append(
                 "No date could be hidden from training: the error of the mean course between and "
                 "after samplings is not known and not in the intervals."

@@ -33,6 +33,7 @@ from .members import Maker, Members, MemberSpec
 from .process import Process
 from .residuals import ErrorModel
 from .site_years import Floats, SiteYears
+from .trusted_course import TrustedCourse
 
 #: Levels of the mapped interval.
 LEVELS = (0.05, 0.95)
@@ -314,7 +315,7 @@ def hidden_dates(
         found.append(
             HiddenDate(
                 year=int(data.years[date]),
-                since=float(date - dates[dates < date].max()),
+                since=float(np.abs(dates[dates != date] - date).min()),
                 stock=data.stock[:, date],
                 mean=mean[:, date],
                 rest=_mean_known(stock - mean),
@@ -335,9 +336,11 @@ def _mean_known(values: Floats) -> Floats:
 def follows_process(arm: Arm) -> bool:
     """Whether an arm takes from a process, unchecked, what happens between samplings.
 
-    A guarded hybrid does not: what its process gets wrong on average it does not follow.
+    A trusted course and a guarded hybrid do not: observations alone set their mean course.
     """
-    return hasattr(arm, "calibrated") and getattr(arm, "rows", "paper") == "paper"
+    if isinstance(arm, TrustedCourse) or getattr(arm, "rows", "paper") != "paper":
+        return False
+    return getattr(arm, "calibrated", None) is not None
 
 
 def calibrated(arm: Arm, process: Process) -> Process:

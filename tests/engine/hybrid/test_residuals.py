@@ -180,10 +180,19 @@ def test_hidden_dates_widen_years_that_were_not_sampled() -> None:
     assert model.course.rate == pytest.approx(0.6 / 20 / model.spread.scale, rel=1e-6)
     at = np.full(n, 5.0), np.full(n, 5.2), np.zeros(n)
     sd = {year: model.change(*at, (1980, year)).sd[0] for year in (1990, 1999, 2000)}
+    assert sd[2000] < sd[1999] < sd[1990]
+    assert sd[1999] ** 2 - sd[2000] ** 2 == pytest.approx(
+        model.change_factor**2 * (0.6 / 20) ** 2, rel=1e-6
+    )
+    carried = ErrorModel.fit(held, [], [date])
+    sd = {year: carried.change(*at, (1980, year)).sd[0] for year in (1990, 1999, 2000)}
     assert sd[2000] < sd[1990] < sd[1999]
     assert sd[1999] ** 2 - sd[2000] ** 2 == pytest.approx(
-        model.change_factor**2 * (0.6 * 19 / 20) ** 2, rel=1e-6
+        carried.change_factor**2 * (0.6 * 19 / 20) ** 2, rel=1e-6
     )
+    assert carried.course.distances(2003) == (3, 3)
+    assert carried.course.distances(1995) == (5, 15)
+    assert carried.course.distances(1978) == (2, 2)
     assert ErrorModel.fit(held).course.rate is None
     assert any("hidden" in note for note in ErrorModel.fit(held).notes())
 

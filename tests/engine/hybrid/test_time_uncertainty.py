@@ -194,8 +194,10 @@ def test_hidden_dates_tell_of_a_course_that_goes_wrong() -> None:
     assert off == pytest.approx(-0.02 * (10 - (-10 + 0) / 2), abs=0.06)
     errors = sure_of(data, Hybrid).errors
     size = np.sqrt(errors.spread.variance(np.full(1, 5.0)))[0]
-    assert 0.05 < errors.course.rate * size < 0.15  # the process drifts by 0.1 a year
-    assert sure_of(data, forest_arm).errors.course.rate < errors.course.rate / 2
+    assert 0.05 < errors.course.carried * size < 0.15  # the process drifts by 0.1 a year
+    alone = sure_of(data, forest_arm).errors.course
+    assert alone.carried is None
+    assert alone.rate < errors.course.carried / 2
 
 
 @pytest.mark.parametrize("make", [forest_arm, Hybrid], ids=["forest", "hybrid of a wrong process"])
