@@ -128,7 +128,7 @@ def make_split(
             )
     else:
         groups = locations if kind == "profile" else np.unique(blocks, return_inverse=True)[1]
-        assigned = _assign_groups(groups, folds, rng, kind, block_deg)
+        assigned = assign_groups(groups, folds, rng, kind, block_deg)
     return Split(
         name=name or kind,
         kind=kind,  # type: ignore[arg-type]  # checked above
@@ -220,10 +220,10 @@ def _numbers(column: pd.Series) -> NDArray[np.float64]:
     return ranks(column).astype(np.float64)
 
 
-def _assign_groups(
+def assign_groups(
     groups: Codes, folds: int, rng: np.random.Generator, kind: str, block_deg: float
 ) -> Codes:
-    """Assign whole groups to folds at random with about equal numbers of rows.
+    """Return the fold of each row: whole groups at random, with about equal numbers of rows.
 
     Groups go one by one to the fold that holds fewest rows, large ones first (Graham 1969);
     their sizes are jittered for the order, so that seeds give different splits.

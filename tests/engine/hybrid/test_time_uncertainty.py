@@ -11,17 +11,17 @@ import pytest
 
 from edaphos.engine.errors import InputError
 from edaphos.engine.hybrid.couplings import ForestOnly, Hybrid, ProcessOnly
-from edaphos.engine.hybrid.learners import ForestLearner
-from edaphos.engine.hybrid.members import MemberSpec
-from edaphos.engine.hybrid.site_years import Drivers, Floats, SiteYears
-from edaphos.engine.hybrid.time_uncertainty import (
-    TimeSpec,
-    TimeUncertainty,
+from edaphos.engine.hybrid.evidence import (
+    Trial,
     blocks_of,
     fold_of_blocks,
     held_out,
     hidden_dates,
 )
+from edaphos.engine.hybrid.learners import ForestLearner
+from edaphos.engine.hybrid.members import MemberSpec
+from edaphos.engine.hybrid.site_years import Drivers, Floats, SiteYears
+from edaphos.engine.hybrid.time_uncertainty import TimeSpec, TimeUncertainty
 from edaphos.kernels.discovery import p_histogram, threshold
 
 from .worlds import drivers
@@ -165,8 +165,8 @@ def test_no_site_predicts_itself() -> None:
             asked.append(set(own.lon))
             return super().predict(own)
 
-    spec = replace(SPEC, folds=3, members=MemberSpec(members=2, parts=1))
-    held, _ = held_out(data, lambda _, own: Spy(own), Driven(), learner(8), block, spec)
+    trial = Trial(data, lambda _, own: Spy(own), Driven(), learner(8), block, folds=3)
+    held, _ = held_out(trial, MemberSpec(members=2, parts=1))
     fold = fold_of_blocks(block, 3, 0)
     for sites in seen:
         assert any(sites <= set(data.lon[fold != k]) for k in range(3))
@@ -188,7 +188,8 @@ def test_hidden_dates_tell_of_a_course_that_goes_wrong() -> None:
             self.last = np.flatnonzero(own.sampled.any(axis=0)).max()
             return super().fit(own)
 
-    found = hidden_dates(data, lambda _, own: Drifting(own), Driven(), learner(), block, SPEC)
+    trial = Trial(data, lambda _, own: Drifting(own), Driven(), learner(), block, folds=4)
+    found = hidden_dates(trial)
     assert [(date.year, date.since) for date in found] == [(1990, 10), (2000, 10)]
     off = np.nanmean(found[1].stock - found[1].mean) - np.nanmean(found[1].rest)
     assert off == pytest.approx(-0.02 * (10 - (-10 + 0) / 2), abs=0.06)
