@@ -225,6 +225,16 @@ def test_sampling_prefers_fertile_land(virtual) -> None:
 # -- scores and comparisons ------------------------------------------------------------------------
 
 
+def test_arms_are_limited_to_variants(virtual) -> None:
+    plan = virtual.world_plan.read_plan()
+    arms = {a.name: a for a in plan.arms}
+    assert plan.seeds("base", arms["ml"]) == plan.worlds["base"]
+    assert plan.seeds("base", arms["net"]) == plan.worlds["base"][: plan.few]
+    assert plan.seeds("800 sites", arms["net"]) == ()
+    for arm in ("ml", "po", "guarded", "trusted", "no process", "poml 0.5"):
+        assert all(plan.seeds(v.name, arms[arm]) == plan.worlds[v.name] for v in plan.variants)
+
+
 def test_scores_of_known_predictions(virtual) -> None:
     make, scores = virtual.world_make, virtual.world_scores
     world = make.make_world(make.Variant(sites=10), 12, test_sites=60)
@@ -339,9 +349,10 @@ def test_two_processes_give_what_one_gives(virtual, tiny, tmp_path: Path, monkey
 def test_the_table_says_what_the_records_say(virtual, tiny) -> None:
     """Arms made up to be better, worse and neither are called so."""
     record = virtual.world_run.Record
-    arms = [virtual.world_plan.ArmPlan(n, "poml") for n in ("ml", "guarded", "poml 0.3", "odd")]
+    names = ("ml", "guarded", "no process", "poml 0.3", "odd")
+    arms = [virtual.world_plan.ArmPlan(n, "poml") for n in names]
     plan = replace(tiny, arms=tuple(arms), worlds={"base": (1, 2, 3, 4)})
-    factor = {"ml": 1.0, "guarded": 0.8, "poml 0.3": 1.3}
+    factor = {"ml": 1.0, "guarded": 0.8, "no process": 0.7, "poml 0.3": 1.3}
     records = [
         record(
             "base", seed, arm, "",
@@ -363,6 +374,7 @@ def test_the_table_says_what_the_records_say(virtual, tiny) -> None:
         "`poml 0.3`. Less error than the forest alone in 0 of 5 comparisons. More in 5 of 5" in text
     )
     assert "`odd` in 1 worlds: ValueError: no" in said[-1]
+    assert "`guarded` has clearly less error in 0 of 5 comparisons, clearly more in 5" in text
     assert "not confirmed" in said[0]
     table = virtual.world_table.table(results)
     assert "**-0.250 [" in table
