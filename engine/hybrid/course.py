@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .error_parts import Spread
-from .held_out import HeldOut, HiddenDate, Pairs, block_mean
+from .held_out import HeldOut, HiddenDate, Ints, Pairs, block_mean
 from .site_years import Floats
 
 
@@ -20,7 +20,9 @@ class Course:
     one of its own, and the shared error grows: by `rate` for each year to the nearest sampled one,
     as much as at dates that were hidden from training, or by `carried` for each year since the last
     sampled one, as where the process alone was carried on to dates that were known, if that is
-    more. The cell's own is `away`, from hidden dates, or what predicted courses depart from
+    more. Beyond all sampled years it is at least what the mean prediction departs from a course
+    that goes on as sites that were sampled twice have changed: nothing there tells which of the two
+    is right. The cell's own is `away`, from hidden dates, or what predicted courses depart from
     straight ones by in that year, if that is more: stocks move slowly, and a forest that is given
     the weather of years without samples may not.
 
@@ -35,9 +37,12 @@ class Course:
     years
         Sampled years, ascending.
     first
-        Year that `rough` begins with.
+        Year that `rough` and `astray` begin with.
     rough
         Mean square of what predictions depart from each site's straight line by, each year.
+    astray
+        What the mean prediction departs from the observed change by, gone on with beyond sampled
+        years; 0 between them.
     """
 
     sampled: float = 0.0
@@ -47,6 +52,7 @@ class Course:
     years: tuple[int, ...] = ()
     first: int = 0
     rough: tuple[float, ...] = ()
+    astray: tuple[float, ...] = ()
 
     def excess(self, year: int) -> float:
         """Return the variance in a year beyond that of sampled years, in those of the spread."""
@@ -55,8 +61,18 @@ class Course:
             return 0.0
         known = 0 <= year - self.first < len(self.rough)
         rough = self.rough[year - self.first] if known else max(self.rough, default=0.0)
-        shared = max((self.rate or 0.0) * apart, (self.carried or 0.0) * since)
+        astray = self.astray[year - self.first] if known else self._further_astray(year)
+        shared = max((self.rate or 0.0) * apart, (self.carried or 0.0) * since, astray)
         return shared**2 + max(self.away, rough)
+
+    def _further_astray(self, year: int) -> float:
+        """Return what a year outside those predicted is astray: as much a year as the last one."""
+        if not self.astray:
+            return 0.0
+        last = year > self.first
+        edge = self.first + len(self.astray) - 1 if last else self.first
+        apart = self.distances(edge)[0]
+        return self.astray[-1 if last else 0] * self.distances(year)[0] / max(apart, 1)
 
     def variance(self, year: int) -> float:
         """Return the variance in a year, in variances of the spread."""
@@ -115,7 +131,24 @@ def fit_course(
         years=tuple(int(held.years[y]) for y in main),
         first=int(held.years[0]),
         rough=tuple(_roughness(held, spread)),
+        astray=tuple(_astray(held, pairs, main, spread)),
     )
+
+
+def _astray(held: HeldOut, pairs: Pairs, main: Ints, spread: Spread) -> list[float]:
+    """Return what the mean prediction departs from the observed change by beyond sampled years."""
+    if len(pairs) == 0:
+        return [0.0] * len(held.years)
+    gained = pairs.change + pairs.later - pairs.earlier
+    size = _size((pairs.earlier + pairs.later) / 2, spread)
+    trend = block_mean(gained / size / pairs.lag, pairs.block)
+    first, last = int(main[0]), int(main[-1])
+    found = []
+    for year in range(len(held.years)):
+        edge = min(max(year, first), last)
+        moved = (held.mean[:, year] - held.mean[:, edge]) / _size(held.mean[:, edge], spread)
+        found.append(abs(block_mean(moved, held.block) - trend * (year - edge)))
+    return found
 
 
 def _root_mean_square(values: Sequence[float]) -> float | None:

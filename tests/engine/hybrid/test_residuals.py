@@ -224,7 +224,24 @@ def test_jumps_of_predictions_between_samplings_are_errors() -> None:
     assert course.excess(1987) == pytest.approx((0.4 / 0.3) ** 2, rel=0.12)
     assert course.excess(1990) < 0.02
     assert course.excess(2000) == 0
-    assert course.excess(2020) == pytest.approx(course.excess(1987))
+    assert course.excess(2020) >= course.excess(1987)
+
+
+def test_beyond_samplings_a_course_that_stops_may_go_on_as_well() -> None:
+    """All gain 0.03 a year until 1995; the prediction stands still from then on, or goes on."""
+    held = held_out(sites=1500, dates=(5, 15))
+    gain = 0.03 * np.arange(21)
+    stock = held.stock + gain
+    stops = held.mean + np.minimum(gain, gain[15])
+    course = ErrorModel.fit(HeldOut(YEARS, stock, stops, held.block)).course
+    assert course.astray[20] == pytest.approx(0.15 / 0.3, rel=0.15)
+    assert max(course.astray[5:16]) == 0
+    assert course.excess(2000) >= course.astray[20] ** 2
+    assert course.excess(2010) >= (3 * course.astray[20]) ** 2
+    goes_on = ErrorModel.fit(HeldOut(YEARS, stock, held.mean + gain, held.block)).course
+    assert max(goes_on.astray) < 0.07
+    alone = held_out(sites=1500, dates=(5, 15), revisits=False)
+    assert set(ErrorModel.fit(alone).course.astray) == {0.0}
 
 
 def test_a_bias_of_all_dates_is_no_error_of_the_course() -> None:
