@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .result import Result
+from .result import Result, machine
 from .virtual_world_plan import Form, read_plan
 from .virtual_world_results import BASE, Results
-from .virtual_world_run import run_plan
+from .virtual_world_run import KEPT, run_plan, write_records
 from .virtual_world_table import table
 
 TABLE = Path(__file__).with_name("VIRTUAL_WORLD.md")
@@ -31,11 +31,11 @@ def run(form: Form, cache: Path, write: bool = False) -> Iterator[Result]:
     """Run what the cache has not yet, and yield a line for each variant and arm."""
     plan = read_plan(form)
     results = Results(plan, run_plan(plan, cache / form))
-    if write:
-        if form == "full":
-            TABLE.write_text(table(results), encoding="utf-8")
-        else:
-            sys.stderr.write(table(results))
+    if write and form == "full":
+        write_records(results.records, KEPT)
+        TABLE.write_text(table(results, machine()), encoding="utf-8")
+    elif write:
+        sys.stderr.write(table(results, machine()))
     for record in results.failures:
         sys.stderr.write(
             f"virtual_world: {record.arm} in {record.variant}, seed {record.seed}: {record.error}\n"

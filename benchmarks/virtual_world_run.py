@@ -30,8 +30,8 @@ from .virtual_world_plan import ArmPlan, Plan, Task
 from .virtual_world_scores import score, score_visited
 
 PROCESSES = 2
-#: Records of a run that goes over several sittings, as good as the code they were made with: to be
-#: deleted once the table is whole, or when an arm is changed.
+#: What the table was made of, as good as the code it was made with: to be deleted, and the cache,
+#: when an arm is changed.
 KEPT = Path(__file__).with_name("virtual_world_records.jsonl")
 #: Libraries that would start threads of their own in each process.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -107,6 +107,12 @@ def read_records(store: Path) -> Iterator[Record]:
             yield Record(**json.loads(line))
         except (json.JSONDecodeError, TypeError):
             continue  # cut short when a run was ended, or of another version
+
+
+def write_records(records: Iterable[Record], store: Path) -> None:
+    """Write records into a file of their own, one a line."""
+    text = "".join(json.dumps(vars(r)) + "\n" for r in records)
+    store.write_text(text, encoding="utf-8")
 
 
 def _run(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[list[Record]]:

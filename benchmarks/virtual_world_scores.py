@@ -101,13 +101,25 @@ def _agreement(truth: Array, predicted: Array) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences over worlds, with its 95 % interval by bootstrap."""
+    """Mean of paired differences over worlds, with its 95 % interval by bootstrap.
+
+    Parameters
+    ----------
+    mean, low, high
+        The difference.
+    share, share_low, share_high
+        As a share of the mean it is compared with, worlds of both drawn together.
+    worlds
+        How many.
+    """
 
     mean: float
     low: float
     high: float
+    share: float
+    share_low: float
+    share_high: float
     worlds: int
-    base: float
 
     @property
     def better(self) -> bool:
@@ -118,11 +130,6 @@ class Difference:
     def worse(self) -> bool:
         """Whether the whole interval is above 0."""
         return self.low > 0
-
-    @property
-    def share(self) -> float:
-        """The mean difference as a share of the mean it is compared with."""
-        return self.mean / self.base
 
     def text(self, digits: int = 3) -> str:
         """Return ``mean [low, high]``, in bold where 0 is outside."""
@@ -139,6 +146,17 @@ def paired(values: Sequence[float], base: Sequence[float], seed: int = 0) -> Dif
     ours, theirs = np.asarray(values, float), np.asarray(base, float)
     gaps = ours - theirs
     rng = np.random.default_rng([seed, len(gaps)])
-    means = gaps[rng.integers(0, len(gaps), (RESAMPLES, len(gaps)))].mean(axis=1)
+    drawn = rng.integers(0, len(gaps), (RESAMPLES, len(gaps)))
+    means = gaps[drawn].mean(axis=1)
+    shares = means / theirs[drawn].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return Difference(float(gaps.mean()), float(low), float(high), len(gaps), float(theirs.mean()))
+    share_low, share_high = np.quantile(shares, [0.025, 0.975])
+    return Difference(
+        mean=float(gaps.mean()),
+        low=float(low),
+        high=float(high),
+        share=float(gaps.mean() / theirs.mean()),
+        share_low=float(share_low),
+        share_high=float(share_high),
+        worlds=len(gaps),
+    )

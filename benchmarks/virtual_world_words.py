@@ -10,6 +10,8 @@ from scipy.stats import spearmanr
 from .virtual_world_results import BASE, Results
 from .virtual_world_scores import COMPARED, Difference
 
+#: Variants that are named one by one.
+FEW = 3
 #: What an earlier trial on other worlds found: 400 sites, 5 seeds.
 TRIAL = "an earlier trial of 5 other worlds"
 
@@ -29,12 +31,42 @@ def outcome(results: Results) -> list[str]:
 
 
 def _per_cent(found: Difference) -> str:
-    low, high = 100 * found.low / found.base, 100 * found.high / found.base
+    low, high = 100 * found.share_low, 100 * found.share_high
     return f"{100 * found.share:+.0f} % [{low:+.0f}, {high:+.0f}]"
 
 
-def _verdict(found: Difference) -> str:
-    return "less" if found.better else "more" if found.worse else "neither clearly less nor more"
+class _Tally:
+    """Comparisons with clearly less error, clearly more, and neither."""
+
+    def __init__(self, results: Results, arm: str, base: str = BASE) -> None:
+        self.number = 0
+        self.less: dict[str, dict[str, float]] = {}
+        self.more: dict[str, dict[str, float]] = {}
+        for score in COMPARED:
+            for variant in results.plan.variants:
+                found = results.difference(variant.name, arm, score, base)
+                self.number += found is not None
+                if found is not None and (found.better or found.worse):
+                    kind = self.less if found.better else self.more
+                    kind.setdefault(score, {})[variant.name] = 100 * found.share
+
+    @staticmethod
+    def count(kind: dict[str, dict[str, float]]) -> int:
+        """Return the number of comparisons."""
+        return sum(map(len, kind.values()))
+
+    @classmethod
+    def say(cls, kind: dict[str, dict[str, float]]) -> str:
+        """Return how many by score, and the variants where there are few."""
+        parts = []
+        for score, found in kind.items():
+            if len(found) <= FEW:
+                listed = ", ".join(f"{name} {share:+.0f} %" for name, share in found.items())
+            else:
+                least, most = sorted(found.values(), key=abs)[:: len(found) - 1]
+                listed = f"{len(found)} variants, {least:+.0f} to {most:+.0f} %"
+            parts.append(f"{score}: {listed}")
+        return f"{cls.count(kind)}" + (f" ({'; '.join(parts)})" if parts else "")
 
 
 # -- what the trial found ------------------------------------------------------------------------
@@ -87,28 +119,13 @@ def _claims(results: Results) -> list[str]:
 
 def _arm(results: Results, arm: str) -> str:
     """Say where an arm has clearly less error than the forest, and where more."""
-    less: dict[str, list[str]] = {}
-    more: dict[str, list[str]] = {}
-    number = 0
-    for score in COMPARED:
-        for variant in results.plan.variants:
-            found = results.difference(variant.name, arm, score)
-            if found is None:
-                continue
-            number += 1
-            if found.better or found.worse:
-                kind = less if found.better else more
-                kind.setdefault(score, []).append(f"{variant.name} {100 * found.share:+.0f} %")
-    if not number:
+    tally = _Tally(results, arm)
+    if not tally.number:
         return f"`{arm}`: no results."
-    parts = []
-    for word, kind in (("Less error than the forest alone", less), ("More", more)):
-        count = sum(map(len, kind.values()))
-        listed = "; ".join(f"{score}: {', '.join(names)}" for score, names in kind.items())
-        parts.append(
-            f"{word} in {count} of {number} comparisons" + (f" ({listed})" if count else "")
-        )
-    return f"`{arm}`. " + ". ".join(parts) + "."
+    return (
+        f"`{arm}`, {tally.number} comparisons with the forest alone. Less error in "
+        f"{tally.say(tally.less)}; more in {tally.say(tally.more)}."
+    )
 
 
 # -- the arm that is to do no harm -----------------------------------------------------------------
@@ -157,25 +174,12 @@ def _without_process(results: Results) -> list[str]:
     """Say what a process adds to a course that is learned without one."""
     said = []
     for arm in ("trusted", "guarded"):
-        less, more, number = [], [], 0
-        for score in COMPARED:
-            for variant in results.plan.variants:
-                found = results.difference(variant.name, arm, score, "no process")
-                if found is None:
-                    continue
-                number += 1
-                if found.better:
-                    less.append(f"{score}, {variant.name} {100 * found.share:+.0f} %")
-                if found.worse:
-                    more.append(f"{score}, {variant.name} {100 * found.share:+.0f} %")
-        if number:
+        tally = _Tally(results, arm, "no process")
+        if tally.number:
             said.append(
                 f"What the process adds: beside `no process`, which tells places from time but "
-                f"runs none, `{arm}` has clearly less error in {len(less)} of {number} comparisons"
-                + (f" ({'; '.join(less)})" if less else "")
-                + f", clearly more in {len(more)}"
-                + (f" ({'; '.join(more)})" if more else "")
-                + "."
+                f"runs none, `{arm}` has, in {tally.number} comparisons, clearly less error in "
+                f"{tally.say(tally.less)}; more in {tally.say(tally.more)}."
             )
     return said
 

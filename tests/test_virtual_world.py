@@ -24,8 +24,8 @@ def virtual():
     sys.path.insert(0, str(ROOT))
     try:
         names = (
-            "truths", "world_make", "world_places", "world_plan", "world_pools", "world_results",
-            "world_run", "world_scores", "world_table", "world_words",
+            "truths", "world", "world_make", "world_places", "world_plan", "world_pools",
+            "world_results", "world_run", "world_scores", "world_table", "world_words",
         )  # fmt: skip
         found = {n: importlib.import_module(f"benchmarks.virtual_{n}") for n in names}
     finally:
@@ -283,6 +283,7 @@ def test_paired_intervals_cover_as_often_as_they_say(virtual) -> None:
     assert sure.better
     assert not sure.worse
     assert sure.share == pytest.approx(-0.25)
+    assert -0.2 / 0.7 <= sure.share_low < sure.share_high <= -0.2 / 0.9
 
 
 # -- the run ---------------------------------------------------------------------------------------
@@ -367,14 +368,28 @@ def test_the_table_says_what_the_records_say(virtual, tiny) -> None:
     assert results.regret("base", "poml 0.3", ["ml", "guarded"], "trend").share == pytest.approx(
         0.5 / 0.8
     )
-    said = virtual.world_words.outcome(results)
+    said, scores = virtual.world_words.outcome(results), virtual.world_scores.COMPARED
     text = "\n".join(said)
-    assert "`guarded`. Less error than the forest alone in 5 of 5 comparisons" in text
-    assert (
-        "`poml 0.3`. Less error than the forest alone in 0 of 5 comparisons. More in 5 of 5" in text
-    )
+    told = {n: "; ".join(f"{s}: base {n} %" for s in scores) for n in ("-20", "+30")}
+    against = "5 comparisons with the forest alone. Less error in"
+    assert f"`guarded`, {against} 5 ({told['-20']}); more in 0." in text
+    assert f"`poml 0.3`, {against} 0; more in 5 ({told['+30']})." in text
     assert "`odd` in 1 worlds: ValueError: no" in said[-1]
-    assert "`guarded` has clearly less error in 0 of 5 comparisons, clearly more in 5" in text
+    assert "`guarded` has, in 5 comparisons, clearly less error in 0; more in 5 (" in text
     assert "not confirmed" in said[0]
-    table = virtual.world_table.table(results)
+    table = virtual.world_table.table(results, "a machine")
     assert "**-0.250 [" in table
+
+
+def test_the_committed_table_is_made_of_the_committed_records(virtual) -> None:
+    world = virtual.world
+    plan = virtual.world_plan.read_plan()
+    records = list(virtual.world_run.read_records(world.KEPT))
+    wanted = {(t.variant.name, t.seed, a.name) for t in plan.tasks() for a in t.arms}
+    assert {(r.variant, r.seed, r.arm) for r in records} == wanted
+    variants, arms = ({x.name: x for x in xs} for xs in (plan.variants, plan.arms))
+    assert all(r.digest == plan.digest(variants[r.variant], arms[r.arm]) for r in records)
+    text = world.TABLE.read_text(encoding="utf-8")
+    machine = text.split(" on ", 1)[1].split(". Every sentence")[0]
+    results = virtual.world_results.Results(plan, records)
+    assert text == virtual.world_table.table(results, machine)
