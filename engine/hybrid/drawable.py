@@ -1,42 +1,54 @@
-"""What process models with fitted parameters share: checks of settings, and draws."""
+"""What process models with fitted parameters share: draws, files, checks of settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ..errors import InputError
 
-M = TypeVar("M", bound=Any)
 
+class Drawable:
+    """A frozen dataclass with two fitted parameters, and what calibration left open of them.
 
-def drawn(model: M, names: Sequence[str], count: int, seed: int) -> list[M]:
-    """Return models with parameters out of ``model.spread`` and an input factor by ``input_sd``.
-
-    Parameters
-    ----------
-    model
-        A frozen dataclass with `names`, ``spread``, ``input_factor`` and ``input_sd``.
-    names
-        Of the columns of the spread.
-    count
-        How many; rows of the spread are drawn without return as long as there are enough.
-    seed
-        The same models for the same seed.
+    Beside its parameters it has ``spread`` (pairs of them that are equally likely),
+    ``input_factor`` and ``input_sd`` (standard deviation of the factor's logarithm).
     """
-    rng = np.random.default_rng(seed)
-    changes: list[dict[str, Any]] = [{} for _ in range(count)]
-    if model.spread:
-        rows = rng.choice(len(model.spread), count, replace=count > len(model.spread))
-        changes = [{**dict(zip(names, model.spread[r], strict=True)), "spread": ()} for r in rows]
-    if model.input_sd > 0:
-        sizes = model.input_factor * np.exp(model.input_sd * rng.standard_normal(count))
-        for change, size in zip(changes, sizes, strict=True):
-            change |= {"input_factor": float(size), "input_sd": 0.0}
-    return [replace(model, **change) if change else model for change in changes]
+
+    fitted: ClassVar[tuple[str, str]]
+
+    def draws(self, count: int, seed: int) -> list[Self]:
+        """Return `count` models: parameters out of ``spread``, input by ``input_sd``.
+
+        Rows of the spread are drawn without return as long as there are enough. The same models
+        for the same seed.
+        """
+        told: Any = self
+        rng = np.random.default_rng(seed)
+        changes: list[dict[str, Any]] = [{} for _ in range(count)]
+        if told.spread:
+            rows = rng.choice(len(told.spread), count, replace=count > len(told.spread))
+            pairs = [dict(zip(self.fitted, told.spread[row], strict=True)) for row in rows]
+            changes = [{**pair, "spread": ()} for pair in pairs]
+        if told.input_sd > 0:
+            sizes = told.input_factor * np.exp(told.input_sd * rng.standard_normal(count))
+            for change, size in zip(changes, sizes, strict=True):
+                change |= {"input_factor": float(size), "input_sd": 0.0}
+        return [replace(told, **change) if change else self for change in changes]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings and what was fitted, fit for ``json.dumps``."""
+        told: Any = self
+        return {**vars(self), "spread": [list(row) for row in told.spread]}
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the model of what :meth:`to_json` gave."""
+        spread = tuple((float(one), float(other)) for one, other in settings.get("spread", ()))
+        return cls(**{**settings, "spread": spread})
 
 
 def check_numbers(model: Any, who: str, *names: str) -> None:

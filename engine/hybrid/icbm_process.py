@@ -22,7 +22,7 @@ from edaphos.kernels.rothc_year import DEFICIT, year_map
 
 from ..calibration import Parameter
 from .cohorts import EVAPORATION_FACTOR, Cohort, cohorts
-from .drawable import check_bounds, check_choice, check_numbers, drawn
+from .drawable import Drawable, check_bounds, check_choice, check_numbers
 from .process_fit import StartErrors, fit, revisits
 from .site_years import Drivers, Floats
 
@@ -31,7 +31,7 @@ Relative = tuple[Cohort, NDArray[np.bool_], Floats]
 
 
 @dataclass(frozen=True)
-class ICBMProcess:
+class ICBMProcess(Drawable):
     """ICBM from steady state, year by year.
 
     Parameters
@@ -63,6 +63,7 @@ class ICBMProcess:
     """
 
     kind: ClassVar[str] = "icbm"
+    fitted: ClassVar[tuple[str, str]] = ("k2", "h")
 
     k1: float = YOUNG_RATE
     k2: float = OLD_RATE
@@ -143,20 +144,6 @@ class ICBMProcess:
             spread=tuple((row[0], row[1]) for row in made.spread),
             report=made.report,
         )
-
-    def draws(self, count: int, seed: int) -> list[Self]:
-        """Return `count` models: parameters from :attr:`spread`, input from :attr:`input_sd`."""
-        return drawn(self, ("k2", "h"), count, seed)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings and what was fitted, fit for ``json.dumps``."""
-        return {**vars(self), "spread": [list(row) for row in self.spread]}
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> Self:
-        """Return the model of what :meth:`to_json` gave."""
-        spread = tuple((float(k2), float(h)) for k2, h in settings.get("spread", ()))
-        return cls(**{**settings, "spread": spread})
 
 
 def _relative(

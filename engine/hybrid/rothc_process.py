@@ -19,7 +19,7 @@ from edaphos.kernels.rothc_arrays import Microbial
 from ..calibration import Parameter
 from ..errors import InputError
 from ..models.rothc_phases import T_HA
-from .drawable import check_bounds, check_choice, check_numbers, drawn
+from .drawable import Drawable, check_bounds, check_choice, check_numbers
 from .process_fit import StartErrors, fit, revisits
 from .rothc_starts import Start, starts
 from .site_years import Drivers, Floats
@@ -28,7 +28,7 @@ Anchor = Literal["printed", "start"]
 
 
 @dataclass(frozen=True)
-class RothCProcess:
+class RothCProcess(Drawable):
     """RothC-26.3 from equilibrium, month by month.
 
     Parameters
@@ -64,6 +64,7 @@ class RothCProcess:
     """
 
     kind: ClassVar[str] = "rothc"
+    fitted: ClassVar[tuple[str, str]] = ("mu_max", "km")
 
     mu_max: float | None = None
     km: float | None = None
@@ -149,20 +150,3 @@ class RothCProcess:
             spread=tuple((row[0] if len(row) > 1 else 1.0, row[-1]) for row in made.spread),
             report=made.report,
         )
-
-    def draws(self, count: int, seed: int) -> list[Self]:
-        """Return `count` models: parameters from :attr:`spread`, input from :attr:`input_sd`.
-
-        The same for the same seed.
-        """
-        return drawn(self, ("mu_max", "km"), count, seed)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings and what was fitted, fit for ``json.dumps``."""
-        return {**vars(self), "spread": [list(row) for row in self.spread]}
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> Self:
-        """Return the model of what :meth:`to_json` gave."""
-        spread = tuple((float(mu), float(km)) for mu, km in settings.get("spread", ()))
-        return cls(**{**settings, "spread": spread})
