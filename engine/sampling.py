@@ -95,28 +95,19 @@ def draw_samples(
     quantity, column, units = target
     rows, (table, weight) = len(table), _with_target(table, column, weight)
     lon, lat = table["lon"].to_numpy(float), table["lat"].to_numpy(float)
-    row, col, inside = grid.locate(lon, lat)
-    if not inside.any():
-        raise InputError(
-            f'none of the {len(table):,} soil layers lies on the grid "{grid.name}": they span '
-            f"longitude {lon.min():.2f} to {lon.max():.2f}, latitude {lat.min():.2f} to "
-            f"{lat.max():.2f}; check the grid's bounds and whether lon and lat are swapped"
-        )
+    row, col, inside = located_on(grid, lon, lat, "soil layers")
     wanted = [*covariates, *(name for name in also if name not in covariates)]
     year = table["year"].to_numpy(float)
     values, substituted = values_at(cube, lon, lat, grid, wanted, year, years or YearPolicy())
     times = {name: cube.variable(name).time for name in wanted}
     features = feature_columns({name: values[name] for name in covariates}, times)
-    lacking = {
-        name: int(missing.sum())
-        for name in covariates
-        if not cube.variable(name).seasonal_gap
-        and (missing := _missing(values[name]) & inside).any()
-    }
-    usable = inside.copy()
-    for name in lacking:
-        usable &= ~_missing(values[name])
-    for name, count in lacking.items():
+    usable, lacking = inside.copy(), {}
+    for name in covariates:
+        missing = lacking_on(values[name], inside)
+        if cube.variable(name).seasonal_gap or not missing.any():
+            continue
+        usable &= ~missing
+        lacking[name] = count = int(missing.sum())
         if count > MOST_LACKING * inside.sum():
             source = cube.variable(name).source or "no source stated"
             raise InputError(
@@ -146,6 +137,31 @@ def draw_samples(
         target=column,
     )
     return Samples(kept, tuple(features), (quantity, units)), report
+
+
+def located_on(
+    grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64], what: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return row and column of places' cells, and which lie on the grid: ``Grid.locate``.
+
+    Raises
+    ------
+    InputError
+        None does; `what` names them.
+    """
+    row, col, inside = grid.locate(lon, lat)
+    if not inside.any():
+        raise InputError(
+            f'none of the {len(lon):,} {what} lies on the grid "{grid.name}": they span '
+            f"longitude {lon.min():.2f} to {lon.max():.2f}, latitude {lat.min():.2f} to "
+            f"{lat.max():.2f}; check the grid's bounds and whether lon and lat are swapped"
+        )
+    return row, col, inside
+
+
+def lacking_on(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which places on the grid lack a value, ``(n, ...)``, in any month or year."""
+    return np.asarray(np.isnan(values).reshape(len(values), -1).any(axis=1) & inside)
 
 
 def _with_target(
@@ -199,10 +215,6 @@ def check_covariates(cube: Cube, grid: Grid, covariates: Sequence[str]) -> None:
                 f"{_degrees(source)} and the grid {_degrees(target)}: they do not overlap. "
                 "Check [grid] bounds, or leave the covariate out"
             )
-
-
-def _missing(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(values).reshape(len(values), -1).any(axis=1))
 
 
 def _extent(stack: Stack) -> tuple[float, float, float, float]:

@@ -21,7 +21,7 @@ from .grid import Grid
 from .profiles.declustering import decluster_weights
 from .profiles.site_stocks import StockCounts, site_stocks
 from .samples import Samples, feature_names
-from .sampling import MOST_LACKING
+from .sampling import MOST_LACKING, lacking_on, located_on
 
 Values = dict[str, NDArray[np.float32]]
 
@@ -142,13 +142,7 @@ def draw_sites(
         )
     sites = stocks.groupby("site", sort=True)[["source", "lon", "lat"]].first().reset_index()
     lon, lat = sites["lon"].to_numpy(float), sites["lat"].to_numpy(float)
-    row, col, inside = grid.locate(lon, lat)
-    if not inside.any():
-        raise InputError(
-            f'none of the {len(sites):,} sites lies on the grid "{grid.name}": they span '
-            f"longitude {lon.min():.2f} to {lon.max():.2f}, latitude {lat.min():.2f} to "
-            f"{lat.max():.2f}; check the grid's bounds and whether lon and lat are swapped"
-        )
+    row, col, inside = located_on(grid, lon, lat, "sites")
     wanted = [*variables, *(name for name in also if name not in variables)]
     values = cube.at(lon, lat, grid, wanted, span.years, year_policy="nearest")
     lacking = _lacking(cube, values, variables, inside)
@@ -173,7 +167,7 @@ def _lacking(
     """Return which sites on the grid lack each variable, in any month or year."""
     found = {}
     for name in variables:
-        missing = np.isnan(values[name]).reshape(len(inside), -1).any(axis=1) & inside
+        missing = lacking_on(values[name], inside)
         if missing.sum() > MOST_LACKING * inside.sum():
             source = cube.variable(name).source or "no source stated"
             raise InputError(
@@ -182,7 +176,7 @@ def _lacking(
                 "sites? Mend it in the cube's TOML (fill_radius_deg), or leave it out"
             )
         if missing.any():
-            found[name] = np.asarray(missing)
+            found[name] = missing
     return found
 
 
