@@ -1,0 +1,1 @@
+"""Convolutional nets over depth: patches of the cube, what a net sees, training, weights."""
