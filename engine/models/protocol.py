@@ -229,6 +229,7 @@ def description_of(model: Any) -> dict[str, str]:
 _REGISTRY: dict[str, type[Any]] = {}
 _BUILT_IN = {
     "forest": "edaphos.engine.models.forest:ForestModel",
+    "forest_by_depth": "edaphos.engine.models.forest_by_depth:ForestByDepth",
     "poml": "edaphos.engine.models.poml:PomlModel",
     "rothc": "edaphos.engine.models.rothc:RothCModel",
 }
