@@ -1,0 +1,198 @@
+r"""Conformalised quantile regression: intervals that hold what they promise on rows like these.
+
+Bounds of a quantile regression are moved outwards (or inwards) by one margin, learned on rows that
+the regression did not see (Romano, Patterson & Candès 2019, *NeurIPS* 32, algorithm 1). With the
+score :math:`E_i = \max(l_i - y_i,\; y_i - u_i)`, how far row :math:`i` lies outside its interval,
+the margin is the :math:`\lceil (n+1)(1-\alpha) \rceil`-th smallest score, and
+
+.. math:: P(l - m \le y \le u + m) \ge 1 - \alpha
+
+for a further row that is exchangeable with those :math:`n`; at most :math:`1/(n+1)` more without
+ties. With weights the margin is the quantile of the weighted scores with the weight of the new
+row put at infinity (Tibshirani, Foygel Barber, Candès & Ramdas 2019, *NeurIPS* 32, eq. 5). Weights
+that add up to 1 in each block make blocks, not rows, the units that are exchangeable: a row of a
+new block, one block more (Dunn, Wasserman & Ramdas 2022, *JASA* 118, "pooling CDFs").
+
+Positive, skewed values are best moved on the scale :math:`\log(y + c)`, where the margin is a
+factor and the lower bound stays above :math:`-c`; scores there are those of the logarithms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+#: Of a sum of weights, so that the last bits of a product do not decide on a rank.
+_ROUNDING = 1e-12
+
+
+def conformal_margin(
+    y: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    level: float = 0.9,
+    weight: ArrayLike | None = None,
+    *,
+    offset: float | None = None,
+    own: float = 1.0,
+) -> float:
+    """Return by how much both bounds are to be moved outwards; negative: inwards.
+
+    Parameters
+    ----------
+    y, low, high
+        Observed values and the bounds predicted for them out of sample, ``(n,)``, in one unit.
+        Rows where one of them is not finite are left out.
+    level
+        Share of further rows to be covered, between 0 and 1.
+    weight
+        Of rows, ``(n,)``, not negative; default 1.
+    offset
+        Move bounds on the scale ``log(value + offset)``, for values above ``-offset``; None moves
+        them on their own scale.
+    own
+        Weight of the further row: 1 beside rows of weight 1, or beside blocks of total weight 1.
+
+    Returns
+    -------
+    float
+        In the units of `y`, or on the log scale; infinite where there are too few rows for the
+        level (fewer than 9 of equal weight for 0.9).
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a weight is negative, `level` is not between 0 and 1, or a value lies
+        outside the log scale.
+    """
+    scores = outside_by(y, low, high, offset)
+    return _quantile(scores, level, _weights(weight, scores), own)
+
+
+def margins(
+    y: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    groups: NDArray[np.integer],
+    size: int,
+    level: float = 0.9,
+    *,
+    blocks: NDArray[np.integer] | None = None,
+    weight: ArrayLike | None = None,
+    offset: float | None = None,
+    fewest: int = 30,
+) -> tuple[Floats, float]:
+    """Return the margin of each group, and that of all rows together.
+
+    Parameters
+    ----------
+    y, low, high, level, offset
+        As for :func:`conformal_margin`.
+    groups
+        Group of each row, from 0, ``(n,)``; a row of -1 counts in the margin of all rows alone.
+    size
+        Number of groups.
+    blocks
+        Spatial block of each row, ``(n,)``: blocks then weigh alike, in each group and over all.
+        None: rows are units of their own.
+    weight
+        Of rows within their block, ``(n,)``; default alike.
+    fewest
+        Blocks (or rows) below which a group takes the margin of all rows.
+
+    Returns
+    -------
+    margins, pooled
+        Shape ``(size,)``, and one number; infinite where even all rows are too few.
+    """
+    scores = outside_by(y, low, high, offset)
+    units = np.arange(len(scores)) if blocks is None else np.asarray(blocks)
+    w = _weights(weight, scores)
+    use = np.isfinite(scores) & (w > 0)
+
+    def of(rows: NDArray[np.bool_]) -> float:
+        return _quantile(scores[rows], level, block_weights(units[rows], w[rows]), 1.0)
+
+    pooled = of(use)
+    found = np.full(size, pooled)
+    for group in range(size):
+        rows = use & (groups == group)
+        if len(np.unique(units[rows])) >= fewest:
+            found[group] = of(rows)
+    return found, pooled
+
+
+def block_weights(blocks: NDArray[np.integer], weight: ArrayLike | None = None) -> Floats:
+    """Return row weights that add up to 1 in every block, in proportion to `weight` within it."""
+    w = np.ones(len(blocks)) if weight is None else np.asarray(weight, np.float64)
+    codes = np.unique(blocks, return_inverse=True)[1]
+    return np.asarray(w / np.bincount(codes, weights=w)[codes])
+
+
+def outside_by(
+    y: ArrayLike, low: ArrayLike, high: ArrayLike, offset: float | None = None
+) -> Floats:
+    """Return how far each value lies outside its interval, negative inside, ``(n,)``."""
+    observed, below, above = (_scaled(v, offset) for v in (y, low, high))
+    if observed.ndim != 1 or not observed.shape == below.shape == above.shape:
+        raise ValueError(
+            "y, low and high must be vectors of one length, "
+            f"found {observed.shape}, {below.shape}, {above.shape}"
+        )
+    return np.maximum(below - observed, observed - above)
+
+
+def widen(
+    low: ArrayLike, high: ArrayLike, margin: ArrayLike, offset: float | None = None
+) -> tuple[Floats, Floats]:
+    """Return bounds moved outwards by `margin`, which may vary by row.
+
+    Bounds that a negative margin would let cross meet in the middle between them. On the log scale
+    a lower bound of values that are not negative stays at 0 or above.
+    """
+    m = np.asarray(margin, np.float64)
+    below, above = _scaled(low, offset) - m, _scaled(high, offset) + m
+    middle, crossed = (below + above) / 2, below > above
+    below, above = np.where(crossed, middle, below), np.where(crossed, middle, above)
+    if offset is None:
+        return below, above
+    floor = np.where(np.asarray(low, np.float64) >= 0, 0.0, -offset)
+    with np.errstate(over="ignore"):
+        return np.maximum(np.exp(below) - offset, floor), np.exp(above) - offset
+
+
+def _quantile(scores: Floats, level: float, weight: Floats, own: float) -> float:
+    """Return the weighted quantile of the scores and one at infinity of weight `own`."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, found {level}")
+    if not own >= 0:
+        raise ValueError(f"weights must not be negative, found {own}")
+    use = np.isfinite(scores) & (weight > 0)
+    order = np.argsort(scores[use], kind="stable")
+    reached = np.cumsum(weight[use][order])
+    total = (reached[-1] if len(reached) else 0.0) + own
+    place = int(np.searchsorted(reached, level * total * (1 - _ROUNDING), side="left"))
+    return float(scores[use][order][place]) if place < len(reached) else float("inf")
+
+
+def _weights(weight: ArrayLike | None, scores: Floats) -> Floats:
+    w = np.ones(len(scores)) if weight is None else np.asarray(weight, np.float64)
+    if w.shape != scores.shape:
+        raise ValueError(f"weights must be as long as y, found {w.shape} and {scores.shape}")
+    if np.any(w < 0):
+        raise ValueError("weights must not be negative")
+    return w
+
+
+def _scaled(values: ArrayLike, offset: float | None) -> Floats:
+    v = np.asarray(values, np.float64)
+    if offset is None:
+        return v
+    if np.any(v <= -offset):
+        raise ValueError(
+            f"values must be above {0 - offset:g} for the scale log(value + {offset:g}), "
+            f"found {np.nanmin(v):g}"
+        )
+    return np.log(v + offset)
