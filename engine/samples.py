@@ -32,11 +32,14 @@ class Samples:
         Names of the feature columns, in the order models use.
     target
         Name and units of ``y``, such as ``("soc", "g kg-1")``.
+    classes
+        The features that hold class codes, whose order means nothing.
     """
 
     table: pd.DataFrame
     features: tuple[str, ...]
     target: tuple[str, str] = ("soc", "g kg-1")
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)

@@ -15,7 +15,7 @@ from .cube.cube import Cube
 from .cube.layout import Stack
 from .errors import InputError, did_you_mean
 from .grid import Grid
-from .samples import SOC_TARGET, Samples, Target, feature_columns
+from .samples import SOC_TARGET, Samples, Target, feature_columns, feature_names
 from .status import Status
 from .years import YearPolicy, values_at
 
@@ -136,7 +136,13 @@ def draw_samples(
         lacking_target=rows - len(table),
         target=column,
     )
-    return Samples(kept, tuple(features), (quantity, units)), report
+    classes = [
+        column
+        for name in covariates
+        if cube.variable(name).kind == "class"
+        for column in feature_names(name, times[name])
+    ]
+    return Samples(kept, tuple(features), (quantity, units), tuple(classes)), report
 
 
 def located_on(

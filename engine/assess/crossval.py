@@ -43,10 +43,12 @@ class FoldJob:
 def depth_only(spec: ModelSpec) -> ModelSpec | None:
     """Return the same model without covariates, so that depth is all it sees.
 
-    That is setting ``covariates`` to an empty tuple; None for a model without such a setting.
+    That is what the model's own ``depth_only`` says, or setting ``covariates`` to an empty tuple;
+    None for a model without either.
     """
-    if "covariates" not in spec.settings:
-        return None
+    own: ModelSpec | None = getattr(spec.build(), "depth_only", None)
+    if own is not None or "covariates" not in spec.settings:
+        return own
     return replace(spec, settings={**spec.settings, "covariates": ()})
 
 
@@ -188,7 +190,12 @@ def _run_stored(folder: str, job: FoldJob) -> dict[str, Floats]:
 
 def _store(folder: Path, samples: Samples, folds: Mapping[str, NDArray[np.int64]]) -> None:
     samples.table.reset_index(drop=True).to_parquet(folder / "samples.parquet")
-    about = {"features": samples.features, "target": samples.target, "splits": list(folds)}
+    about = {
+        "features": samples.features,
+        "target": samples.target,
+        "classes": samples.classes,
+        "splits": list(folds),
+    }
     (folder / "samples.json").write_text(json.dumps(about))
     np.save(folder / "folds.npy", np.stack(list(folds.values())))
 
@@ -199,7 +206,7 @@ def _load(folder: Path) -> tuple[Samples, dict[str, NDArray[np.int64]]]:
     table = pd.read_parquet(folder / "samples.parquet")
     folds = np.load(folder / "folds.npy")
     return (
-        Samples(table, tuple(about["features"]), (name, units)),
+        Samples(table, tuple(about["features"]), (name, units), tuple(about["classes"])),
         dict(zip(about["splits"], folds, strict=True)),
     )
 
@@ -208,5 +215,7 @@ def _failure(job: FoldJob, error: BaseException) -> EdaphosError:
     """Name the fold that failed; what the user can mend stays an InputError."""
     family = InputError if isinstance(error, InputError) else RunError
     what = str(error) or type(error).__name__
-    kind = f"{job.spec.kind} without covariates" if job.arm == DEPTH_ONLY else job.spec.kind
-    return family(f'model "{kind}", split "{job.split}", fold {job.fold_name}: {what}')
+    told = {FULL: "", DEPTH_ONLY: " without covariates"}.get(job.arm, f" ({job.arm})")
+    return family(
+        f'model "{job.spec.kind}{told}", split "{job.split}", fold {job.fold_name}: {what}'
+    )
