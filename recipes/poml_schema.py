@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from .config import Table
-from .rothc_schema import CoverTable
+from .rothc_schema import CoverTable, SoilDomainTable
 
 Year = Annotated[int, Field(ge=1000, le=3000)]
 Month = Annotated[int, Field(ge=1, le=12)]
@@ -179,6 +179,10 @@ class PomlTable(Table):
     learner: LearnerTable = Field(LearnerTable(), description="the forest")
     uncertainty: UncertaintyTable = Field(
         UncertaintyTable(), description="intervals and sureness of changes"
+    )
+
+    domain: SoilDomainTable = Field(
+        SoilDomainTable(), description="soils left out, of which sites teach nothing"
     )
 
     @model_validator(mode="after")

@@ -109,23 +109,28 @@ class CoverTable(Table):
         return ratios
 
 
-class DomainTable(Table):
-    """Where RothC does not hold: cells left out with a reason, or flagged."""
+class SoilDomainTable(Table):
+    """Soils that a process model of aerated mineral soils does not hold for."""
 
     organic_above: float = Field(200.0, gt=0, description="stock, t/ha, of an organic soil")
     frozen_below: float = Field(-2.0, description="mean annual temperature of frozen ground, °C")
-    input_over_npp: float = Field(
-        1.0,
-        ge=0,
-        description="cells that need more input than so many times the Miami NPP are flagged; 0: "
-        "none",
-    )
     wetland: Classes = Field(default_factory=dict, description="variable = classes left out as wet")
     drained: Classes = Field(
         default_factory=dict, description="variable = classes that are no wetland all the same"
     )
     mangrove: Classes = Field(default_factory=dict, description="variable = classes left out")
     paddy: Classes = Field(default_factory=dict, description="variable = classes mapped, flagged")
+
+
+class DomainTable(SoilDomainTable):
+    """Where RothC does not hold: cells left out with a reason, or flagged."""
+
+    input_over_npp: float = Field(
+        1.0,
+        ge=0,
+        description="cells that need more input than so many times the Miami NPP are flagged; 0: "
+        "none",
+    )
 
 
 class EnsembleTable(Table):

@@ -33,6 +33,7 @@ from .poml_sites import Places, of_cells, of_samples, site_years
 from .protocol import Emits, Output, Reads, TileInputs
 from .rothc_cells import latitudes
 from .rothc_settings import from_plain
+from .soil_domain import in_classes
 
 #: Cells run at once; their climate over all years is held at a time.
 CHUNK_CELLS = 8192
@@ -249,20 +250,24 @@ class PomlModel:
         out["status"] = np.zeros(inputs.window.shape, np.uint8)
         status = out["status"].reshape(-1)
         years = np.array(inputs.years) - self.told.span[0]
+        told = self.told.domain
         latitude, cells = latitudes(inputs.window).reshape(-1), np.flatnonzero(inputs.wanted)
         for first in range(0, len(cells), CHUNK_CELLS):
             chunk = cells[first : first + CHUNK_CELLS]
             here = latitude[chunk]
             places = Places(np.zeros(len(chunk)), here, here)
-            data, code = site_years(self.told, of_cells(inputs.values, chunk), places)
+            values = of_cells(inputs.values, chunk)
+            data, code = site_years(self.told, values, places)
             status[chunk] = code
             fine = np.flatnonzero(code == 0)
             if fine.size:
                 found = self._predicted(data.take(fine), years)
-                status[chunk[fine]] = self._judged(found, years)
-                for name, values in found.items():
+                code = self._judged(found, years)
+                paddy = in_classes(told.paddy, {n: values[n][fine] for n in told.paddy}, len(fine))
+                status[chunk[fine]] = np.where(paddy & (code == 0), Status.PADDY, code)
+                for name, layer in found.items():
                     array = out[name]
-                    array.reshape(array.shape[1], -1)[:, chunk[fine]] = values.T
+                    array.reshape(array.shape[1], -1)[:, chunk[fine]] = layer.T
         return out
 
     def _judged(self, found: Mapping[str, Floats], years: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -278,6 +283,8 @@ class PomlModel:
                 Status.NO_EQUILIBRIUM if process else Status.INVALID_INPUT
             )
             status[wild & (status == 0)] = Status.INVALID_STOCK
+            organic = (10 * stock > self.told.domain.organic_above).any(axis=1)
+            status[organic & (status == 0)] = Status.ORGANIC_OUTSIDE
         return status
 
     def memory_bytes(self, cells: int, years: int = 1) -> int:

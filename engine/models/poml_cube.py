@@ -20,6 +20,7 @@ from .rothc_cube import (
     check_units,
     probes,
 )
+from .soil_domain import check_classes
 
 
 def check_cube(told: PomlSettings, cube: Cube, grid: Grid) -> None:
@@ -50,6 +51,10 @@ def check_cube(told: PomlSettings, cube: Cube, grid: Grid) -> None:
                 f'{cube.path}: covariate "{name}" is {cube.variable(name).time} and stands under '
                 "model.yearly; put it under model.static"
             )
+    for name in told.domain.variables:
+        check_time(cube, name, "static")
+    cover = told.plants.cover.variable
+    check_classes(cube, (*((cover,) if cover else ()), *told.domain.variables))
     _check_units(told, cube)
     _check_ranges(told, cube, grid)
 
@@ -98,12 +103,6 @@ def _check_units(told: PomlSettings, cube: Cube) -> None:
         for variable in (*months, *beside):
             check_units(cube, variable, units[name])
     check_units(cube, told.clay, PERCENT)
-    cover = told.plants.cover.variable
-    if cover and cube.variable(cover).kind != "class":
-        raise InputError(
-            f'{cube.path}: "{cover}" is an amount, and plant cover is told by classes; build it '
-            'with kind = "class"'
-        )
 
 
 def _check_ranges(told: PomlSettings, cube: Cube, grid: Grid) -> None:

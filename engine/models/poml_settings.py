@@ -19,6 +19,7 @@ from ..hybrid.registry import process_named
 from ..hybrid.time_uncertainty import TimeSpec
 from ..samples import feature_names
 from .rothc_settings import Cover, Driver
+from .soil_domain import SoilDomain
 
 #: Quantities that may be mapped, in the order of the map's variables.
 MAPPED = ("ml", "po", "poml")
@@ -207,6 +208,9 @@ class PomlSettings:
     emit
         What is mapped, of :data:`MAPPED`: the forest alone, the process from the forest's start,
         the hybrid.
+    domain
+        Where a process model of mineral soils does not hold: sites there teach nothing, cells there
+        are left out with a reason.
     """
 
     years: tuple[int, ...] = (1980, 2000)
@@ -226,6 +230,7 @@ class PomlSettings:
     process: ProcessTold = ProcessTold()
     learner: LearnerTold = LearnerTold()
     uncertainty: Uncertainty = Uncertainty()
+    domain: SoilDomain = field(default_factory=SoilDomain)
 
     @property
     def has_interval(self) -> bool:
@@ -260,7 +265,8 @@ class PomlSettings:
     def variables(self) -> tuple[str, ...]:
         """All cube variables, as samples need them."""
         climate = (*self.climate.monthly, *self.climate.yearly)
-        return tuple(dict.fromkeys((*self.static, *self.yearly, *climate, *self.drives)))
+        read = (*self.static, *self.yearly, *climate, *self.drives, *self.domain.variables)
+        return tuple(dict.fromkeys(read))
 
     @property
     def mapped_variables(self) -> tuple[str, ...]:
@@ -270,7 +276,7 @@ class PomlSettings:
         climate = self.climate
         used = climate.yearly if climate.transient else climate.monthly
         read = (*self.static, *self.yearly, *(used if self.climate_features else ()))
-        return tuple(dict.fromkeys(read))
+        return tuple(dict.fromkeys((*read, *self.domain.variables)))
 
     @property
     def renamed(self) -> dict[str, str]:

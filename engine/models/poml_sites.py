@@ -25,6 +25,7 @@ from ..status import Status
 from .poml_settings import PomlSettings
 from .rothc_cells import MOST_RAIN, TEMPERATURES
 from .rothc_cover import vegetation
+from .soil_domain import outside
 
 Array = NDArray[Any]
 SiteValues = Mapping[str, Array]
@@ -127,6 +128,12 @@ def site_years(
     for weather in (climate, normals):
         if weather is not None:
             mark(_bad_weather(weather), Status.INVALID_CLIMATE)
+    usual = normals or climate
+    classes = {name: values[name] for name in told.domain.variables}
+    if usual is not None or classes:
+        warmth = None if usual is None else _mean(usual.temperature)
+        beyond = outside(told.domain, classes, warmth, None)
+        status[status == 0] = beyond[status == 0]
     drivers, ratio_known = _drivers(told, values, climate, normals, sites)
     if _driven(told, values):
         clay = values[told.clay]
@@ -263,6 +270,11 @@ def _total(rows: Array, years: int) -> Floats:
     for month in range(12):
         total += months[:, month]
     return total
+
+
+def _mean(rows: Array) -> Floats:
+    """Return the mean over all months, ``(S,)``, added up one by one as in :func:`_total`."""
+    return sum(rows, np.zeros(rows.shape[1])) / len(rows)
 
 
 def _static(

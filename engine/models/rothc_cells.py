@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +19,7 @@ from .protocol import TileInputs
 from .rothc_cover import vegetation
 from .rothc_phases import Cells
 from .rothc_settings import RothCSettings
+from .soil_domain import in_classes, outside
 
 #: Plausible monthly means, °C, and monthly totals, mm.
 TEMPERATURES = (-75.0, 50.0)
@@ -66,11 +66,9 @@ def gather(
     mark(_bad_climate(temperature, rain, given), Status.INVALID_CLIMATE)
     mark(np.asarray(~(stock > 0)), Status.INVALID_STOCK)
     mark(np.asarray(~((soil_clay >= 0) & (soil_clay <= 100))), Status.INVALID_CLAY)
-    mark(stock > told.domain.organic_above, Status.ORGANIC_OUTSIDE)
-    mark(_in_classes(told.domain.mangrove, values, chunk), Status.MANGROVE)
-    drained = _in_classes(told.domain.drained, values, chunk)
-    mark(_in_classes(told.domain.wetland, values, chunk) & ~drained, Status.WETLAND)
-    mark(np.asarray(temperature.mean(axis=0) < told.domain.frozen_below), Status.FROZEN)
+    classes = {name: take(values[name]) for name in told.domain.variables}
+    beyond = outside(told.domain, classes, temperature.mean(axis=0), stock)
+    status[status == 0] = beyond[status == 0]
     mark(np.isnan(ratio), Status.INVALID_INPUT)
     driver = _driver(told, inputs, chunk)
     if driver is not None:
@@ -88,7 +86,7 @@ def gather(
         stock=stock[runs],
         driver=None if driver is None else driver[:, runs],
     )
-    mark(_in_classes(told.domain.paddy, values, chunk), Status.PADDY)
+    mark(in_classes(told.domain.paddy, classes, len(chunk)), Status.PADDY)
     return Gathered(cells, chunk[runs], status)
 
 
@@ -115,17 +113,6 @@ def _evapotranspiration(
         return np.ascontiguousarray(read[0])
     latitude = latitudes(inputs.window).reshape(-1)[chunk]
     return np.asarray(hargreaves(read[0], read[1], latitude))
-
-
-def _in_classes(
-    wanted: Mapping[str, tuple[int, ...]],
-    values: Mapping[str, NDArray[np.float32]],
-    chunk: NDArray[np.intp],
-) -> NDArray[np.bool_]:
-    found = np.zeros(len(chunk), bool)
-    for name, classes in wanted.items():
-        found |= np.isin(values[name].reshape(-1)[chunk], classes)
-    return found
 
 
 def _driver(

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..grid import Grid
 from .rothc_cells import TEMPERATURES
 from .rothc_settings import RothCSettings
+from .soil_domain import check_classes
 
 #: Points at which values are looked at.
 PROBES = 2000
@@ -67,11 +68,7 @@ def _check_shapes(told: RothCSettings, cube: Cube) -> None:
         check_time(cube, name, "static")
     for name in (told.cover.variable, *told.domain.variables):
         check_time(cube, name, "static")
-        if cube.variable(name).kind != "class":
-            raise InputError(
-                f'{cube.path}: "{name}" is an amount, and RothC takes classes from it; build it '
-                'with kind = "class"'
-            )
+    check_classes(cube, (told.cover.variable, *told.domain.variables))
 
 
 def check_time(cube: Cube, name: str, time: str) -> None:

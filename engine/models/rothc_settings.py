@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from .soil_domain import SoilDomain
+
 T = TypeVar("T")
 
 
@@ -144,37 +146,17 @@ class Cover:
 
 
 @dataclass(frozen=True)
-class Domain:
-    """Where RothC does not hold, or hardly: cells left out with a reason, or flagged.
+class Domain(SoilDomain):
+    """Where RothC does not hold, or hardly.
 
     Parameters
     ----------
-    organic_above
-        Stock (t/ha, in the layer) from which a soil counts as organic.
-    frozen_below
-        Mean annual temperature, °C, below which the ground counts as frozen.
-    wetland, mangrove, paddy
-        ``variable = classes`` of the cube.
     input_over_npp
         Cells are flagged whose stock takes more carbon input than this many times the net primary
         productivity of the Miami model, 0.48 of its dry matter being carbon; 0 flags none.
-    drained
-        ``variable = classes`` that are no wetland even where `wetland` says so, such as cropland
-        on a river plain.
     """
 
-    organic_above: float = 200.0
-    frozen_below: float = -2.0
     input_over_npp: float = 1.0
-    wetland: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    drained: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    mangrove: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    paddy: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Cube variables it looks at."""
-        return (*self.wetland, *self.drained, *self.mangrove, *self.paddy)
 
 
 @dataclass(frozen=True)

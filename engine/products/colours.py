@@ -67,8 +67,8 @@ WIDTH = ramp(
 )
 #: Counts: strong from one on.
 COUNTS = ramp("edaphos.counts", [(80, 18, 58), (62, 38, 44), (42, 42, 18), (20, 24, -6)])
-#: Signed differences: teal below, rust above.
-SIGNED = ramp(
-    "edaphos.signed",
-    [(28, -14, -14), (60, -22, -12), (95, -1, 2), (64, 26, 36), (32, 32, 28)],
-)
+_TEAL_TO_RUST = [(28, -14, -14), (60, -22, -12), (95, -1, 2), (64, 26, 36), (32, 32, 28)]
+#: Signed errors: teal below, rust above.
+SIGNED = ramp("edaphos.signed", _TEAL_TO_RUST)
+#: Changes: rust where carbon is lost, teal where it is gained, as layers of sure changes have it.
+CHANGE = ramp("edaphos.change", _TEAL_TO_RUST[::-1])

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from numpy.typing import NDArray
 
-from .colours import CARBON, SIGNED
+from .colours import CARBON, CHANGE, SIGNED
 
 Scale = Literal["log", "linear", "signed"]
 
@@ -74,8 +74,13 @@ def carbon_scale(arrays: Sequence[NDArray[Any]], units: str) -> ColourScale:
 
 
 def signed_scale(arrays: Sequence[NDArray[Any]], label: str) -> ColourScale:
-    """Return a scale symmetric around zero."""
+    """Return a scale of errors, symmetric around zero."""
     return robust_scale(arrays, "signed", SIGNED, label)
+
+
+def change_scale(arrays: Sequence[NDArray[Any]], label: str) -> ColourScale:
+    """Return a scale of gains and losses, symmetric around zero."""
+    return robust_scale(arrays, "signed", CHANGE, label)
 
 
 def pretty_units(units: str) -> str:

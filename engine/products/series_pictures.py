@@ -14,7 +14,7 @@ from .colours import CARBON, WIDTH
 from .figures import draw_multiples
 from .layers import Layer, depth_label, mean_layers, years_of
 from .pictures import Picture
-from .scales import ColourScale, pretty_units, robust_scale, signed_scale
+from .scales import ColourScale, change_scale, pretty_units, robust_scale
 from .series_tables import total_lines
 from .totals import Totals
 from .words import family, family_title, quantity_title, scenario_words
@@ -110,7 +110,7 @@ class _Family:
         return robust_scale(ends, "log", CARBON, f"{self.units}, logarithmic scale")
 
     def change_scale(self) -> ColourScale:
-        return signed_scale(list(self.changes().values()), f"change, {self.units}")
+        return change_scale(list(self.changes().values()), f"change, {self.units}")
 
     def panel(self, layer: Layer) -> SeriesPanel:
         """Draw first and last year, change, and the width of the interval where it has one."""

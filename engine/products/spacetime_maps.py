@@ -18,7 +18,7 @@ from .figures import draw_multiples
 from .layers import Layer, layers, mean_layers, years_of
 from .pictures import Picture
 from .preview import coarse_layers
-from .scales import carbon_scale, pretty_units, signed_scale
+from .scales import carbon_scale, change_scale, pretty_units
 from .words import ARMS, arm_of, family_title
 
 Values = NDArray[np.float32]
@@ -124,7 +124,7 @@ def changes(maps: ArmMaps, canvas: Canvas, last: int, sure: Mapping[str, Values]
         canvas.preview,
         canvas.frame,
         panels,
-        signed_scale(list(panels.values()), f"change, {maps.units}"),
+        change_scale(list(panels.values()), f"change, {maps.units}"),
         name="arms_change",
         title=f"{maps.title}: change by model",
         labels=canvas.labels,

@@ -21,7 +21,16 @@ from edaphos.engine.status import Status
 from edaphos.kernels.evapotranspiration import thornthwaite
 from edaphos.kernels.productivity import miami_npp
 
-from ..changing_land import GRID, SETTINGS, SHAPE, YEARS, make_model, survey, write_land
+from ..changing_land import (
+    GRID,
+    SETTINGS,
+    SHAPE,
+    YEARS,
+    make_model,
+    survey,
+    write_land,
+)
+from ..changing_land import values as values_of_land
 
 #: Calibration is another file's; without it a fit takes a moment.
 AS_IT_IS = {"process": {"calibrate": False}}
@@ -213,6 +222,45 @@ def test_cells_that_cannot_run_are_told(cube, model, mapped, name, value, status
     assert (found["status"][others] == 0).all()
     for output in ("stock_ml_mean", "stock_po_mean", "stock_poml_mean"):
         np.testing.assert_array_equal(found[output][..., others], mapped[output][..., others])
+
+
+def test_soils_out_of_the_process_domain_teach_nothing_and_are_left_out(tmp_path: Path) -> None:
+    cover = np.full(SHAPE, 10.0)
+    cover[2, 3], cover[2, 4], cover[2, 5] = 11.0, 95.0, 12.0
+    cold = values_of_land()
+    for month in range(1, 13):
+        cold[f"temperature_{month:02d}"][:, 6, 6] -= 40.0
+    cube = write_land(tmp_path / "c.zarr", {**cold, "landcover": cover})
+    domain = {
+        "wetland": {"landcover": (11,)},
+        "mangrove": {"landcover": (95,)},
+        "paddy": {"landcover": (12,)},
+    }
+    model = fitted(cube, {"domain": domain, "emit": ("ml", "po", "poml")})
+    found = model.predict(inputs(cube, model))
+
+    def of(row: int, col: int) -> set[int]:
+        """Codes of a cube's cell, which four of the grid's lie in."""
+        return set(found["status"][2 * row : 2 * row + 2, 2 * col : 2 * col + 2].ravel().tolist())
+
+    assert of(2, 3) == {Status.WETLAND}
+    assert of(2, 4) == {Status.MANGROVE}
+    assert of(2, 5) == {Status.PADDY}
+    assert Status.FROZEN in of(6, 6)
+    samples = drawn(cube, model)
+    table = samples.table.copy()
+    wet = table["landcover"].to_numpy() == 11
+    assert wet.any()
+    table.loc[wet, "y"] *= 5
+    again = make_model({**AS_IT_IS, "domain": domain})
+    again.fit(Samples(table, samples.features, samples.target))
+    for name, layer in again.predict(inputs(cube, again)).items():
+        np.testing.assert_array_equal(layer, found[name], err_msg=name)
+    strict = fitted(cube, {"domain": {"organic_above": 25.0}})  # t/ha; stocks are about 3 kg/m²
+    found = strict.predict(inputs(cube, strict))
+    rich = (found["stock_ml_mean"][0] > 2.5).any(axis=0)
+    assert rich.any()
+    assert (found["status"][rich] == Status.ORGANIC_OUTSIDE).all()
 
 
 def test_evapotranspiration_is_thornthwaites_of_each_year(cube: Cube, model: PomlModel) -> None:

@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edaphos.engine.products.colours import CARBON, COUNTS, PALETTE, SIGNED, WIDTH, lab_to_rgb
+from edaphos.engine.products.colours import (
+    CARBON,
+    CHANGE,
+    COUNTS,
+    PALETTE,
+    SIGNED,
+    WIDTH,
+    lab_to_rgb,
+)
+from edaphos.engine.products.significance import COLOURS, GAIN, LOSS
 
 
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
@@ -48,6 +57,13 @@ def test_the_signed_ramp_is_lightest_in_the_middle() -> None:
     assert abs(middle - 127.5) < 16
     assert (np.diff(light[: middle + 1]) > 0).all()
     assert (np.diff(light[middle:]) < 0).all()
+
+
+def test_gains_and_losses_have_one_colour_on_all_maps() -> None:
+    colours = np.asarray(CHANGE.colors)[:, :3]
+    for end, code in ((colours[:64], LOSS), (colours[-64:], GAIN)):
+        own = np.array(COLOURS[code])
+        assert (np.sign(end[:, 0] - end[:, 2]) == np.sign(own[0] - own[2])).all()  # rust or teal
 
 
 def test_palette_colours_cannot_be_mistaken_for_each_other() -> None:
