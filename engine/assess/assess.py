@@ -2,7 +2,8 @@
 
 Folds by spatial block, by profile and at random stand side by side, with a model that sees depth
 alone beside them: the difference between splits is how much closeness flatters, the difference
-to the depth model is what covariates are worth.
+to the depth model is what covariates are worth. Further models may stand beside under the same
+folds; what the assessed one gains over each comes with a paired interval.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..progress import QUIET, Reporter
 from ..samples import Samples
 from .arms import arm_rows, compare_arms
 from .assessment import Assessment
+from .comparison import check_compared, compare_models
 from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
 from .scoring import (
     DIFFERENCE_COLUMNS,
@@ -70,7 +72,8 @@ class AssessSpec:
     extra_block_deg
         Further block splits, named as ``block-2deg``.
     baseline
-        Kinds of split in which a model that sees depth alone stands beside.
+        Kinds of split in which a model that sees depth alone, and models to be compared, stand
+        beside.
     bootstrap
         Replicates of the block bootstrap; 0 for no intervals.
     seed
@@ -107,6 +110,7 @@ def assess(
     spec: ModelSpec,
     assess_spec: AssessSpec | None = None,
     *,
+    compare: Mapping[str, ModelSpec] | None = None,
     client: Client | None = None,
     reporter: Reporter = QUIET,
     scratch: Path | None = None,
@@ -122,6 +126,8 @@ def assess(
         The model; a fresh one is built for each fold. It must have ``predict_rows``.
     assess_spec
         Splits, bootstrap, coverage; default :class:`AssessSpec`.
+    compare
+        Further models by what they are called, trained and scored under the same folds.
     client
         Dask client: each fold is one task; the outcome is the same with and without.
     reporter
@@ -133,16 +139,21 @@ def assess(
     Raises
     ------
     InputError
-        If splits cannot be made of these samples, or the model cannot predict rows.
+        If splits cannot be made of these samples, a model cannot predict rows, or models to be
+        compared have no split to be compared under.
     RunError
         If a fold fails.
     """
     wanted = assess_spec or AssessSpec()
+    others = compare or {}
     splits = _splits(samples, wanted)
+    check_compared(others, splits, wanted.baseline)
     plain = depth_only(spec)
     arms = {(FULL, split.name): spec for split in splits}
-    if plain is not None:
-        arms |= {(DEPTH_ONLY, s.name): plain for s in splits if s.kind in wanted.baseline}
+    beside_it = {**({} if plain is None else {DEPTH_ONLY: plain}), **others}
+    for split in splits:
+        if split.kind in wanted.baseline:
+            arms |= {(name, split.name): other for name, other in beside_it.items()}
     beside: Mapping[str, str] = getattr(spec.build(), "beside", {})
     outputs = {**_outputs(samples, wanted), **{name: (name,) for name in beside}}
     predicted = cross_validate(
@@ -159,6 +170,7 @@ def assess(
     bootstrap = BlockBootstrap.draw(
         location_blocks(samples, wanted.block_deg), wanted.bootstrap, wanted.seed
     )
+    weight = samples.weight if wanted.weighted else None
     scored = {
         key: score(
             samples.y,
@@ -166,18 +178,28 @@ def assess(
             [*common, tercile_stratum(p.mean)],
             bootstrap,
             coverage=wanted.coverage,
-            weight=samples.weight if wanted.weighted else None,
+            weight=weight,
         )
         for key, p in predicted.items()
     }
     return Assessment(
-        settings=_settings(samples, spec, wanted, splits, bootstrap),
+        settings=_settings(samples, spec, others, wanted, splits, bootstrap),
         rows=row_table(samples, zones),
         predictions=_prediction_table(predicted, splits),
         splits=split_table(splits, samples),
         metrics=_metrics(scored),
         gain=_gain(scored),
         flattery=_flattery(scored, splits),
+        compared=compare_models(
+            samples.y,
+            predicted,
+            list(others),
+            common,
+            bootstrap,
+            COMPARED,
+            coverage=wanted.coverage,
+            weight=weight,
+        ),
         notes=_notes(predicted, bootstrap, zones is None, plain is None),
         arms=compare_arms(
             samples, {split.name: predicted[FULL, split.name].beside for split in splits}, beside
@@ -295,6 +317,7 @@ def _concat(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFram
 def _settings(
     samples: Samples,
     spec: ModelSpec,
+    others: Mapping[str, ModelSpec],
     wanted: AssessSpec,
     splits: Sequence[Split],
     bootstrap: BlockBootstrap,
@@ -302,7 +325,8 @@ def _settings(
     table = samples.table
     return {
         "assess": asdict(wanted),
-        "model": {"kind": spec.kind, "settings": dict(spec.settings)},
+        "model": _told(spec),
+        "compare": {name: _told(other) for name, other in others.items()},
         "target": {"name": samples.target[0], "units": samples.target[1]},
         "rows": len(samples),
         "profiles": int(table["profile_id"].nunique()),
@@ -314,6 +338,10 @@ def _settings(
             for s in splits
         },
     }
+
+
+def _told(spec: ModelSpec) -> dict[str, Any]:
+    return {"kind": spec.kind, "settings": dict(spec.settings)}
 
 
 def _notes(

@@ -36,8 +36,9 @@ class Assessment:
         One row for each sample: ``row``, ``profile_id``, ``source``, …, ``obs``, ``depth``,
         ``koeppen``.
     predictions
-        Out-of-fold predictions: ``split``, ``model`` (``full`` or ``depth_only``), ``row``,
-        ``fold``, ``block``, ``mean``, ``lower``, ``centre``, ``upper``.
+        Out-of-fold predictions: ``split``, ``model`` (``full``, ``depth_only``, or what another
+        model that was compared is called), ``row``, ``fold``, ``block``, ``mean``, ``lower``,
+        ``centre``, ``upper``.
     splits
         ``split``, ``profile_id``, ``top_cm``, ``bottom_cm``, ``block``, ``fold``.
     metrics
@@ -51,6 +52,9 @@ class Assessment:
         Every other split minus the block split: as `gain`, with ``against``.
     notes
         What a reader of the numbers must know.
+    compared
+        The model minus each other one under the same folds, as
+        :func:`~edaphos.engine.assess.comparison.compare_models` returns it; empty without any.
     arms
         Of a model that gives several predictions to be compared: as
         :func:`~edaphos.engine.assess.arms.compare_arms` returns them, else empty.
@@ -67,6 +71,7 @@ class Assessment:
     gain: pd.DataFrame
     flattery: pd.DataFrame
     notes: tuple[str, ...] = ()
+    compared: pd.DataFrame = field(default_factory=pd.DataFrame)
     arms: pd.DataFrame = field(default_factory=pd.DataFrame)
     arm_rows: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -105,6 +110,7 @@ class Assessment:
             "bias": self.bias,
             "gain": self.gain,
             "flattery": self.flattery,
+            "compared": self.compared,
         }
         return json.dumps(_plain(document), indent=1, allow_nan=False)
 
@@ -149,6 +155,7 @@ class Assessment:
             gain=_frame(document["gain"]),
             flattery=_frame(document["flattery"]),
             notes=tuple(document["notes"]),
+            compared=_frame(document.get("compared", [])),
             arms=_arms(folder / ARMS),
             arm_rows=_arm_rows(folder / ARM_ROWS),
         )

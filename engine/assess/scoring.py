@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -88,6 +88,10 @@ class Stratum:
     labels: tuple[str, ...]
     codes: NDArray[np.int64]
 
+    def take(self, rows: NDArray[np.bool_]) -> Stratum:
+        """Return the groups of the rows where a mask is true."""
+        return replace(self, codes=self.codes[rows])
+
 
 @dataclass(frozen=True)
 class BlockBootstrap:
@@ -112,6 +116,10 @@ class BlockBootstrap:
         size = len(names)
         counts = rng.multinomial(size, np.full(size, 1 / size), size=replicates)
         return cls(codes.astype(np.int64), counts.astype(np.float64))
+
+    def take(self, rows: NDArray[np.bool_]) -> BlockBootstrap:
+        """Return the same draws for the rows where a mask is true."""
+        return replace(self, codes=self.codes[rows])
 
 
 @dataclass(frozen=True)
