@@ -53,15 +53,13 @@ def test_a_seed_gives_the_same_weights_and_leaves_torch_alone() -> None:
     assert not torch.equal(first["trunk.0.0.weight"], other["trunk.0.0.weight"])
 
 
-def test_first_weights_keep_the_spread_of_a_relu_net() -> None:
+def test_first_weights_keep_the_mean_square_of_a_relu_net() -> None:
     shape = ConvShape(activation="relu", batch_norm=False, padding=0, pool_after=())
     shape = ConvShape(**{**asdict(shape), "kernels": (3, 3, 3), "channels": (64, 128, 128)})
     net = build(shape, 20, seed=0).eval()
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 20, 9, 9))).float()
     with torch.no_grad():
-        assert (
-            0.5 < float(net.trunk(x).pow(2).mean()) / 2 < 2
-        )  # 2: mean square of relu'd inputs ...
+        assert 0.5 < float(net.trunk(x).pow(2).mean()) < 2  # as the input's: 1
 
 
 def test_stages_are_three_blocks_and_three_dense_layers_of_all_heads() -> None:
