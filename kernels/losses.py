@@ -1,0 +1,64 @@
+"""Losses of nets: means over the targets that are there, each by its weight.
+
+``prediction``, ``target`` and ``weight`` are float tensors ``(n, k)``; a weight of 0 marks a
+target that is missing, whose value may be anything, NaN included, and which has no influence on
+the loss or on its gradient. A batch without any target has the loss 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+Tensor = Any
+#: A mean over a batch, weighted by the last argument.
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def _mean(errors: Tensor, weight: Tensor) -> Tensor:
+    total = weight.sum()
+    # where nothing is there the numerator is 0, and so is the gradient
+    return (errors * weight).sum() / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def _difference(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Target minus prediction, 0 where the target is missing: NaN times 0 would be NaN."""
+    return torch.where(weight > 0, target - prediction, torch.zeros_like(prediction))
+
+
+def weighted_mse(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean of squared errors."""
+    return _mean(_difference(prediction, target, weight) ** 2, weight)
+
+
+@dataclass(frozen=True)
+class Pinball:
+    """The quantile loss: ``max(q e, (q - 1) e)`` of the error ``e``, target minus prediction.
+
+    Its minimum is the quantile at the level ``q`` (Koenker and Bassett 1978, Econometrica 46,
+    33-50). The mean over levels is taken.
+
+    Parameters
+    ----------
+    levels
+        Between 0 and 1. The net gives the quantiles of each target side by side: ``prediction``
+        is ``(n, k * len(levels))`` for a target of ``(n, k)``.
+    """
+
+    levels: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.levels or not all(0 < q < 1 for q in self.levels):
+            raise ValueError(f"levels of quantiles must lie between 0 and 1, found {self.levels}")
+
+    def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted mean over targets and levels."""
+        n, k = target.shape
+        given = prediction.reshape(n, k, len(self.levels))
+        there = weight[:, :, None].expand_as(given)
+        e = _difference(given, target[:, :, None].expand_as(given), there)
+        q = torch.tensor(self.levels, dtype=given.dtype, device=given.device)
+        return _mean(torch.maximum(q * e, (q - 1) * e), there)
