@@ -27,6 +27,7 @@ from ..store import write_atomically
 from ..whole_folder import is_whole, on_disk
 from .arm_tables import arm_tables
 from .changing_truth import ChangingTruth, changing_tables, load_errors
+from .compared_tables import compared_tables
 from .layers import layers, mean_layers, read_directly, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
 from .progress_page import tile_map
@@ -298,6 +299,7 @@ def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any]
         "tables": [
             *arm_tables(assessment.arms),
             *metric_tables(assessment, assessed_quantity(assessment)[1]),
+            *compared_tables(assessment, assessed_quantity(assessment)[1]),
         ],
         "notes": list(assessment.notes),
     }

@@ -31,6 +31,7 @@ def metric_tables(assessment: Assessment, units: str) -> list[Table]:
         ("depth", "By depth"),
         ("source", "By source"),
         ("koeppen_group", "By Köppen group"),
+        ("koeppen_depth", "By Köppen group and depth"),
         ("prediction_tercile", "By size of the prediction"),
     ):
         table = assessment.table(first, by)
@@ -57,20 +58,22 @@ def _by_split(assessment: Assessment, units: str) -> Table:
         for model, label in ((FULL, split_label(split)), (DEPTH_ONLY, "… depth alone")):
             table = assessment.table(split, model=model)
             if len(table):
-                rows.append((label, *_scores(dict(table.iloc[0]))))
+                rows.append((label, *score_cells(dict(table.iloc[0]))))
     return Table(
         "Ways of leaving data out, side by side",
-        ("<split", "n", *_score_heads(units)),
+        ("<split", "n", *score_heads(units)),
         tuple(rows),
-        "In brackets: 95 % interval from a bootstrap over spatial blocks. R² is 1 − SSE/SST. "
-        "ME is predicted minus observed.",
+        "In brackets: 95 % interval from a bootstrap over spatial blocks. R² is 1 − SSE/SST, "
+        "r is Pearson's correlation. ME is predicted minus observed.",
     )
 
 
-def _score_heads(units: str) -> tuple[str, ...]:
+def score_heads(units: str) -> tuple[str, ...]:
+    """Return the headings of :func:`score_cells`."""
     return (
         "R²",
         "R², log scale",
+        "r",
         "CCC",
         "KGE",
         f"RMSE, {units}",
@@ -81,11 +84,13 @@ def _score_heads(units: str) -> tuple[str, ...]:
     )
 
 
-def _scores(row: Mapping[str, Any]) -> tuple[str, ...]:
+def score_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the scores of a row of an assessment's metrics as text."""
     return (
         count(row["n"]),
         estimate(row, "R2"),
         estimate(row, "R2_log1p"),
+        fixed(row.get("r")),
         estimate(row, "CCC"),
         fixed(row.get("KGE")),
         estimate(row, "RMSE", 1),
@@ -98,9 +103,9 @@ def _scores(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _grouped(table: pd.DataFrame, title: str, units: str) -> Table:
     rows = [
-        (str(row["group"]).replace("-", "–"), *_scores(row)) for row in table.to_dict("records")
+        (str(row["group"]).replace("-", "–"), *score_cells(row)) for row in table.to_dict("records")
     ]
-    return Table(title, ("<group", "n", *_score_heads(units)), tuple(rows))
+    return Table(title, ("<group", "n", *score_heads(units)), tuple(rows))
 
 
 def _difference_tables(assessment: Assessment) -> list[Table]:
