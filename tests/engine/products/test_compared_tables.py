@@ -25,9 +25,10 @@ def test_every_model_has_its_scores_and_every_pair_its_difference(found):
     assert [row[0] for row in scores.rows] == [THIS, "nearest", "itself", "depth alone"]
     overall = found.table("block", model="nearest").iloc[0]
     assert scores.rows[1][scores.columns.index("RMSE, g/kg")].startswith(f"{overall['RMSE']:.1f} [")
-    # the interval score needs bounds, which the nearest profile has not
+    # some scores need bounds or a centre, which the nearest profile has not
+    lacking = ("interval score", "R², log scale")
     assert [row[:2] for row in pairs.rows] == [
-        *(("nearest", label) for label in SHOWN.values() if label != "interval score"),
+        *(("nearest", label) for label in SHOWN.values() if label not in lacking),
         *(("itself", label) for label in SHOWN.values()),
     ]
     assert all(len(row) == len(depths.columns) for row in depths.rows)
