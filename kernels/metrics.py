@@ -13,7 +13,8 @@ MAE    :math:`\overline{|p - o|}`
 RMSE   :math:`\sqrt{\overline{(p - o)^2}}`
 R2     :math:`1 - SSE / SST`, negative where the mean of the observations does better
        (model efficiency; Nash & Sutcliffe 1970)
-r2     squared Pearson correlation, blind to bias
+r      Pearson correlation, blind to bias and to the spread of the predictions
+r2     its square
 CCC    :math:`2 s_{op} / (s_o^2 + s_p^2 + (\bar o - \bar p)^2)` (Lin 1989)
 KGE    :math:`1 - \sqrt{(r-1)^2 + (s_p/s_o-1)^2 + (\bar p/\bar o-1)^2}` (Gupta et al. 2009)
 PICP   share of observations inside their prediction interval, bounds included
@@ -33,7 +34,7 @@ Floats = NDArray[np.float64]
 
 #: Names of the measures, in the order tables show them.
 METRICS: tuple[str, ...] = (
-    "n", "ME", "MAE", "RMSE", "R2", "r2", "CCC", "KGE", "PICP", "MPIW", "IS",
+    "n", "ME", "MAE", "RMSE", "R2", "r", "r2", "CCC", "KGE", "PICP", "MPIW", "IS",
 )  # fmt: skip
 
 # Columns of a table of sums; o and p are taken about a fixed reference c, so that variances do
@@ -112,8 +113,8 @@ def sum_by(terms: Floats, codes: NDArray[np.integer], size: int) -> Floats:
 def metrics_from_sums(sums: Floats) -> dict[str, Floats]:
     """Turn sums ``(..., SUMS)`` into measures, each of shape ``(...)``.
 
-    NaN where a measure is undefined: all of them without rows; R2, r2, CCC and KGE with fewer
-    than two; R2 where the observations do not vary; r2 where either side does not; KGE also
+    NaN where a measure is undefined: all of them without rows; R2, r, r2, CCC and KGE with fewer
+    than two; R2 where the observations do not vary; r and r2 where either side does not; KGE also
     where the mean of the observations is zero; PICP, MPIW and IS without intervals.
     """
     columns: list[Floats] = list(np.moveaxis(np.asarray(sums, np.float64), -1, 0))
@@ -143,6 +144,7 @@ def metrics_from_sums(sums: Floats) -> dict[str, Floats]:
             "MAE": columns[_AE] / w,
             "RMSE": np.sqrt(mse),
             "R2": np.where(varies, 1.0 - mse / var_o, np.nan),
+            "r": r,
             "r2": r**2,
             "CCC": np.where(several & (spread > 0), 2.0 * cov / spread, np.nan),
             "KGE": np.where(both_vary & nonzero, kge, np.nan),

@@ -91,26 +91,24 @@ def row_strata(samples: Samples, zones: NDArray[np.str_] | None) -> list[Stratum
     """Return the groupings that do not depend on predictions.
 
     ``all``, ``topsoil`` (0-30 cm), ``depth``, ``source``, ``source_depth`` and, where zones are
-    known, ``koeppen_group`` (first letter) and ``koeppen_zone``.
+    known, ``koeppen_group`` (first letter), ``koeppen_zone`` and ``koeppen_depth``: groups by depth,
+    named as ``"A, 0-5 cm"``.
     """
     depth = depth_groups(samples.top, samples.bottom)
     shallow = (depth >= 1) & (depth <= 3)
     sources, source = np.unique(samples.table["source"].astype(str), return_inverse=True)
-    crossed = source * len(DEPTH_LABELS) + depth
+    by_source = Stratum("source", tuple(map(str, sources)), source.astype(np.int64))
     strata = [
         Stratum("all", ("all",), np.zeros(len(samples), np.int64)),
         Stratum("topsoil", ("0-30 cm",), np.where(shallow, 0, -1).astype(np.int64)),
         Stratum("depth", DEPTH_LABELS, depth),
-        Stratum("source", tuple(map(str, sources)), source.astype(np.int64)),
-        Stratum(
-            "source_depth",
-            tuple(f"{name}, {label}" for name in sources for label in DEPTH_LABELS),
-            crossed.astype(np.int64),
-        ),
+        by_source,
+        _by_depth("source_depth", by_source, depth),
     ]
     if zones is not None:
         strata.append(_of_text("koeppen_group", zones.astype("U1")))
         strata.append(_of_text("koeppen_zone", zones))
+        strata.append(_by_depth("koeppen_depth", strata[-2], depth))
     return strata
 
 
@@ -135,6 +133,13 @@ def row_table(samples: Samples, zones: NDArray[np.str_] | None) -> pd.DataFrame:
         depth=np.array(DEPTH_LABELS)[groups],
         koeppen="" if zones is None else zones,
     )
+
+
+def _by_depth(by: str, stratum: Stratum, depth: NDArray[np.int64]) -> Stratum:
+    """Cross a grouping with depth."""
+    codes = np.where(stratum.codes < 0, -1, stratum.codes * len(DEPTH_LABELS) + depth)
+    labels = (f"{name}, {label}" for name in stratum.labels for label in DEPTH_LABELS)
+    return Stratum(by, tuple(labels), codes)
 
 
 def _of_text(by: str, text: NDArray[np.str_]) -> Stratum:

@@ -39,8 +39,11 @@ def test_errors_and_r2_equal_scikit_learn(weight):
     assert m["ME"] == pytest.approx(np.average(PRED - OBS, weights=weight))
 
 
-def test_squared_correlation_equals_scipy():
-    assert metrics(OBS, PRED)["r2"] == pytest.approx(stats.pearsonr(OBS, PRED).statistic ** 2)
+def test_correlation_equals_scipy_and_has_its_sign():
+    r = stats.pearsonr(OBS, PRED).statistic
+    assert metrics(OBS, PRED)["r"] == pytest.approx(r)
+    assert metrics(OBS, PRED)["r2"] == pytest.approx(r**2)
+    assert metrics(OBS, -PRED)["r"] == pytest.approx(-r)
 
 
 def test_interval_score_equals_two_pinball_losses():
@@ -76,7 +79,7 @@ def test_worked_by_hand():
 def test_undefined_is_nan_and_the_rest_stays():
     one = metrics([3.0], [4.0])
     assert one["ME"] == 1
-    assert all(np.isnan(one[name]) for name in ("R2", "r2", "CCC", "KGE", "PICP", "MPIW", "IS"))
+    assert all(np.isnan(one[name]) for name in ("R2", "r", "r2", "CCC", "KGE", "PICP", "MPIW", "IS"))
     none = metrics([np.nan], [4.0])
     assert none["n"] == 0
     assert all(np.isnan(none[name]) for name in METRICS[1:])
@@ -108,7 +111,7 @@ def test_rows_that_cannot_be_scored_are_left_out():
 def test_variance_of_large_numbers_does_not_drown_in_rounding():
     shifted = metrics(OBS + 1e8, PRED + 1e8)
     plain = metrics(OBS, PRED)
-    for name in ("RMSE", "R2", "r2", "CCC"):
+    for name in ("RMSE", "R2", "r", "r2", "CCC"):
         assert shifted[name] == pytest.approx(plain[name], rel=1e-5)
 
 

@@ -39,7 +39,8 @@ def test_depth_group_by_midpoint(top, bottom, label):
 def test_every_row_is_in_one_group_of_each_partition():
     samples = make_samples()
     strata = {s.by: s for s in row_strata(samples, koeppen_zones(samples, KoeppenSource()))}
-    for by in ("all", "depth", "source", "source_depth", "koeppen_group", "koeppen_zone"):
+    partitions = ("all", "depth", "source", "source_depth", "koeppen_group", "koeppen_zone")
+    for by in (*partitions, "koeppen_depth"):
         assert strata[by].codes.min() >= 0
         assert strata[by].codes.max() < len(strata[by].labels)
     topsoil = strata["topsoil"].codes == 0
@@ -49,6 +50,19 @@ def test_every_row_is_in_one_group_of_each_partition():
     i = 17
     expected = f"{samples.table['source'][i]}, {DEPTH_LABELS[strata['depth'].codes[i]]}"
     assert cross.labels[cross.codes[i]] == expected
+    cross, group = strata["koeppen_depth"], strata["koeppen_group"]
+    for i in (0, 17, 444):
+        depth = DEPTH_LABELS[strata["depth"].codes[i]]
+        assert cross.labels[cross.codes[i]] == f"{group.labels[group.codes[i]]}, {depth}"
+
+
+def test_rows_of_no_zone_are_in_no_group_by_zone_and_depth():
+    samples = make_samples()
+    zones = koeppen_zones(samples, KoeppenSource())
+    assert zones is not None
+    zones = np.where(np.arange(len(zones)) % 7 == 0, "", zones)
+    cross = next(s for s in row_strata(samples, zones) if s.by == "koeppen_depth")
+    np.testing.assert_array_equal(cross.codes == -1, zones == "")
 
 
 def test_zones_come_from_monthly_climate_before_a_column():
