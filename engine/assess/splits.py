@@ -23,6 +23,9 @@ SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
 
 Codes = NDArray[np.int64]
 
+#: Side of the smallest spatial blocks inside a training set, degrees.
+SMALLEST_SIDE = 0.01
+
 # What tells one row from another, for putting rows in an order of their own.
 _IDENTITY = ("profile_id", "source", "top_cm", "bottom_cm", "year", "lon", "lat", "y")
 
@@ -137,6 +140,33 @@ def make_split(
         block_deg=block_deg,
         fold_names=fold_names,
     )
+
+
+def inner_split(
+    samples: Samples, *, folds: int = 5, seed: int = 0, block_deg: float = 5.0, least: int = 0
+) -> Split:
+    """Return a split by spatial block for choices that are made inside a training set.
+
+    Blocks are halved until there are enough, down to :data:`SMALLEST_SIDE`.
+
+    Parameters
+    ----------
+    samples
+        The training rows.
+    folds, seed, block_deg
+        As for :func:`make_split`.
+    least
+        Blocks wanted, if more than folds; the smallest blocks may be fewer.
+
+    Raises
+    ------
+    InputError
+        If even the smallest blocks are fewer than folds.
+    """
+    side, wanted = block_deg, max(folds, least)
+    while side / 2 >= SMALLEST_SIDE and len(np.unique(location_blocks(samples, side))) < wanted:
+        side /= 2
+    return make_split(samples, "block", folds=folds, seed=seed, block_deg=side)
 
 
 def location_codes(samples: Samples) -> Codes:

@@ -23,7 +23,7 @@ from ..models.protocol import ModelSpec
 from ..samples import Samples
 from .crossval import fit_and_predict
 from .scoring import FEWEST_BLOCKS, INTERVAL, BlockBootstrap, Floats
-from .splits import location_blocks, make_split, ranks
+from .splits import inner_split, location_blocks, ranks
 
 Verdict = Literal["yes", "hardly", "no"]
 
@@ -191,20 +191,17 @@ def static_residuals(
 ) -> Floats:
     """Return observed less predicted by a forest on static features, out of fold, ``(n,)``.
 
-    Where there are too few blocks for the folds, blocks are halved; where even locations are too
-    few, what is taken off is the mean.
+    Where there are too few blocks for the folds, blocks are halved (see
+    :func:`~edaphos.engine.assess.splits.inner_split`); where even locations are too few, what is
+    taken off is the mean.
     """
     spec = ModelSpec(
         ForestModel.kind, {"covariates": tuple(static), "trees": trees, "quantiles": ()}
     )
-    while True:
-        try:
-            split = make_split(samples, "block", folds=folds, seed=seed, block_deg=block_deg)
-            break
-        except InputError:
-            if block_deg < 0.01:
-                return np.asarray(samples.y - np.average(samples.y, weights=samples.weight))
-            block_deg /= 2
+    try:
+        split = inner_split(samples, folds=folds, seed=seed, block_deg=block_deg)
+    except InputError:
+        return np.asarray(samples.y - np.average(samples.y, weights=samples.weight))
     residual = samples.y.copy()
     for fold in range(len(split)):
         out = split.held_out(fold)

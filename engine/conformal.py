@@ -1,0 +1,174 @@
+"""Intervals of any row model, moved so that they hold their share in places not learned from.
+
+A model's own intervals come from rows it learned from, and cover too little where errors are
+correlated in space. Here the rows of the training set are predicted once more, each by a model
+that saw no row of its spatial block, and the bounds' misses set a margin by depth
+(``kernels/conformal.py``): blocks weigh alike, depths with few blocks take the margin of all.
+
+Only training rows are used, so that folds of an assessment stay unseen; the model that maps is
+fitted to all of them, which makes the guarantee of split conformal prediction an approximate one
+here (cross-conformal prediction, Vovk 2015, *Ann. Math. Artif. Intell.* 74), as does a map's
+departure from the profiles: coverage there is for an assessment to measure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edaphos.kernels.conformal import margins, widen
+
+from .assess.crossval import fit_and_predict
+from .assess.splits import Split, inner_split
+from .assess.strata import DEPTH_LABELS, depth_groups
+from .errors import InputError, did_you_mean
+from .models.protocol import ModelSpec
+from .samples import Samples
+
+#: Blocks with rows of a depth, below which it takes the margin of all depths.
+FEWEST_BLOCKS = 30
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The outputs of a model that bound an interval, and the share it is to hold."""
+
+    low: str
+    high: str
+    level: float
+
+
+@dataclass(frozen=True)
+class Conformal:
+    """Margins by depth for one interval.
+
+    Parameters
+    ----------
+    level
+        Share of values that the interval is to hold.
+    margins
+        By which both bounds move outwards, for each of
+        :data:`~edaphos.engine.assess.strata.DEPTH_LABELS`.
+    blocks
+        Spatial blocks that each was learned from; below :data:`FEWEST_BLOCKS` it is that of all.
+    offset
+        Bounds move on the scale ``log(value + offset)`` and stay at 0 or above; None: on their own.
+    block_deg
+        Side of the blocks, degrees.
+    """
+
+    level: float
+    margins: tuple[float, ...]
+    blocks: tuple[int, ...]
+    offset: float | None
+    block_deg: float
+
+    def apply(
+        self, low: ArrayLike, high: ArrayLike, top: ArrayLike, bottom: ArrayLike
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return moved bounds of layers from `top` to `bottom` cm, one for all or one for each."""
+        depth = depth_groups(*np.broadcast_arrays(np.asarray(top, float), np.asarray(bottom)))
+        lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        if self.offset is not None:  # where values cannot be negative, neither can bounds
+            lower, upper = np.maximum(lower, 0.0), np.maximum(upper, 0.0)
+        return widen(lower, upper, np.array(self.margins)[depth], self.offset)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for ``json.dumps``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """Return what :meth:`to_json` gave."""
+        margins_, blocks = tuple(told["margins"]), tuple(told["blocks"])
+        return cls(told["level"], margins_, blocks, told["offset"], told["block_deg"])
+
+
+def calibrate(
+    spec: ModelSpec,
+    samples: Samples,
+    bounds: Sequence[Bounds],
+    *,
+    offset: float | None = None,
+    folds: int = 5,
+    block_deg: float = 5.0,
+    seed: int = 0,
+) -> tuple[Conformal, ...]:
+    """Learn margins from out-of-fold predictions of training rows.
+
+    Parameters
+    ----------
+    spec
+        The model, as it gives the intervals to be moved; a fresh one is fitted for each fold.
+    samples
+        The training rows, and no others.
+    bounds
+        Intervals among the model's outputs.
+    offset
+        Of the log scale; None for none. 1 suits contents in g/kg.
+    folds, block_deg, seed
+        Of the inner folds, by spatial block; blocks are halved until there are enough.
+
+    Raises
+    ------
+    InputError
+        If there are too few locations for the level, or the model has no such outputs.
+    """
+    needed = max(math.ceil(b.level / (1 - b.level) - 1e-9) for b in bounds)
+    split = inner_split(
+        samples, folds=folds, seed=seed, block_deg=block_deg, least=max(FEWEST_BLOCKS, needed)
+    )
+    places = len(np.unique(split.blocks))
+    if places < needed:
+        raise InputError(
+            f"intervals cannot be calibrated on {places} places {split.block_deg:.2g}° apart: at "
+            f"least {needed} are needed; take the model's own intervals"
+        )
+    found = _out_of_fold(spec, samples, [name for b in bounds for name in (b.low, b.high)], split)
+    depth = depth_groups(samples.top, samples.bottom)
+    blocks = tuple(
+        len(np.unique(split.blocks[depth == group])) for group in range(len(DEPTH_LABELS))
+    )
+    learned = []
+    for b in bounds:
+        low, high = found[b.low], found[b.high]
+        if offset is not None:
+            low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        by_depth, _ = margins(
+            samples.y,
+            low,
+            high,
+            depth,
+            len(DEPTH_LABELS),
+            b.level,
+            blocks=split.blocks,
+            weight=samples.weight,
+            offset=offset,
+            fewest=FEWEST_BLOCKS,
+        )
+        found_margins = tuple(by_depth.tolist())
+        learned.append(Conformal(b.level, found_margins, blocks, offset, split.block_deg))
+    return tuple(learned)
+
+
+def _out_of_fold(
+    spec: ModelSpec, samples: Samples, names: Sequence[str], split: Split
+) -> dict[str, NDArray[np.float64]]:
+    """Return outputs for each row by a model that saw no row of its fold, ``(n,)``."""
+    found = {name: np.full(len(samples), np.nan) for name in names}
+    for fold in range(len(split)):
+        held_out = split.held_out(fold)
+        predicted = fit_and_predict(spec, samples, held_out)
+        for name, values in found.items():
+            if name not in predicted:
+                raise InputError(
+                    f'model "{spec.kind}" gives no "{name}", which conformal intervals need: '
+                    f"{did_you_mean(name, predicted)}"
+                )
+            values[held_out] = predicted[name]
+    return found
