@@ -20,9 +20,10 @@ from edaphos.engine.years import YearPolicy
 
 from .cluster_schema import cluster_spec
 from .config import load_toml, parse
+from .model_schema import ForestTable, ModelTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
-from .schema import ForestTable, ProfilesTable, Recipe
+from .schema import ProfilesTable, Recipe
 from .templates import builtin_files
 
 
@@ -141,7 +142,10 @@ def build_grid(recipe: Recipe, path: Path) -> Grid:
 
 def model_spec(recipe: Recipe) -> ModelSpec:
     """Return the kind and settings of the model that makes the map."""
-    table = recipe.model
+    return _spec(recipe.model, recipe)
+
+
+def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
     if isinstance(table, RothCTable):
         told = table.model_dump(exclude={"kind"})
         told |= {"years": recipe.years, "depth_cm": recipe.map.depths[0][1]}
@@ -161,7 +165,7 @@ def model_spec(recipe: Recipe) -> ModelSpec:
         "depths": recipe.map.depths,
         "seed": recipe.seed,
     }
-    return ModelSpec("forest", settings)
+    return ModelSpec("forest_by_depth" if table.by_depth else "forest", settings)
 
 
 def assessed_model(recipe: Recipe) -> ModelSpec:
@@ -170,17 +174,26 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
     A forest may get fewer trees there, and always gives the bounds of the 90 % interval. Of RothC
     it is the clay forest that profiles can judge.
     """
-    spec = model_spec(recipe)
-    if isinstance(recipe.model, PomlTable):
+    return _assessed(recipe.model, recipe)
+
+
+def compared_models(recipe: Recipe) -> dict[str, ModelSpec]:
+    """Return the models that stand beside in cross-validation, as it fits them, by name."""
+    return {name: _assessed(table, recipe) for name, table in recipe.compared().items()}
+
+
+def _assessed(table: ModelTable, recipe: Recipe) -> ModelSpec:
+    spec = _spec(table, recipe)
+    if isinstance(table, PomlTable):
         told = dict(spec.settings["settings"])
         if recipe.assess.trees:
             told["learner"] = {**told["learner"], "trees": recipe.assess.trees}
-        if not recipe.model.uncertainty.validate_intervals:
+        if not table.uncertainty.validate_intervals:
             told["uncertainty"] = {**told["uncertainty"], "members": 0}
         return ModelSpec(spec.kind, {**spec.settings, "settings": told})
-    if isinstance(recipe.model, RothCTable) and recipe.profiles is not None:
+    if isinstance(table, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
-    if spec.kind != "forest":
+    if spec.kind not in ("forest", "forest_by_depth"):
         return spec
     trees = recipe.assess.trees or spec.settings["trees"]
     quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))

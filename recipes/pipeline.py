@@ -46,6 +46,7 @@ from .finish import KOEPPEN_LEGENDS, finish
 from .job import (
     Job,
     assessed_model,
+    compared_models,
     covariates_of,
     model_source,
     profile_files,
@@ -56,7 +57,7 @@ from .job import (
 from .mapping import Box, make_map, note_production
 from .schema import ProfilesTable
 from .stages import Stages
-from .yearly import check_years, dated
+from .yearly import check_years, dated, say_years
 
 RECIPE_COPY = "recipe.toml"
 
@@ -137,11 +138,13 @@ def check_learning(job: Job) -> None:
                 "folder that holds it with --data"
             )
     qa_rules(table)
-    if job.recipe.assess.enabled and not isinstance(assessed_model(job.recipe).build(), RowModel):
-        raise InputError(
-            f'model "{job.model.kind}" has no predict_rows(samples), which cross-validation needs; '
-            "add it, or set assess.enabled = false"
-        )
+    if job.recipe.assess.enabled:
+        for spec in (assessed_model(job.recipe), *compared_models(job.recipe).values()):
+            if not isinstance(spec.build(), RowModel):
+                raise InputError(
+                    f'model "{spec.kind}" has no predict_rows(samples), which cross-validation '
+                    "needs; add it, or set assess.enabled = false"
+                )
 
 
 def run_stages(
@@ -212,32 +215,6 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
     """Read and check the recipe's profiles; the cube's land tells swapped coordinates."""
     files, rules = profile_files(table, job.data), qa_rules(table, target_of(job.model.build()))
     return load_profiles(files, rules, reporter, land=land_test(cube))
-
-
-def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
-    """Tell of yearly covariates that lack a year of the map, whose nearest year is taken."""
-    wanted = job.model.build().reads.years_for(job.recipe.years)
-    for name in covariates_of(job):
-        held = cube.variable(name).years
-        lacking = [year for year in wanted if held and year not in held]
-        if lacking:
-            nearest = sorted({min(held, key=lambda one: abs(one - year)) for year in lacking})
-            reporter.say(f'"{name}" lacks {spans(lacking)}; the map takes its {spans(nearest)}')
-
-
-def spans(years: Sequence[int]) -> str:
-    """Return ascending years in words, those in a row as a span.
-
-    >>> spans([1990, 2001, 2002, 2003])
-    '1990, 2001-2003'
-    """
-    runs: list[list[int]] = []
-    for year in years:
-        if runs and year == runs[-1][-1] + 1:
-            runs[-1].append(year)
-        else:
-            runs.append([year])
-    return ", ".join(f"{run[0]}-{run[-1]}" if run[1:] else str(run[0]) for run in runs)
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
@@ -370,7 +347,14 @@ def assessment(
         seed=job.recipe.seed,
         koeppen=KoeppenSource(names=KOEPPEN_LEGENDS[table.koeppen_legend]),
     )
-    found = assess(samples, assessed_model(job.recipe), spec, client=client, reporter=reporter)
+    found = assess(
+        samples,
+        assessed_model(job.recipe),
+        spec,
+        compare=compared_models(job.recipe),
+        client=client,
+        reporter=reporter,
+    )
     with whole_folder(folder) as partial:
         found.save(partial)
     return found
@@ -381,7 +365,7 @@ def fit(job: Job, run: Run, samples: Samples | None) -> None:
     if is_whole(run.model_folder):
         return
     settings: Mapping[str, Any] = job.model.settings
-    if job.model.kind in ("forest", "rothc", "poml"):
+    if job.model.kind in ("forest", "forest_by_depth", "rothc", "poml"):
         settings = {**settings, "threads": job.cluster.processes}
     model = ModelSpec(job.model.kind, settings).build()
     if samples is not None:

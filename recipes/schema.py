@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edaphos.engine.grid import PRESETS
 
 from .cluster_schema import ClusterTable
 from .config import Table
+from .model_schema import ModelTable, other_model
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
 
@@ -106,44 +107,6 @@ class ProfilesTable(Table):
     )
 
 
-class ForestTable(Table):
-    """Random forest on covariates and depth."""
-
-    kind: Literal["forest"] = Field("forest", description="random forest")
-    covariates: tuple[str, ...] = Field(min_length=1, description="cube variables to learn from")
-    trees: int = Field(200, ge=1, le=5000, description="trees")
-    min_samples_leaf: int = Field(5, ge=1, description="rows in a leaf at least")
-    max_features: float | Literal["sqrt"] = Field(
-        "sqrt", description="features tried at each split: a share, or sqrt"
-    )
-    transform: Literal["log1p", "none"] = Field(
-        "log1p", description="scale on which trees are grown; predictions are on the original one"
-    )
-
-
-class CustomModelTable(Table):
-    """A model of your own."""
-
-    kind: str = Field(pattern=r"^[\w.]+:\w+$", description='its class, as "package.module:Class"')
-    settings: dict[str, Any] = Field(default_factory=dict, description="its keyword arguments")
-
-
-def _model_tag(value: Any) -> str:
-    kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
-    if ":" in str(kind):
-        return "<custom>"
-    return f"<{kind}>" if kind in ("rothc", "poml") else "<forest>"
-
-
-ModelTable = Annotated[
-    Annotated[ForestTable, Tag("<forest>")]
-    | Annotated[RothCTable, Tag("<rothc>")]
-    | Annotated[PomlTable, Tag("<poml>")]
-    | Annotated[CustomModelTable, Tag("<custom>")],
-    Discriminator(_model_tag),
-]
-
-
 class MapTable(Table):
     """What is mapped."""
 
@@ -178,6 +141,16 @@ class MapTable(Table):
         return depths
 
 
+class CompareTable(Table):
+    """Another model under the same folds."""
+
+    name: str = Field(min_length=1, description="what it is called in tables")
+    model: dict[str, Any] = Field(
+        description="what differs from [model]; with another kind a whole model, whose covariates "
+        "are those of [model] unless given"
+    )
+
+
 class AssessTable(Table):
     """How the map is judged."""
 
@@ -200,6 +173,9 @@ class AssessTable(Table):
         "refuse",
         description="what to do with maps of several years if years and sources cannot be told "
         "apart in the profiles",
+    )
+    compare: tuple[CompareTable, ...] = Field(
+        (), description="models trained and judged beside, under the block split"
     )
 
 
@@ -276,6 +252,30 @@ class Recipe(Table):
         if isinstance(self.model, PomlTable) and "quantiles" in self.map.model_fields_set:
             raise ValueError("poml maps the 90 % interval alone: leave map.quantiles out")
         return self
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Recipe:
+        names = [other.name for other in self.assess.compare]
+        for name in names:
+            if names.count(name) > 1 or name in ("full", "depth_only"):
+                raise ValueError(f'assess.compare: "{name}" is taken; give each a name of its own')
+        if names and "block" not in self.assess.splits:
+            raise ValueError(
+                'assess.compare: models are compared under the block split: add "block" to '
+                "assess.splits"
+            )
+        self.compared()
+        return self
+
+    def compared(self) -> dict[str, ModelTable]:
+        """Return the models that stand beside, by name."""
+        found = {}
+        for other in self.assess.compare:
+            try:
+                found[other.name] = other_model(self.model, other.model)
+            except ValueError as error:
+                raise ValueError(f'assess.compare "{other.name}": {error}') from error
+        return found
 
     @property
     def splits(self) -> tuple[str, ...]:

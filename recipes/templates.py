@@ -68,8 +68,9 @@ def _table(model: type[BaseModel], raw: Mapping[str, Any], path: tuple[str, ...]
     inner: list[tuple[str, type[BaseModel]]] = []
     for key, field in model.model_fields.items():
         tables = tables_in(field.annotation)
-        if tables and key not in raw and field.default is None:
-            yield f"# [{key}], left out here: {field.description or key}"
+        if tables and key not in raw and field.default in (None, ()):
+            name = f"[{key}]" if field.default is None else f"[[{'.'.join((*path, key))}]]"
+            yield f"# {name}, left out here: {field.description or key}"
             continue
         if tables:
             inner.append((key, _choose(tables, raw.get(key))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.samples import Samples
 
-from .job import Job
+from .job import Job, covariates_of
 
 #: Where a run's provenance keeps the check.
 NOTE = "years_within_sources"
@@ -82,3 +83,29 @@ def check_years(
             "leave out the yearly covariates, add profiles, or set "
             'assess.years_within_sources = "warn" to map it all the same'
         )
+
+
+def say_years(job: Job, cube: Cube, reporter: Reporter) -> None:
+    """Tell of yearly covariates that lack a year of the map, whose nearest year is taken."""
+    wanted = job.model.build().reads.years_for(job.recipe.years)
+    for name in covariates_of(job):
+        held = cube.variable(name).years
+        lacking = [year for year in wanted if held and year not in held]
+        if lacking:
+            nearest = sorted({min(held, key=lambda one: abs(one - year)) for year in lacking})
+            reporter.say(f'"{name}" lacks {spans(lacking)}; the map takes its {spans(nearest)}')
+
+
+def spans(years: Sequence[int]) -> str:
+    """Return ascending years in words, those in a row as a span.
+
+    >>> spans([1990, 2001, 2002, 2003])
+    '1990, 2001-2003'
+    """
+    runs: list[list[int]] = []
+    for year in years:
+        if runs and year == runs[-1][-1] + 1:
+            runs[-1].append(year)
+        else:
+            runs.append([year])
+    return ", ".join(f"{run[0]}-{run[-1]}" if run[1:] else str(run[0]) for run in runs)
