@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,16 @@ class Samples:
         Name and units of ``y``, such as ``("soc", "g kg-1")``.
     classes
         The features that hold class codes, whose order means nothing.
+    patches
+        Folder of the patches around the samples, if they have any (``engine/conv/patches.py``);
+        the column ``patch`` (int64) says which is whose.
     """
 
     table: pd.DataFrame
     features: tuple[str, ...]
     target: tuple[str, str] = ("soc", "g kg-1")
     classes: tuple[str, ...] = ()
+    patches: Path | None = None
 
     def __len__(self) -> int:
         return len(self.table)

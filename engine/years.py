@@ -8,10 +8,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from .cube.cube import Cube
 from .grid import Grid
+
+#: What a point takes that no year held is for: the mean of all of them, or nothing.
+CLIMATOLOGY, DROPPED = -1, -2
 
 
 @dataclass(frozen=True)
@@ -70,29 +72,73 @@ def values_at(
     found = cube.at(lon, lat, grid, others)
     outside, undated = np.zeros(len(lon), bool), np.isnan(year)
     for name in yearly:
-        held = np.array(cube.variable(name).years)
-        series = cube.at(lon, lat, grid, [name], tuple(held.tolist()))[name]
-        wanted = np.nan_to_num(year, nan=held[0])
-        nearest = np.abs(held[None, :] - wanted[:, None]).argmin(axis=1)
-        values = series[np.arange(len(lon)), nearest]
-        elsewhere = ~undated & (held[nearest] != wanted)
-        if policy.outside == "drop":
-            values[elsewhere] = np.nan
-        values[undated] = np.nan
-        if policy.undated == "climatology" and undated.any():
-            values[undated] = _typical(series[undated], cube.variable(name).kind)
-        outside |= elsewhere
+        held = cube.variable(name).years
+        series = cube.at(lon, lat, grid, [name], held)[name]
+        taken = years_taken(held, year, policy)
+        values = series[np.arange(len(lon)), np.maximum(taken, 0)]
+        values[taken == DROPPED] = np.nan
+        mean = taken == CLIMATOLOGY
+        if mean.any():
+            values[mean] = climatology(series[mean], cube.variable(name).kind)
+        outside |= ~undated & ~np.isin(year, held)
         found[name] = values
     counts = YearCounts(int(outside.sum()), int(undated.sum())) if yearly else YearCounts()
     return {name: found[name] for name in variables}, counts
 
 
-def _typical(series: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
-    """Return the mean over years, or the most frequent class, of each row; NaN where none is."""
+def years_taken(
+    held: Sequence[int], year: NDArray[np.float64], policy: YearPolicy
+) -> NDArray[np.int64]:
+    """Return which of the years held each point takes.
+
+    Parameters
+    ----------
+    held
+        Years that a variable holds, ascending.
+    year
+        Year of each point, NaN where undated, shape ``(n,)``.
+    policy
+        For points whose year is not among them.
+
+    Returns
+    -------
+    ndarray
+        Position in `held` (of two equally near years the earlier), :data:`CLIMATOLOGY` or
+        :data:`DROPPED`, shape ``(n,)``.
+    """
+    years = np.array(held)
+    undated = np.isnan(year)
+    wanted = np.where(undated, years[0], year)
+    taken = np.abs(years[None, :] - wanted[:, None]).argmin(axis=1).astype(np.int64)
+    if policy.outside == "drop":
+        taken[years[taken] != wanted] = DROPPED
+    taken[undated] = CLIMATOLOGY if policy.undated == "climatology" else DROPPED
+    return taken
+
+
+def climatology(series: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+    """Return the mean over years, or the most frequent class, the smallest code among ties.
+
+    Parameters
+    ----------
+    series
+        One row for each cell, one column for each year, NaN for missing.
+    kind
+        ``amount`` or ``class``.
+
+    Returns
+    -------
+    ndarray
+        float32, ``(rows,)``; NaN where no year has a value.
+    """
     known = ~np.isnan(series).all(axis=1)
     typical = np.full(len(series), np.nan, np.float32)
     if kind == "class":
-        typical[known] = stats.mode(series[known], axis=1, nan_policy="omit").mode
+        most = np.zeros(len(series), np.int64)
+        for code in np.unique(series[known]):
+            years = (series == code).sum(axis=1)
+            typical[years > most] = code
+            most = np.maximum(most, years)
     else:
         typical[known] = np.nanmean(series[known], axis=1)
     return typical

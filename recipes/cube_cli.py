@@ -63,5 +63,6 @@ def cube_show(cube: CubePlace) -> None:
         for name, v in sorted(opened.manifest.variables.items()):
             size = variable_resolution(opened, name)
             gap = ", seasonal gaps" if v.seasonal_gap else ""
+            points = ", directional" if v.directional else ""
             filled = f", {v.filled_cells:,} cells filled" if v.filled_cells else ""
-            typer.echo(f"{name:24} {v.kind:6} {v.time:8} {v.units:10} {size}{gap}{filled}")
+            typer.echo(f"{name:24} {v.kind:6} {v.time:8} {v.units:10} {size}{gap}{points}{filled}")

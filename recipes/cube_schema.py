@@ -98,6 +98,11 @@ class LayerTable(Table):
     seasonal_gap: bool = Field(
         False, description="missing on purpose in some months or places; never filled"
     )
+    directional: bool = Field(
+        False,
+        description="values depend on the points of the compass (aspect, northness, wind "
+        "components): nets then learn from no mirrored or turned patches",
+    )
     longitudes: Literal["", "0-360", "shifted"] = Field(
         "", description="how the file counts longitudes, where not from -180 to 180"
     )
@@ -136,6 +141,8 @@ class LayerTable(Table):
         if self.scale == 0:
             raise ValueError("scale must not be 0")
         self._numbers_fit()
+        if self.directional and self.kind == "class":
+            raise ValueError('directional is for kind = "amount"')
         if self.kind == "class" and (self.scale, self.offset) != (1.0, 0.0):
             raise ValueError("classes have no scale or offset")
         if self.time == "yearly" and not (self.years or self.files):

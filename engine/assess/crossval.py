@@ -194,6 +194,7 @@ def _store(folder: Path, samples: Samples, folds: Mapping[str, NDArray[np.int64]
         "features": samples.features,
         "target": samples.target,
         "classes": samples.classes,
+        "patches": None if samples.patches is None else str(samples.patches.absolute()),
         "splits": list(folds),
     }
     (folder / "samples.json").write_text(json.dumps(about))
@@ -205,10 +206,14 @@ def _load(folder: Path) -> tuple[Samples, dict[str, NDArray[np.int64]]]:
     name, units = about["target"]
     table = pd.read_parquet(folder / "samples.parquet")
     folds = np.load(folder / "folds.npy")
-    return (
-        Samples(table, tuple(about["features"]), (name, units), tuple(about["classes"])),
-        dict(zip(about["splits"], folds, strict=True)),
+    samples = Samples(
+        table,
+        tuple(about["features"]),
+        (name, units),
+        tuple(about["classes"]),
+        None if about["patches"] is None else Path(about["patches"]),
     )
+    return samples, dict(zip(about["splits"], folds, strict=True))
 
 
 def _failure(job: FoldJob, error: BaseException) -> EdaphosError:

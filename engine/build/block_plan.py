@@ -156,6 +156,7 @@ def _described(layer: LayerSpec, units: str, long_name: str) -> Variable:
         citation=citation,
         fill_radius_deg=layer.fill_radius_deg,
         seasonal_gap=layer.seasonal_gap,
+        directional=layer.directional,
     )
 
 

@@ -271,6 +271,8 @@ def _settings(spec: CubeSpec) -> dict[str, Any]:
     raw.pop("base")
     for layer in raw["layers"]:
         layer["file"], layer["files"] = Path(layer["file"]).name, len(layer["files"])
+        if not layer["directional"]:
+            del layer["directional"]  # cubes built before there was such a setting stay the same
     return raw
 
 

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from edaphos.kernels import bioclim, terrain
 
-from ..cube.layout import Kind, Time, Variable
+from ..cube.layout import DIRECTIONAL, Kind, Time, Variable
 from ..errors import InputError, did_you_mean
 from .axes import wraps
 from .fields import Counts, Field, latitudes, spacing
@@ -139,6 +139,7 @@ class _Layers:
             licence=_joined(v.licence for v in known),
             citation=_joined(v.citation for v in known),
             derived_from=parents,
+            directional=name in DIRECTIONAL,
         )
 
 

@@ -66,6 +66,8 @@ class LayerSpec:
         Fill missing cells from the nearest valid ones up to this distance.
     seasonal_gap
         The layer is missing in some months or places on purpose; never filled.
+    directional
+        Values depend on the points of the compass: aspect, northness, components of the wind.
     longitudes, rows, cells, crs, bounds, swapped_axes
         How to read a source that is not laid out north-up, from -180 to 180, by cell centres.
     crop
@@ -101,6 +103,7 @@ class LayerSpec:
     missing_with: str = ""
     fill_radius_deg: float = 0.0
     seasonal_gap: bool = False
+    directional: bool = False
     longitudes: Longitudes = ""
     rows: Rows = ""
     cells: Cells = ""

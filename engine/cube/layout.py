@@ -32,6 +32,8 @@ from ..store import StoredObject, safe_key
 SCHEMA = 1
 MANIFEST = "cube.json"
 CLASS_FILL = -1
+#: Derived variables whose values depend on the points of the compass.
+DIRECTIONAL = ("aspect_sin", "aspect_cos")
 
 Kind = Literal["amount", "class"]
 Time = Literal["static", "monthly", "yearly"]
@@ -63,6 +65,9 @@ class Variable:
         Declared: missing in some months or places on purpose and never filled.
     derived_from
         Names of the variables it was computed from at build, if any.
+    directional
+        Declared: values depend on the points of the compass (aspect, wind components), so that a
+        mirrored or turned patch of them is none that could occur.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Variable:
     fill_radius_deg: float = 0.0
     seasonal_gap: bool = False
     derived_from: tuple[str, ...] = ()
+    directional: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,7 @@ def read_manifest(cube: Place) -> CubeManifest:
             )
         manifest = CubeManifest(
             stacks={k: Stack(**_tuples(v)) for k, v in raw["stacks"].items()},
-            variables={k: Variable(**_tuples(v)) for k, v in raw["variables"].items()},
+            variables={k: _variable(v) for k, v in raw["variables"].items()},
             masks=MaskRoles(**raw["masks"]),
             objects=tuple(StoredObject(**o) for o in raw["objects"]),
             digest=raw["digest"],
@@ -214,6 +220,14 @@ def _check_keys(manifest: CubeManifest, path: Place) -> None:
         raise InputError(
             f"{path}: {error}; the manifest was not written by edaphos, or altered since"
         ) from error
+
+
+def _variable(raw: Mapping[str, Any]) -> Variable:
+    """Return a variable; of cubes built before it was told, derived aspect is directional."""
+    told = _tuples(raw)
+    if "directional" not in told:
+        told["directional"] = bool(told["derived_from"]) and told["name"] in DIRECTIONAL
+    return Variable(**told)
 
 
 def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:

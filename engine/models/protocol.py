@@ -29,6 +29,9 @@ It may offer more, all of it optional:
     (``engine/site_sampling.py``); ``y`` is NaN where not.
 ``learns_from: tuple[str, ...]``
     Cube variables that its samples are joined with; all it reads by default.
+``patch_size: int``
+    Cells along a side of the square around each sample that it learns from, odd: its samples then
+    come with patches of the variables they are joined with (``engine/conv/patches.py``).
 ``initial_stock: tuple[str, float]``
     The cube variable of the stock a map begins with, and its factor to kg/m²: the report then says
     what the total is with and without the cells left out.
@@ -209,6 +212,11 @@ def target_of(model: Any) -> Target:
 def learns_from(model: Any) -> tuple[str, ...]:
     """Return the cube variables that samples are joined with: ``learns_from``, or all it reads."""
     return tuple(getattr(model, "learns_from", model.reads.variables))
+
+
+def patch_size_of(model: Any) -> int:
+    """Return cells along a side of the patches that a model learns from; by default 0, for none."""
+    return int(getattr(model, "patch_size", 0))
 
 
 #: What a model may say of its map with ``describe()``.
