@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .qa_report import Action, QALine
+from .qa_report import Action, QALine, lines_by_source
 
 
 class Audit:
@@ -100,7 +100,4 @@ class Audit:
         self.table = self.table.assign(**{column: new})
 
     def _log(self, part: pd.DataFrame, rule: str, action: Action, why: str) -> None:
-        for source, rows in part.groupby("source", sort=False):
-            self.lines.append(
-                QALine(rule, str(source), action, len(rows), rows["profile_id"].nunique(), why)
-            )
+        self.lines += lines_by_source(part, rule, action, why)

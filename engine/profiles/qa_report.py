@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +24,14 @@ class QALine:
     rows: int
     profiles: int
     why: str
+
+
+def lines_by_source(part: pd.DataFrame, rule: str, action: Action, why: str) -> list[QALine]:
+    """Return a line for each source among the rows that a rule touched."""
+    return [
+        QALine(rule, str(source), action, len(rows), rows["profile_id"].nunique(), why)
+        for source, rows in part.groupby("source", sort=False)
+    ]
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ class QAReport:
             console.print(_file_line(file), markup=False, soft_wrap=False)
         console.print(_source_table(self))
         if self.lines:
-            console.print(_rule_table(self))
+            console.print(rule_table(self.lines))
         console.print(
             f"{self.rows_in:,} rows read = {self.rows_kept:,} kept + {self.rows_dropped:,} dropped"
         )
@@ -148,7 +157,8 @@ def _source_table(report: QAReport) -> Table:
     return table
 
 
-def _rule_table(report: QAReport) -> Table:
+def rule_table(rules: tuple[QALine, ...]) -> Table:
+    """Return the lines as a table, by action and rule."""
     table = Table(title="Rules", title_justify="left")
     table.add_column("rule", no_wrap=True)
     table.add_column("action")
@@ -156,7 +166,7 @@ def _rule_table(report: QAReport) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("profiles", justify="right")
     table.add_column("why", ratio=1)
-    for lines in _by_rule(report.lines):
+    for lines in _by_rule(rules):
         table.add_section()
         for i, line in enumerate(lines):
             same = i > 0 and line.why == lines[i - 1].why and line.action == lines[i - 1].action

@@ -108,7 +108,7 @@ def site_stocks(
     year, lon, lat, top, bottom, coarse = (ordered[n].to_numpy(np.float64) for n in names)
     carbon = _carbon(ordered)
     source = ordered["source"].to_numpy(object)
-    for start, end in _profiles_at_dates(ordered["profile_id"].to_numpy(str), year):
+    for start, end in profiles_at_dates(ordered["profile_id"].to_numpy(str), year):
         profiles += 1
         when = year[start]
         if np.isnan(when) or not first <= when <= last:
@@ -186,7 +186,7 @@ def _carbon(table: pd.DataFrame) -> Floats:
     return np.asarray(soc * density * (1 - np.nan_to_num(coarse)))
 
 
-def _profiles_at_dates(profile: NDArray[np.str_], year: Floats) -> Iterator[tuple[int, int]]:
+def profiles_at_dates(profile: NDArray[np.str_], year: Floats) -> Iterator[tuple[int, int]]:
     """Yield where the rows of each profile and year begin and end, among ordered rows."""
     when = np.nan_to_num(year, nan=-np.inf)
     new = np.ones(len(profile), bool)
