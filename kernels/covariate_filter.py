@@ -11,12 +11,15 @@ stays, nothing goes for the sake of a covariate that itself went, and the order 
 matter. Correlations are rounded to 12 decimals for comparison, so that the last bits of a sum do
 not decide.
 
-Correlations are Pearson's, weighted, over the rows where both sides have a value.
+Correlations are Pearson's, weighted, over the rows where both sides have a value. Class codes have
+none: a covariate of classes is as strong as its correlation ratio with the target, the share of
+variance between classes less what chance would put there (:math:`\varepsilon`, Kelley 1935, *PNAS*
+21), and is nobody's twin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +52,7 @@ class Filtered:
     why
         ``kept``, ``constant`` (or known in too few rows), ``weak`` or ``twin``.
     strength
-        Correlation with the target, signed; NaN where not known.
+        Correlation with the target, signed; the correlation ratio of classes; NaN where not known.
     twin
         Column for whose sake a twin went, else -1.
     twin_r
@@ -70,6 +73,7 @@ def keep_covariates(
     weak: float = 0.05,
     twin: float = 0.8,
     weight: ArrayLike | None = None,
+    classes: Collection[int] = (),
 ) -> tuple[int, ...]:
     """Return the columns of `x` that stay, strongest first; see :func:`filter_covariates`.
 
@@ -77,7 +81,7 @@ def keep_covariates(
     >>> keep_covariates(x, [1.0, 2.0, 3.0, 4.0], ["a", "b", "c"])
     (0,)
     """
-    return filter_covariates(x, y, names, weak, twin, weight).kept
+    return filter_covariates(x, y, names, weak, twin, weight, classes).kept
 
 
 def filter_covariates(
@@ -87,6 +91,7 @@ def filter_covariates(
     weak: float = 0.05,
     twin: float = 0.8,
     weight: ArrayLike | None = None,
+    classes: Collection[int] = (),
 ) -> Filtered:
     """Leave out covariates that are weak, and one of each pair of twins.
 
@@ -104,6 +109,8 @@ def filter_covariates(
         Of two covariates with ``|r|`` above this one goes.
     weight
         Of rows, ``(n,)``, not negative; default 1.
+    classes
+        Columns that hold class codes.
 
     Raises
     ------
@@ -117,7 +124,12 @@ def filter_covariates(
     for name, value in (("weak", weak), ("twin", twin)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must lie between 0 and 1, found {value}")
-    strength = np.array([_correlation(column, target, w) for column in columns])
+    strength = np.array(
+        [
+            class_strength(column, target, w) if j in classes else _correlation(column, target, w)
+            for j, column in enumerate(columns)
+        ]
+    )
     size = np.round(np.abs(strength), DECIMALS)
     why: list[Why] = ["weak"] * len(columns)
     other = np.full(len(columns), -1, np.int64)
@@ -128,7 +140,7 @@ def filter_covariates(
             why[j] = "constant"
         elif size[j] >= weak:
             why[j] = "kept"
-            for i in kept:
+            for i in [] if j in classes else [i for i in kept if i not in classes]:
                 r = _correlation(columns[i], columns[j], w)
                 if np.round(abs(r), DECIMALS) > twin:
                     why[j], other[j], other_r[j] = "twin", i, r
@@ -145,6 +157,27 @@ def batch_sizes(left: int, batches: Sequence[int] = BATCHES) -> tuple[int, ...]:
     (10, 20, 30, 33)
     """
     return tuple(sorted({min(size, left) for size in batches if size > 0 and left > 0}))
+
+
+def class_strength(codes: Floats, y: Floats, weight: Floats) -> float:
+    """Return the correlation ratio of classes with a target, adjusted for their number.
+
+    That is ``sqrt(1 - (within / (n - k)) / (total / (n - 1)))`` of the sums of squares of `n` rows
+    in `k` classes, 0 where chance alone would give more; NaN without two classes or a target that
+    varies. Rows without a code or a target are left out.
+    """
+    use = np.isfinite(codes) & np.isfinite(y) & (weight > 0)
+    names, of = np.unique(codes[use], return_inverse=True)
+    n, k, w, values = int(use.sum()), len(names), weight[use], y[use]
+    if n < FEWEST_ROWS or k < 2 or n <= k:
+        return float("nan")
+    centred = values - np.average(values, weights=w)
+    means = np.bincount(of, w * centred) / np.bincount(of, w)
+    total = float((w * centred**2).sum())
+    within = float((w * (centred - means[of]) ** 2).sum())
+    if total <= _VARIANCE_FLOOR * float((w * values**2).sum()):
+        return float("nan")
+    return float(np.sqrt(max(0.0, 1.0 - within / (n - k) / (total / (n - 1)))))
 
 
 def _checked(x: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

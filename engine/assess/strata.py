@@ -91,8 +91,8 @@ def row_strata(samples: Samples, zones: NDArray[np.str_] | None) -> list[Stratum
     """Return the groupings that do not depend on predictions.
 
     ``all``, ``topsoil`` (0-30 cm), ``depth``, ``source``, ``source_depth`` and, where zones are
-    known, ``koeppen_group`` (first letter), ``koeppen_zone`` and ``koeppen_depth``: groups by depth,
-    named as ``"A, 0-5 cm"``.
+    known, ``koeppen_group`` (first letter), ``koeppen_zone`` and ``koeppen_depth`` (groups by
+    depth, named as ``"A, 0-5 cm"``).
     """
     depth = depth_groups(samples.top, samples.bottom)
     shallow = (depth >= 1) & (depth <= 3)

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from edaphos.kernels.forest import ForestArrays, log_centre, predict
 
+from ..conformal import Bounds, Conformal, calibrate
+from ..covariate_choice import JUDGE, ChoiceSpec, CovariateChoice, choose_covariates
 from ..errors import InputError
 from ..samples import Samples, feature_names
 from .forest_arrays import load_arrays, pack, save_arrays
-from .protocol import Depth, Emits, Output, Reads, TileInputs
+from .protocol import Depth, Emits, ModelSpec, Output, Reads, TileInputs
 
 GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
     (0, 5),
@@ -57,6 +59,12 @@ class ForestModel:
         Of the bootstrap and the feature draws.
     threads
         Used while fitting; the trees do not depend on it.
+    choose
+        ``all`` covariates, or those of ``filter``: of correlated ones and of weak ones some go
+        (:func:`~edaphos.engine.covariate_choice.choose_covariates`), by the rows it is fitted to.
+    intervals
+        Pairs of quantiles as the ``forest`` has them, or moved so that they hold their share in
+        spatial blocks not learned from: ``conformal`` (:mod:`edaphos.engine.conformal`).
     """
 
     covariates: tuple[str, ...]
@@ -68,6 +76,8 @@ class ForestModel:
     depths: tuple[Depth, ...] = GLOBALSOILMAP_DEPTHS
     seed: int = 0
     threads: int = 1
+    choose: Literal["all", "filter"] = "all"
+    intervals: Literal["forest", "conformal"] = "forest"
 
     kind: ClassVar[str] = "forest"
 
@@ -78,13 +88,23 @@ class ForestModel:
         self._features: tuple[tuple[str, int | None], ...] = ()
         self._target = ("soc", "g kg-1")
         self._forest: ForestArrays | None = None
+        self._choice: CovariateChoice | None = None
+        self._conformal: tuple[Conformal, ...] = ()
+        if self.intervals == "conformal" and not self._pairs:
+            raise InputError(
+                "conformal intervals are of pairs of quantiles such as 0.05 and 0.95, found "
+                f"{', '.join(f'{q:g}' for q in self.quantiles) or 'none'}"
+            )
 
     # -- declarations ---------------------------------------------------------------------------
 
     @property
     def reads(self) -> Reads:
-        """The covariates, without halo."""
-        return Reads(self.covariates)
+        """The covariates, or those of them that were chosen, without halo."""
+        if self._choice is None:
+            return Reads(self.covariates)
+        kept = {variable for variable, _ in self._features}
+        return Reads(tuple(name for name in self.covariates if name in kept))
 
     @property
     def emits(self) -> Emits:
@@ -95,7 +115,7 @@ class ForestModel:
             Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction")
         ]
         outputs += [
-            Output(quantile_name(name, q), units, f"Q{q:g}", encoding, f"{100 * q:g} % quantile")
+            Output(quantile_name(name, q), units, f"Q{q:g}", encoding, self._quantile_words(q))
             for q in self.quantiles
         ]
         return Emits(tuple(outputs), self.depths)
@@ -104,6 +124,28 @@ class ForestModel:
     def features(self) -> tuple[str, ...]:
         """Feature columns in the order of the trees, the two depths last."""
         return (*(column_name(*f) for f in self._features), *DEPTH_FEATURES)
+
+    @property
+    def choice(self) -> CovariateChoice | None:
+        """Which covariates were chosen, and why the others were not; None where all are used."""
+        return self._choice
+
+    @property
+    def _pairs(self) -> tuple[tuple[float, float], ...]:
+        """Quantiles that bound a central interval, the lower one first."""
+        return tuple(
+            (low, high)
+            for low in self.quantiles
+            for high in self.quantiles
+            if low < 0.5 and abs(low + high - 1) < 1e-9
+        )
+
+    def _quantile_words(self, q: float) -> str:
+        for low, high in self._pairs if self.intervals == "conformal" else ():
+            if q in (low, high):
+                side = "lower" if q == low else "upper"
+                return f"{side} bound of the conformal {100 * (high - low):g} % interval"
+        return f"{100 * q:g} % quantile"
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -118,6 +160,12 @@ class ForestModel:
             )
         self._target = samples.target
         self._features = tuple(f for name in self.covariates for f in _resolve(name, samples))
+        if self.choose == "filter" and self._features:
+            self._choice = self._chosen(samples)
+            kept = set(self._choice.kept)
+            self._features = tuple(f for f in self._features if column_name(*f) in kept)
+        if self.intervals == "conformal":
+            self._conformal = self._calibrated(samples)
         rows = self._rows(samples)
         grown_on = np.log1p(samples.y) if self.transform == "log1p" else samples.y
         weight = samples.weight
@@ -130,6 +178,42 @@ class ForestModel:
         ).fit(rows, grown_on, sample_weight=None if np.ptp(weight) == 0 else weight)
         self._forest = pack(forest, rows, samples.y)
         return self
+
+    def _chosen(self, samples: Samples) -> CovariateChoice:
+        """Choose covariates by a smaller forest of the same settings."""
+        smaller = {
+            "trees": min(self.trees, JUDGE.settings["trees"]),
+            "min_samples_leaf": self.min_samples_leaf,
+            "max_features": self.max_features,
+            "transform": self.transform,
+            "quantiles": (),
+            "seed": self.seed,
+            "threads": self.threads,
+        }
+        return choose_covariates(
+            samples,
+            tuple(column_name(*f) for f in self._features),
+            ChoiceSpec(seed=self.seed),
+            scale=self.transform,
+            judge=ModelSpec(ForestModel.kind, smaller),
+        )
+
+    def _calibrated(self, samples: Samples) -> tuple[Conformal, ...]:
+        """Learn the margins of each interval with forests of the same settings.
+
+        They see the covariates once more each, and choose for themselves.
+        """
+        name = samples.target[0]
+        return calibrate(
+            ModelSpec(ForestModel.kind, {**asdict(self), "intervals": "forest"}),
+            samples,
+            [
+                Bounds(quantile_name(name, low), quantile_name(name, high), round(high - low, 9))
+                for low, high in self._pairs
+            ],
+            offset=1.0 if self.transform == "log1p" else None,
+            seed=self.seed,
+        )
 
     def _rows(self, samples: Samples) -> NDArray[np.float32]:
         covariates = samples.matrix(tuple(column_name(*f) for f in self._features))
@@ -151,7 +235,8 @@ class ForestModel:
         Beside what is mapped: ``<target>_logmean``, the centre of the prediction on the log scale.
         """
         rows = self._rows(samples)
-        named = self._named(*predict(self.forest, rows, np.array(self.quantiles)))
+        found = predict(self.forest, rows, np.array(self.quantiles))
+        named = self._named(*found, samples.top, samples.bottom)
         return {**named, f"{self._target[0]}_logmean": log_centre(self.forest, rows)}
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[np.float32]]:
@@ -168,17 +253,27 @@ class ForestModel:
                     rows[:, i] = column[chunk]
                 for d, (top, bottom) in enumerate(self.depths):
                     rows[:, -2], rows[:, -1] = top, bottom
-                    named = self._named(*predict(self.forest, rows, np.array(self.quantiles)))
+                    found = predict(self.forest, rows, np.array(self.quantiles))
+                    named = self._named(*found, top, bottom)
                     for name, values in named.items():
                         out[name][d, year].reshape(-1)[chunk] = values
         return out
 
     def _named(
-        self, mean: NDArray[np.float64], quantiles: NDArray[np.float64]
+        self,
+        mean: NDArray[np.float64],
+        quantiles: NDArray[np.float64],
+        top: NDArray[np.float64] | float,
+        bottom: NDArray[np.float64] | float,
     ) -> dict[str, NDArray[np.float64]]:
+        """Name what was predicted for layers from `top` to `bottom`, moving bounds of intervals."""
         name = self._target[0]
         found = {f"{name}_mean": mean}
         found |= {quantile_name(name, q): quantiles[:, i] for i, q in enumerate(self.quantiles)}
+        for (low, high), conformal in zip(self._pairs, self._conformal, strict=False):
+            lower, upper = quantile_name(name, low), quantile_name(name, high)
+            moved = conformal.apply(found[lower], found[upper], top, bottom)
+            found[lower], found[upper] = moved
         return found
 
     def memory_bytes(self, cells: int, years: int = 1) -> int:
@@ -213,6 +308,8 @@ class ForestModel:
             "settings": asdict(self),
             "features": self._features,
             "target": self._target,
+            "choice": None if self._choice is None else self._choice.to_json(),
+            "conformal": [one.to_json() for one in self._conformal],
         }
         (folder / "model.json").write_text(json.dumps(described, indent=1) + "\n")
 
@@ -226,6 +323,9 @@ class ForestModel:
         model = cls(**described["settings"])
         model._features = tuple((name, month) for name, month in described["features"])
         model._target = tuple(described["target"])
+        if described.get("choice"):
+            model._choice = CovariateChoice.from_json(described["choice"])
+        model._conformal = tuple(Conformal.from_json(c) for c in described.get("conformal", ()))
         model._forest = load_arrays(folder)
         return model
 

@@ -5,8 +5,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from edaphos.kernels.covariate_filter import batch_sizes, filter_covariates, keep_covariates
+from edaphos.kernels.covariate_filter import (
+    batch_sizes,
+    class_strength,
+    filter_covariates,
+    keep_covariates,
+)
 
 
 def correlated(rows: int, columns: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
@@ -132,3 +138,36 @@ def test_wrong_input_is_named(bad, message):
     usual = {"x": np.eye(3)[:, :2], "y": [1.0, 2.0, 3.0], "names": ["a", "b"]}
     with pytest.raises(ValueError, match=message):
         filter_covariates(**{**usual, **bad})
+
+
+def test_classes_are_as_strong_as_an_analysis_of_variance_says():
+    rng = np.random.default_rng(6)
+    codes = rng.integers(0, 12, 600).astype(float)
+    y = rng.normal(size=12)[codes.astype(int)] + rng.normal(size=600)
+    groups = [y[codes == code] for code in range(12)]
+    f = stats.f_oneway(*groups).statistic
+    # epsilon squared from F: (k - 1)(F - 1) / ((k - 1) F + n - k)
+    expected = np.sqrt(11 * (f - 1) / (11 * f + 600 - 12))
+    assert class_strength(codes, y, np.ones(600)) == pytest.approx(expected)
+    # the number of classes alone makes none strong
+    drawn = [class_strength(rng.integers(0, 60, 600), y, np.ones(600)) ** 2 for _ in range(60)]
+    assert np.mean(drawn) < 0.02
+    gaps = codes.copy()
+    gaps[:40] = np.nan
+    assert class_strength(gaps, y, np.ones(600)) == class_strength(codes[40:], y[40:], np.ones(560))
+    assert np.isnan(class_strength(codes * 0, y, np.ones(600)))
+
+
+def test_codes_of_classes_are_no_amounts():
+    # Codes in an order that hides their meaning, and one that would make them a twin.
+    rng = np.random.default_rng(7)
+    codes = rng.integers(0, 3, 900)
+    y = np.array([0.0, 2.0, 0.0])[codes] + 0.5 * rng.normal(size=900)
+    amount = codes + 0.01 * rng.normal(size=900) + 0.2 * y
+    x, names = np.stack([codes, amount], axis=1), ["class", "amount"]
+    assert abs(np.corrcoef(codes, y)[0, 1]) < 0.05
+    assert np.corrcoef(codes, amount)[0, 1] > 0.8
+    assert keep_covariates(x, y, names) == (1,)
+    found = filter_covariates(x, y, names, classes=(0,))
+    assert found.kept == (0, 1)
+    assert found.strength[0] > 0.8
