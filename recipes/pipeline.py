@@ -7,7 +7,7 @@ run that was cut off continues with the first stage that is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +27,7 @@ from edaphos.engine.models.protocol import (
     RowModel,
     learns_from,
     needs_samples,
+    patch_size_of,
     target_of,
 )
 from edaphos.engine.observer import Stoppable, never
@@ -55,6 +56,7 @@ from .job import (
     year_policy,
 )
 from .mapping import Box, make_map, note_production
+from .patches import learns_from_patches, with_patches
 from .schema import ProfilesTable
 from .stages import Stages
 from .yearly import check_years, dated, say_years
@@ -185,6 +187,10 @@ def run_stages(
             with stages.stage("samples", "Samples"):
                 samples = sample(job, cube, profiles, run, reporter)
                 check_years(job, cube, samples, run, reporter)
+        if samples is not None and learns_from_patches(job):
+            with stages.stage("patches", "Patches"):
+                asked = Interruptible(reporter, Stoppable(watch, stop).stop_reason)
+                samples = with_patches(job, cube, samples, run, asked)
         if samples is not None and job.recipe.assess.enabled:
             with stages.stage("assess", "Cross-validation"):
                 assessment(job, run, samples, client, reporter)
@@ -226,18 +232,20 @@ def identity(job: Job, cube: Cube) -> dict[str, Any]:
         "grid": asdict(GridSpec.of(job.grid)),
         "years": list(job.recipe.years),
         "model": {"kind": job.model.kind, "source": model_source(job)},
-        "cube": {"digest": cube.manifest.digest, "rules": cube_rules(cube, covariates_of(job))},
+        "cube": {"digest": cube.manifest.digest, "rules": cube_rules(job, cube)},
         "profiles": {"sha256": files_digest(profile_tables(job))},
         "versions": versions(),
     }
 
 
-def cube_rules(cube: Cube, covariates: Sequence[str]) -> dict[str, Any]:
-    """Return what decides how the covariates' stored values are read."""
+def cube_rules(job: Job, cube: Cube) -> dict[str, Any]:
+    """Return what decides how the covariates' stored values are read, and patches turned."""
     rules: dict[str, Any] = {"soil_mask": cube.manifest.masks.soil_mask}
-    for name in covariates:
+    turned = patch_size_of(job.model.build()) > 0
+    for name in covariates_of(job):
         variable = cube.variable(name)
         rules[name] = [variable.kind, variable.time, list(variable.years), variable.seasonal_gap]
+        rules[name] += ["directional"] if turned and variable.directional else []
     return rules
 
 

@@ -31,7 +31,8 @@ It may offer more, all of it optional:
     Cube variables that its samples are joined with; all it reads by default.
 ``patch_size: int``
     Cells along a side of the square around each sample that it learns from, odd: its samples then
-    come with patches of the variables they are joined with (``engine/conv/patches.py``).
+    come with patches of the variables it learns from, of that size or, where a model beside it
+    wants them so, larger (``engine/conv/patches.py``).
 ``initial_stock: tuple[str, float]``
     The cube variable of the stock a map begins with, and its factor to kg/m²: the report then says
     what the total is with and without the cells left out.

@@ -53,6 +53,7 @@ _STAGES = {
     "survey": "virtual survey",
     "profiles": "profiles read and checked",
     "samples": "covariates at profiles",
+    "patches": "patches around profiles",
     "assess": "cross-validation",
     "fit": "model fitted",
     "map": "map produced",

@@ -1,0 +1,66 @@
+"""The patches around samples, for models that learn from them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from edaphos.engine.conv.patches import PatchStore, extract
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.models.protocol import learns_from, patch_size_of
+from edaphos.engine.place import Place
+from edaphos.engine.progress import QUIET, Reporter
+from edaphos.engine.run import Run
+from edaphos.engine.samples import Samples
+from edaphos.engine.scratch import COPY, hold, scratch_folder
+from edaphos.engine.whole_folder import is_whole
+
+from .job import Job, compared_models, year_policy
+
+PATCHES = "patches"
+
+
+def learns_from_patches(job: Job) -> bool:
+    """Whether the model, or one it is compared with, learns from patches."""
+    return any(patch_size_of(model) for model in _models(job))
+
+
+def with_patches(
+    job: Job, cube: Cube, samples: Samples, run: Run, reporter: Reporter = QUIET
+) -> Samples:
+    """Return the samples with their patches: as large as any model wants, of all they learn from.
+
+    They are cut once and lie in the run's folder, or on this machine where that is in a bucket;
+    nothing is cut if all models have learned already.
+    """
+    table, models = job.recipe.profiles, [m for m in _models(job) if patch_size_of(m)]
+    assessed = not job.recipe.assess.enabled or is_whole(run.path / "assessment")
+    if not models or table is None or (assessed and is_whole(run.model_folder)):
+        return samples
+    size = max(patch_size_of(model) for model in models)
+    variables = tuple(dict.fromkeys(name for model in models for name in learns_from(model)))
+    years = year_policy(table)
+    folder = _folder(run.path)
+    cut = extract(samples, cube, job.grid, variables, size, folder, years=years, reporter=reporter)
+    store = PatchStore.open(folder)
+    told = {"patches": len(store), "size": size, "bytes": store.values.nbytes}
+    run.note(patches={**told, "planes": len(store.planes), "digest": store.digest})
+    reporter.say(
+        f"{len(store):,} patches of {size} x {size} cells and {len(store.planes)} planes around "
+        f"{len(samples):,} samples"
+    )
+    return cut
+
+
+def _models(job: Job) -> list[object]:
+    return [spec.build() for spec in (job.model, *compared_models(job.recipe).values())]
+
+
+def _folder(run: Place) -> Path:
+    """Return where a run's patches lie; those of a bucket's run go with the process."""
+    if isinstance(run, Path):
+        return run / PATCHES
+    name = hashlib.sha256(f"{run} {PATCHES}".encode()).hexdigest()[:24]
+    folder = scratch_folder() / f"{COPY}{name}"
+    hold(folder)
+    return folder
