@@ -32,6 +32,7 @@ from edaphos.engine.models.protocol import (
 )
 from edaphos.engine.observer import Stoppable, never
 from edaphos.engine.place import Place
+from edaphos.engine.profiles.harmonise import at_depths
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Interruptible, Reporter
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
@@ -140,6 +141,11 @@ def check_learning(job: Job) -> None:
                 "folder that holds it with --data"
             )
     qa_rules(table)
+    if table.harmonise != "none" and getattr(job.model.build(), "site_span", None) is not None:
+        raise InputError(
+            f'model "{job.model.kind}" takes stocks from layers as they were sampled: leave '
+            "profiles.harmonise out"
+        )
     if job.recipe.assess.enabled:
         for spec in (assessed_model(job.recipe), *compared_models(job.recipe).values()):
             if not isinstance(spec.build(), RowModel):
@@ -218,9 +224,19 @@ def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
 
 
 def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
-    """Read and check the recipe's profiles; the cube's land tells swapped coordinates."""
-    files, rules = profile_files(table, job.data), qa_rules(table, target_of(job.model.build()))
-    return load_profiles(files, rules, reporter, land=land_test(cube))
+    """Read and check the recipe's profiles, at the map's depths if it says so.
+
+    The cube's land tells swapped coordinates.
+    """
+    target = target_of(job.model.build())
+    files, rules = profile_files(table, job.data), qa_rules(table, target)
+    profiles = load_profiles(files, rules, reporter, land=land_test(cube))
+    if table.harmonise == "none":
+        return profiles
+    found = at_depths(profiles, job.recipe.map.depths, target[1], table.harmonise)
+    if found.harmonised is not None:
+        reporter.say(found.harmonised.summary())
+    return found
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
@@ -259,11 +275,15 @@ def provenance(job: Job, cube: Cube) -> dict[str, Any]:
 
 
 def keep_inputs(run: Run, job: Job, profiles: Profiles | None) -> None:
-    """Store the recipe, the QA report and the rejected rows in the run folder."""
+    """Store the recipe, what became of the profiles, and the rejected rows in the run folder."""
     write_atomically(run.path / RECIPE_COPY, job.text)
     if profiles is None:
         return
     write_atomically(run.path / "profiles_qa.json", json.dumps(profiles.report.to_json(), indent=1))
+    if profiles.harmonised is not None:
+        run.note(harmonised=profiles.harmonised.summary())
+        told = json.dumps(profiles.harmonised.to_json(), indent=1)
+        write_atomically(run.path / "profiles_harmonised.json", told)
     write_atomically(run.path / "profiles_rejected.csv", profiles.rejected.to_csv(index=False))
     write_atomically(run.path / "profiles_locations.csv", _locations(profiles))
 

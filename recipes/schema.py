@@ -102,6 +102,12 @@ class ProfilesTable(Table):
         description="undated layers: yearly covariates averaged over years, or drop; maps of "
         "several years leave them out in any case",
     )
+    harmonise: Literal["none", "spline", "overlap"] = Field(
+        "none",
+        description="turn layers into the depths of [map] before anything is learned: none, the "
+        "mass-preserving spline, or overlap (means weighted by thickness); a depth counts where "
+        "half of it or more was sampled",
+    )
     decluster_deg: float | None = Field(
         None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
     )

@@ -240,11 +240,15 @@ def _sampling(provenance: Mapping[str, Any]) -> list[str]:
     """Return what became of the checked layers when covariates were drawn for them."""
     counts = provenance.get("samples", {})
     notes = [str(warning) for warning in provenance.get("unsampled_depths", [])]
+    harmonised = provenance.get("harmonised")
+    if harmonised:
+        notes.append(f"{harmonised}.")
     if counts and "rows" not in counts:  # sites, told in their own words
         notes.append(f"{provenance.get('sampling', '')}.")
     elif counts:
         notes.append(
-            f"Of {counts['rows']:,} checked layers {counts['kept']:,} train the model; "
+            f"Of {counts['rows']:,} {'rows at depths' if harmonised else 'checked layers'} "
+            f"{counts['kept']:,} train the model; "
             f"{counts['off_grid']:,} lie off the grid and {counts['lacking']:,} lack a covariate."
         )
         if counts.get("lacking_target"):

@@ -8,7 +8,7 @@ same weight to a profile however finely it was cut.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -23,6 +23,7 @@ from ..errors import InputError, did_you_mean
 from .depth_layers import Depths, Fitted, Method, MineralLayers, fit_property, mineral_layers
 from .harmonise_flags import ROUNDING, depth_counts, flag_text, what_became
 from .harmonise_report import HarmoniseReport
+from .profiles import Profiles
 from .schema import PROPERTIES
 
 Mass = Literal["smoothed", "exact"]
@@ -123,6 +124,12 @@ def harmonise(
         lines=what_became(layers, surface, depths, main, kept, column, method),
     )
     return result[[*table.columns, "sampled"]], report
+
+
+def at_depths(profiles: Profiles, depths: Depths, column: str, method: Method) -> Profiles:
+    """Return profiles with their layers turned into depths; errors of :func:`harmonise`."""
+    table, report = harmonise(profiles.table, depths, column=column, method=method)
+    return replace(profiles, table=table, harmonised=report)
 
 
 @dataclass(frozen=True)

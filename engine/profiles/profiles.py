@@ -15,6 +15,7 @@ from ..progress import QUIET, Reporter
 from .audit import Audit
 from .coordinates import LandTest, check_coordinates, check_whole_file
 from .declustering import decluster_weights
+from .harmonise_report import HarmoniseReport
 from .qa import (
     check_depths,
     check_duplicates,
@@ -55,11 +56,14 @@ class Profiles:
         What was dropped, flagged and converted, by rule and source.
     rejected
         Every dropped row as it stood, with ``file``, ``row``, ``rule`` and ``reason`` first.
+    harmonised
+        What became of layers that were turned into depths, which `table` then holds.
     """
 
     table: pd.DataFrame
     report: QAReport
     rejected: pd.DataFrame
+    harmonised: HarmoniseReport | None = None
 
     def __len__(self) -> int:
         return len(self.table)
