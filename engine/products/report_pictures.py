@@ -18,6 +18,7 @@ from .colours import WIDTH
 from .figures import draw_multiples, draw_profiles, draw_status
 from .frame import frame_of
 from .layers import depth_label, mean_layers
+from .level_pictures import level_pictures
 from .pictures import Picture
 from .preview import Preview, block_means, make_preview
 from .scales import ColourScale, carbon_scale, pretty_units, robust_scale, signed_scale
@@ -87,6 +88,7 @@ class ReportPictures:
     status: Picture | None = None
     profiles: Picture | None = None
     scatter: tuple[Picture, ...] = ()
+    levels: tuple[Picture, ...] = ()
     skill: tuple[Picture, ...] = ()
     truth: tuple[TruthPictures, ...] = ()
     truth_coverage: Picture | None = None
@@ -98,7 +100,7 @@ class ReportPictures:
         found += self.series.every() if self.series else []
         for one in self.depths:
             found += [one.mean, one.width, one.relative]
-        found += [*self.scatter, *self.skill]
+        found += [*self.scatter, *self.levels, *self.skill]
         found += [picture for one in self.truth for picture in one.pictures]
         found += self.through_time.every() if self.through_time else []
         return [picture for picture in found if picture is not None]
@@ -139,6 +141,7 @@ def draw_all(
         status=draw_status(preview, frame, labels=canvas.labels),
         profiles=None if locations is None else _profiles(canvas, locations),
         scatter=scatter,
+        levels=level_pictures(assessment, canvas.labels) if assessment else (),
         skill=skill,
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
