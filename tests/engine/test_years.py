@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
 
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.sampling import draw_samples
-from edaphos.engine.years import YearPolicy, values_at
+from edaphos.engine.years import YearPolicy, climatology, values_at
 
 from .cubes import Layer, write_cube
 
@@ -52,6 +56,28 @@ def test_dropped_rows_are_missing(cube: Cube) -> None:
     values, _ = at(cube, YearPolicy(outside="drop", undated="drop"))
     np.testing.assert_array_equal(values["ndvi"], [2005, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(values["slope"], [34] * 4)
+
+
+@pytest.mark.filterwarnings("ignore:After omitting NaNs")
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 6), st.integers(1, 9)),
+        elements=st.sampled_from([0, 1, 2, 7, np.nan]),
+    )
+)
+def test_the_climatology_of_classes_is_scipys_mode(series: np.ndarray) -> None:
+    wanted = stats.mode(series, axis=1, nan_policy="omit").mode
+    np.testing.assert_array_equal(climatology(series, "class"), wanted)
+
+
+@given(hnp.arrays(np.float32, (9, 23), elements=st.floats(-1e6, 1e6, width=32)))
+def test_a_cells_climatology_does_not_depend_on_others(series: np.ndarray) -> None:
+    whole = climatology(series, "amount")
+    for k in range(9):
+        np.testing.assert_array_equal(
+            climatology(series[k : k + 1].copy(), "amount"), whole[k : k + 1]
+        )
 
 
 def test_samples_take_the_year_of_their_row_and_count_the_rest(cube: Cube) -> None:

@@ -32,7 +32,8 @@ def test_defaults_are_those_of_the_engine(tmp_path: Path) -> None:
 def test_everything_reaches_the_engine(tmp_path: Path) -> None:
     text = LAYER + (
         'time = "yearly"\nfiles = { 2000 = "b.tif", 1990 = "a.tif" }\n'.replace("file = ", "")
-        + "scale = 0.1\nnodata = [-1, 99]\nselect = { depth = 2 }\nvalid_min = -5\n"
+        + "directional = true\n"
+        "scale = 0.1\nnodata = [-1, 99]\nselect = { depth = 2 }\nvalid_min = -5\n"
         '[[derive]]\nkind = "terrain"\nelevation = "relief"\noutputs = ["slope"]\n'
         'below_sea = "keep"\n'
         '[[derive]]\nkind = "climate"\nrain = "rain"\noutputs = ["rain_annual"]\n'
@@ -43,6 +44,7 @@ def test_everything_reaches_the_engine(tmp_path: Path) -> None:
     assert (layer.years, layer.files) == ((1990, 2000), ("a.tif", "b.tif"))
     assert (layer.scale, layer.nodata, layer.valid_min) == (0.1, (-1, 99), -5)
     assert layer.select == (("depth", 2),)
+    assert layer.directional
     assert (spec.terrain[0].elevation, spec.terrain[0].below_sea) == ("relief", "keep")
     assert (spec.climate[0].rain, spec.climate[0].temperature) == ("rain", "")
     assert spec.soil_mask is not None
@@ -111,6 +113,8 @@ def test_what_is_missing_is_named(tmp_path: Path, missing: str) -> None:
 def test_a_class_has_no_scale_and_no_mean(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="classes have no scale or offset"):
         read(tmp_path, LAYER.replace("amount", "class") + "scale = 0.1\n")
+    with pytest.raises(InputError, match='directional is for kind = "amount"'):
+        read(tmp_path, LAYER.replace("amount", "class") + "directional = true\n")
     text = LAYER.replace("amount", "class") + "select = { depth = [1, 2] }\nweights = [1, 2]\n"
     with pytest.raises(InputError, match="classes are not averaged"):
         read(tmp_path, text)

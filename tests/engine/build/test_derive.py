@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edaphos.engine.build.block_plan import Plan, open_plan
+from edaphos.engine.build.build import spec_digest
 from edaphos.engine.build.native import Rect
 from edaphos.engine.build.spec import ClimateSpec, CubeSpec, LayerSpec, TerrainSpec
 from edaphos.engine.errors import InputError
@@ -84,6 +86,22 @@ def test_terrain_of_a_projected_grid_is_in_metres(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(whole(plan, "aspect_sin")[inner], -0.1 / np.hypot(0.1, 0.2))
     np.testing.assert_allclose(whole(plan, "aspect_cos")[inner], -0.2 / np.hypot(0.1, 0.2))
+
+
+def test_what_knows_the_points_of_the_compass_says_so(tmp_path: Path) -> None:
+    plan = relief(tmp_path, globe(), OUTPUTS[:3])
+    told = {name: variable.directional for name, variable in plan.variables.items()}
+    assert told == {"z": False, "slope": False, "aspect_sin": True, "aspect_cos": True}
+    layers = (LayerSpec("wind_east", "z.tif", "amount", directional=True),)
+    assert open_plan(CubeSpec(layers, base=tmp_path)).variables["wind_east"].directional
+
+
+def test_cubes_built_before_there_were_directions_are_no_others() -> None:
+    spec = CubeSpec((LayerSpec("z", "z.tif", "amount"),), (TerrainSpec("z", ("aspect_sin",)),))
+    before = "e9b2bd6496f11b45a08110171ddc0d72c07917dd97fecd466c7e9d0c04d8151b"
+    assert spec_digest(spec) == before
+    (layer,) = spec.layers
+    assert spec_digest(replace(spec, layers=(replace(layer, directional=True),))) != before
 
 
 def test_the_sea_floor_has_no_say_unless_kept(tmp_path: Path) -> None:

@@ -46,6 +46,18 @@ def test_objects_outside_are_refused(cube, key) -> None:
         Cube.open(cube)
 
 
+@pytest.mark.parametrize(
+    ("name", "parents", "directional"),
+    [("v", [], False), ("slope", ["z"], False), ("aspect_sin", ["z"], True), ("aspect_sin", [], 0)],
+)
+def test_cubes_from_before_directions_were_told_open(cube, name, parents, directional) -> None:
+    def older(raw: dict[str, Any]) -> None:
+        raw["variables"]["v"].update(name=name, derived_from=parents)
+        del raw["variables"]["v"]["directional"]
+
+    assert Cube.open(altered(cube, older)).variable("v").directional == directional
+
+
 def test_variables_of_no_stack_are_refused(cube) -> None:
     altered(cube, lambda raw: raw["variables"]["v"].update(stack="../s0"))
     with pytest.raises(InputError, match=r'"\.\./s0" is not below the cube'):
