@@ -184,11 +184,19 @@ def choices_of(model_folder: Place) -> dict[str, CovariateChoice]:
     while (model_folder / (name := f"depth_{len(folders) - 1}") / "model.json").is_file():
         folders[name] = model_folder / name
     for name, folder in folders.items():
-        path = folder / "model.json"
-        told = json.loads(path.read_text()) if path.is_file() else {}
+        told = _described(folder / "model.json")
         if told.get("choice"):
             found[name] = CovariateChoice.from_json(told["choice"])
     return found
+
+
+def _described(path: Place) -> Mapping[str, Any]:
+    """Return what a model says of itself in JSON; nothing of one that writes otherwise."""
+    try:
+        told = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError:
+        return {}
+    return told if isinstance(told, Mapping) else {}
 
 
 def _batch_errors(

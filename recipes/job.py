@@ -161,6 +161,8 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
         "min_samples_leaf": table.min_samples_leaf,
         "max_features": table.max_features,
         "transform": table.transform,
+        "choose": table.choose,
+        "intervals": table.intervals,
         "quantiles": recipe.map.quantiles,
         "depths": recipe.map.depths,
         "seed": recipe.seed,

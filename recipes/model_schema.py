@@ -30,6 +30,17 @@ class ForestTable(Table):
     transform: Literal["log1p", "none"] = Field(
         "log1p", description="scale on which trees are grown; predictions are on the original one"
     )
+    choose: Literal["all", "filter"] = Field(
+        "all",
+        description="covariates it learns from: all, or filter: those not weakly correlated with "
+        "the target nor strongly with a better one, in the batch of least error; chosen anew in "
+        "each training fold",
+    )
+    intervals: Literal["forest", "conformal"] = Field(
+        "forest",
+        description="pairs of quantiles as the forest has them, or conformal: moved, by depth, "
+        "until they hold their share in spatial blocks left out; six times the fitting",
+    )
 
 
 class CustomModelTable(Table):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
@@ -19,14 +19,17 @@ import xarray as xr
 from markupsafe import Markup
 
 from ..assess.assessment import Assessment
+from ..covariate_choice import CovariateChoice, choices_of
 from ..map_store import MAP
 from ..map_view import open_map
 from ..place import Place
-from ..run import identity_hash
+from ..run import MODEL, identity_hash
 from ..store import write_atomically
 from ..whole_folder import is_whole, on_disk
 from .arm_tables import arm_tables
+from .canvas import depth_words
 from .changing_truth import ChangingTruth, changing_tables, load_errors
+from .choice_tables import choice_tables
 from .compared_tables import compared_tables
 from .layers import layers, mean_layers, read_directly, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
@@ -94,6 +97,8 @@ class ReportInputs:
         Means by region and year, for a map of several models.
     small
         The map in coarser cells, for pictures of every year.
+    choices
+        Covariates that the model chose, or those of each depth.
     """
 
     dataset: xr.Dataset
@@ -109,6 +114,7 @@ class ReportInputs:
     changing: ChangingTruth | None = None
     trends: Trends | None = None
     small: xr.Dataset | None = None
+    choices: Mapping[str, CovariateChoice] = field(default_factory=dict)
 
 
 def gather(
@@ -143,6 +149,7 @@ def gather(
         changing=load_errors(run_folder),
         trends=trends,
         small=None if coarser is None else read_directly(dataset, store, coarser),
+        choices=choices_of(run_folder / MODEL),
     )
 
 
@@ -216,6 +223,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "learns": _learns(manifest),
         "truth": _truth(inputs.truth) or _changing(inputs.changing),
         "totals": _totals(ds, inputs.totals) if inputs.totals else [],
+        "choices": _choices(ds, inputs.choices),
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
         "sampling": _sampling(provenance),
         "status_cells": status_table(
@@ -234,6 +242,13 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
     }
     context["contents"] = _contents(context)
     return context
+
+
+def _choices(ds: xr.Dataset, choices: Mapping[str, CovariateChoice]) -> list[Table]:
+    """Return the tables of chosen covariates; models by depth are in the order of the map's."""
+    depths = list(dict.fromkeys(layer.depth for layer in mean_layers(ds)))
+    words = {f"depth_{d}": depth_words(depth) for d, depth in enumerate(depths)}
+    return choice_tables(choices, words)
 
 
 def _sampling(provenance: Mapping[str, Any]) -> list[str]:
@@ -287,6 +302,7 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("where", "Values and profiles" if context["learns"] else "Values"),
         *([("totals", "Means and totals")] if context["totals"] else []),
         *([("profiles", "Profile quality")] if context["learns"] else []),
+        *([("covariates", "Covariates")] if context["choices"] else []),
         ("sources", "Sources"),
         ("time", "Time taken"),
         *([("production", "Production")] if context["production"] else []),
