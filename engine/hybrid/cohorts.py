@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edaphos.kernels.rothc_arrays import Forcing, Soil
+from edaphos.kernels.rothc_run import RateModifiers, rate_modifiers
+from edaphos.kernels.rothc_year import DEFICIT, year_map
 
 from ..models.rothc_phases import EVEN
 from .site_years import Climate, Drivers, Floats
@@ -36,7 +38,8 @@ class Cohort:
         Position of the start year.
     spin_up
         The repeating year that stocks of the start are in equilibrium with; as in `forcing`, a
-        unit of carbon enters in a year, evenly over the months.
+        unit of carbon enters in a year, evenly over the months. Where it is the mean of years, its
+        rates are the means of theirs (``rate_factor``).
     forcing
         Of the years that follow the start, from January of the first of them on.
     soil
@@ -90,7 +93,9 @@ def _cohort(drivers: Drivers, sites: NDArray[np.intp], first: int, end: int) -> 
 
     later = slice(first + 1, max(end, first + 1))
     cover, quality = pick(drivers.cover), pick(drivers.dpm_rpm)
-    spin_up = forcing_of(_spin_up_climate(drivers, first, pick), cover, quality)
+    clay = np.asarray(pick(drivers.clay), np.float64)
+    soil = Soil(clay, np.full(clay.shape, drivers.depth_cm))
+    spin_up = _spin_up(drivers, first, pick, soil)
     forcing = spin_up
     if later.stop > later.start:  # else there are no rows
         months = slice(12 * later.start, 12 * later.stop)
@@ -101,12 +106,10 @@ def _cohort(drivers: Drivers, sites: NDArray[np.intp], first: int, end: int) -> 
     drives = driver[0] > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(drives, driver[1:] / driver[0], np.nan)
-    clay = np.asarray(pick(drivers.clay), np.float64)
-    soil = Soil(clay, np.full(clay.shape, drivers.depth_cm))
     return Cohort(sites, first, spin_up, forcing, soil, ratio, drives)
 
 
-def _spin_up_climate(drivers: Drivers, first: int, pick: Callable[[Array], Array]) -> Climate:
+def _spin_up(drivers: Drivers, first: int, pick: Callable[[Array], Array], soil: Soil) -> Forcing:
     """Return the repeating year that stocks of year `first` are taken to be in equilibrium with.
 
     The drivers' normals, else the mean of each month over the years up to and including `first`,
@@ -114,13 +117,49 @@ def _spin_up_climate(drivers: Drivers, first: int, pick: Callable[[Array], Array
     weather of a year or two.
     """
     climate = drivers.climate if drivers.normals is None else drivers.normals
-    arrays = list(vars(climate).values())
-    if climate.months > 12:
-        years = max(first + 1, min(NORMAL_YEARS, len(drivers.years)))
-        seen = [array[: 12 * years].reshape(years, 12, -1) for array in arrays]
-        arrays = [array.mean(axis=0, dtype=np.float64) for array in map(pick, seen)]
-        return Climate(*arrays)
-    return Climate(*map(pick, arrays))
+    cover, quality = pick(drivers.cover), pick(drivers.dpm_rpm)
+    if climate.months == 12:
+        return forcing_of(Climate(*map(pick, vars(climate).values())), cover, quality)
+    years = max(first + 1, min(NORMAL_YEARS, len(drivers.years)))
+    weather = [pick(array[: 12 * years]).reshape(years, 12, -1) for array in vars(climate).values()]
+    mean = Climate(*(array.mean(axis=0, dtype=np.float64) for array in weather))
+    usual = forcing_of(mean, cover, quality)
+    return replace(usual, rate_factor=_mean_rates(usual, weather, soil))
+
+
+def _mean_rates(usual: Forcing, weather: Sequence[Array], soil: Soil) -> Floats:
+    """Return the mean rates of years over those of their mean climate, ``(12, n)``.
+
+    Rates do not go in proportion to weather: soil that is dry in some years decomposes more under
+    the mean of wet and dry years, or less, than it does in them. A stock in equilibrium with the
+    mean climate would drift under weather that never changes.
+
+    Parameters
+    ----------
+    usual
+        The mean climate.
+    weather
+        Temperature, rain, evapotranspiration, each ``(years, 12, n)``.
+    """
+    deficit = year_map(usual, soil, evaporation_factor=EVAPORATION_FACTOR).table[DEFICIT]
+    own = rates(modifiers(usual, soil, deficit))
+    total = np.zeros(own.shape)
+    for temperature, rain, evaporation in zip(*weather, strict=True):
+        year = replace(usual, temperature=temperature, rain=rain, evaporation=evaporation)
+        found = modifiers(year, soil, deficit)
+        total += rates(found)
+        deficit = found.deficit[-1]
+    return np.where(own > 0, total / len(weather[0]) / np.where(own > 0, own, 1.0), 1.0)
+
+
+def modifiers(forcing: Forcing, soil: Soil, deficit: Floats, years: int = 1) -> RateModifiers:
+    """Return the rate modifiers of some years that begin with a soil moisture deficit, mm."""
+    return rate_modifiers(forcing, soil, deficit, 12 * years, evaporation_factor=EVAPORATION_FACTOR)
+
+
+def rates(found: RateModifiers) -> Floats:
+    """Return what multiplies the rate constants in each month, ``(months, n)``."""
+    return np.asarray(found.temperature * found.moisture * found.cover)
 
 
 def forcing_of(climate: Climate, cover: Array, dpm_rpm: Array) -> Forcing:

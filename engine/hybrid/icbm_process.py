@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaphos.kernels.icbm import HUMIFIED, OLD_RATE, YOUNG_RATE, simulate_years, steady_pools
-from edaphos.kernels.rothc_arrays import Forcing
-from edaphos.kernels.rothc_run import rate_modifiers
 from edaphos.kernels.rothc_year import DEFICIT, year_map
 
 from ..calibration import Parameter
-from .cohorts import EVAPORATION_FACTOR, Cohort, cohorts
+from .cohorts import EVAPORATION_FACTOR, Cohort, cohorts, modifiers, rates
 from .drawable import Drawable, check_bounds, check_choice, check_numbers
 from .process_fit import StartErrors, fit, revisits
 from .site_years import Drivers, Floats
@@ -153,16 +151,22 @@ def _relative(
     for cohort in cohorts(drivers, start, last):
         settled = year_map(cohort.spin_up, cohort.soil, evaporation_factor=EVAPORATION_FACTOR)
         deficit = settled.table[DEFICIT]
-        normal = _yearly(cohort.spin_up, cohort, deficit, 1)[0]
+        usual = rates(modifiers(cohort.spin_up, cohort.soil, deficit))
+        if cohort.spin_up.rate_factor is not None:
+            usual = usual * cohort.spin_up.rate_factor
+        normal = _by_year(usual)[0]
         holds = cohort.drives & (normal > 0)
-        later = _yearly(cohort.forcing, cohort, deficit, cohort.years)
+        later = _by_year(rates(modifiers(cohort.forcing, cohort.soil, deficit, cohort.years)))
         yield cohort, holds, later / np.where(holds, normal, np.nan)
 
 
-def _yearly(forcing: Forcing, cohort: Cohort, deficit: Floats, years: int) -> Floats:
-    """Return the mean of RothC's modifiers in each year, ``(years, n)``."""
-    found = rate_modifiers(
-        forcing, cohort.soil, deficit, 12 * years, evaporation_factor=EVAPORATION_FACTOR
-    )
-    each = found.temperature * found.moisture * found.cover
-    return np.asarray(each.reshape(years, 12, len(deficit)).mean(axis=1))
+def _by_year(monthly: Floats) -> Floats:
+    """Return the mean of each year, ``(years, n)``, of ``(months, n)``.
+
+    Month by month: NumPy's own order of a sum depends on how many sites there are.
+    """
+    months = monthly.reshape(-1, 12, monthly.shape[1])
+    total = np.zeros((len(months), monthly.shape[1]))
+    for month in range(12):
+        total += months[:, month]
+    return total / 12

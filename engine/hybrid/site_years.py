@@ -74,7 +74,8 @@ class Drivers:
         Of the layer whose stock is simulated.
     normals
         Climate of the spin-up, 12 rows; if None the mean of the years up to the start, or of the
-        first ten where those are fewer.
+        first ten where those are fewer, with the mean rates of these years. Under means of weather
+        that varies, stated here, stocks drift for no other reason: rates do not go in proportion.
     """
 
     years: NDArray[np.int64]
