@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -170,3 +173,20 @@ def test_wrong_input_is_named(bad, message):
     given_ = {"y": [1.0, 2.0, 0.0], "low": [0.5, 0.5, 0.5], "high": [3.0, 3.0, 3.0]}
     with pytest.raises(ValueError, match=message):
         conformal_margin(**{**given_, **bad})
+
+
+def test_intervals_are_those_of_mapie_and_crepes():
+    path = Path(__file__).resolve().parents[1] / "golden" / "conformal" / "intervals.json"
+    golden = json.loads(path.read_text())
+    assert len(golden["cqr"]) == len(golden["groups"]) == 2
+    for case in golden["cqr"]:
+        m = conformal_margin(case["y"], case["low"], case["high"], case["level"])
+        low, high = widen(case["new_low"], case["new_high"], m)
+        assert low == pytest.approx(case["low_moved"], rel=1e-12)
+        assert high == pytest.approx(case["high_moved"], rel=1e-12)
+    for case in golden["groups"]:
+        group, at = np.array(case["group"]), case["predicted"]
+        by_group, _ = margins(case["y"], at, at, group, 2, case["level"], fewest=1)
+        low, high = widen(case["new"], case["new"], by_group[case["new_group"]])
+        assert low == pytest.approx(case["low"], rel=1e-12)
+        assert high == pytest.approx(case["high"], rel=1e-12)
