@@ -64,6 +64,12 @@ class InputDriverTable(Table):
         "yearly cube variable, such as fertiliser or NPP",
     )
     variable: str = Field("", description="the cube variable")
+    base: Literal["start", "mean"] | None = Field(
+        None,
+        description="what of it goes with the input at the start: start (that year's value, as of "
+        "fertiliser) or mean (of the years of the spin-up, for what follows the weather, such as "
+        "NPP); left out: mean of miami, start of a variable",
+    )
 
     @model_validator(mode="after")
     def _named(self) -> InputDriverTable:

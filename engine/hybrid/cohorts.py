@@ -24,6 +24,10 @@ EVAPORATION_FACTOR = 1.0
 BLOCK = 8192
 #: Fewest years that make the climate of the spin-up, where no normals are given.
 NORMAL_YEARS = 10
+#: Growth of the input from which on there is no simulation. A driver that begins near nothing (the
+#: first fertiliser, productivity of a desert) says nothing of the input that held a stock: one that
+#: grows a hundredfold would put a hundred times as much into the soil.
+MOST_GROWTH = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Cohort:
     ratio
         Driver of each of the years that follow over that of the start, ``(years, n)``.
     drives
-        Whether the driver of the start is above 0, so that there is a ratio, ``(n,)``.
+        Whether the driver of the start is above 0, so that there is a ratio, and this ratio is not
+        above :data:`MOST_GROWTH` in any year, ``(n,)``.
     """
 
     sites: NDArray[np.intp]
@@ -103,24 +108,36 @@ def _cohort(drivers: Drivers, sites: NDArray[np.intp], first: int, end: int) -> 
         rows = Climate(*(pick(array[months]) for array in vars(drivers.climate).values()))
         forcing = forcing_of(rows, cover, quality)
     driver = np.asarray(pick(drivers.input_driver[first : later.stop]), np.float64)
-    drives = driver[0] > 0
+    base = driver[0]
+    if drivers.input_base == "mean":
+        years = spin_up_years(drivers, first)
+        base = sum(pick(drivers.input_driver[:years]), np.zeros(len(sites))) / years
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(drives, driver[1:] / driver[0], np.nan)
+        ratio = driver[1:] / base
+    drives = (base > 0) & ~(ratio > MOST_GROWTH).any(axis=0)
+    ratio = np.where(drives, ratio, np.nan)
     return Cohort(sites, first, spin_up, forcing, soil, ratio, drives)
+
+
+def spin_up_years(drivers: Drivers, first: int) -> int:
+    """Return how many years, from the first on, make the spin-up of stocks of year `first`.
+
+    Those up to and including it, or the first :data:`NORMAL_YEARS` where that is fewer: no soil is
+    in equilibrium with the weather of a year or two.
+    """
+    return max(first + 1, min(NORMAL_YEARS, len(drivers.years)))
 
 
 def _spin_up(drivers: Drivers, first: int, pick: Callable[[Array], Array], soil: Soil) -> Forcing:
     """Return the repeating year that stocks of year `first` are taken to be in equilibrium with.
 
-    The drivers' normals, else the mean of each month over the years up to and including `first`,
-    or over the first :data:`NORMAL_YEARS` where that is fewer: no soil is in equilibrium with the
-    weather of a year or two.
+    The drivers' normals, else the mean of each month over :func:`spin_up_years`.
     """
     climate = drivers.climate if drivers.normals is None else drivers.normals
     cover, quality = pick(drivers.cover), pick(drivers.dpm_rpm)
     if climate.months == 12:
         return forcing_of(Climate(*map(pick, vars(climate).values())), cover, quality)
-    years = max(first + 1, min(NORMAL_YEARS, len(drivers.years)))
+    years = spin_up_years(drivers, first)
     weather = [pick(array[: 12 * years]).reshape(years, 12, -1) for array in vars(climate).values()]
     mean = Climate(*(array.mean(axis=0, dtype=np.float64) for array in weather))
     usual = forcing_of(mean, cover, quality)

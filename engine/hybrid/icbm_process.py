@@ -83,8 +83,9 @@ class ICBMProcess(Drawable):
     def simulate(self, drivers: Drivers, start: NDArray[np.int64], stock: Floats) -> Floats:
         """Carry stocks from a year on: see :class:`~.process.Process`.
 
-        NaN also where the driver of the start year is not above 0, or nothing decomposes in the
-        year of the spin-up; and from the first year on in which forcing is missing.
+        NaN also where the driver of the start year is not above 0, or grows more than
+        :data:`~.cohorts.MOST_GROWTH` times, or nothing decomposes in the year of the spin-up; and
+        from the first year on in which forcing is missing.
         """
         return self._carry(_relative(drivers, start), stock, len(drivers.years))
 

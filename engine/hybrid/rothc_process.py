@@ -97,7 +97,8 @@ class RothCProcess(Drawable):
         """Carry stocks from a year on: see :class:`~.process.Process`.
 
         NaN also where the driver of the start year is not above 0, as there is nothing then that
-        the input could follow, and from the first year on in which forcing is missing.
+        the input could follow, or grows more than :data:`~.cohorts.MOST_GROWTH` times; and from
+        the first year on in which forcing is missing.
         """
         return self._carry(starts(drivers, start, stock), stock, len(drivers.years))
 

@@ -6,7 +6,7 @@ Arrays over S sites and Y consecutive years. The cells of a map tile are sites w
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ..errors import InputError
 
 Floats = NDArray[np.float64]
 Array = NDArray[Any]
+InputBase = Literal["start", "mean"]
 
 
 def _columns(array: Array, sites: Array) -> Array:
@@ -63,7 +64,7 @@ class Drivers:
         Of the years: 12 rows if every year is the same, else 12 Y rows, from January on.
     input_driver
         What the carbon input is proportional to (fertiliser, net primary productivity), ``(Y, S)``,
-        not negative; only its ratio to the value in a site's first year counts.
+        not negative; only its ratio to `input_base` counts.
     cover
         ``(12, S)``, 1 in months when plants cover the soil.
     dpm_rpm
@@ -76,6 +77,11 @@ class Drivers:
         Climate of the spin-up, 12 rows; if None the mean of the years up to the start, or of the
         first ten where those are fewer, with the mean rates of these years. Under means of weather
         that varies, stated here, stocks drift for no other reason: rates do not go in proportion.
+    input_base
+        The driver that goes with the input of equilibrium: ``start``, that of a site's first year,
+        for what people decide, such as fertiliser; ``mean``, its mean over the years of the
+        spin-up (see `normals`), for what follows the weather, such as productivity, whose good or
+        bad year at the start would else raise or lower all input that follows.
     """
 
     years: NDArray[np.int64]
@@ -86,6 +92,7 @@ class Drivers:
     clay: Array
     depth_cm: float = 30.0
     normals: Climate | None = None
+    input_base: InputBase = "start"
 
     def __post_init__(self) -> None:
         years, sites = len(self.years), self.clay.shape
@@ -105,6 +112,10 @@ class Drivers:
         for name, (array, wanted) in shapes.items():
             if array.shape != wanted:
                 raise InputError(f"drivers: {name} has shape {array.shape}, expected {wanted}")
+        if self.input_base not in ("start", "mean"):
+            raise InputError(
+                f'input_base of drivers is "start" or "mean", found "{self.input_base}"'
+            )
         if self.climate.months not in (12, 12 * years):
             raise InputError(
                 f"drivers: climate has {self.climate.months} months, expected 12 or {12 * years}"

@@ -16,6 +16,7 @@ from ..hybrid.learners import ForestLearner, WeightMode
 from ..hybrid.members import MemberSpec
 from ..hybrid.process import Process
 from ..hybrid.registry import process_named
+from ..hybrid.site_years import InputBase
 from ..hybrid.time_uncertainty import TimeSpec
 from ..samples import feature_names
 from .rothc_settings import Cover, Driver
@@ -91,6 +92,26 @@ class Plants:
     cover: Cover = field(default_factory=lambda: Cover(variable=""))
     dpm_rpm: float = DPM_RPM["crop"]
     months: tuple[int, ...] = tuple(range(1, 13))
+
+
+@dataclass(frozen=True)
+class InputDriver(Driver):
+    """What the carbon input is proportional to.
+
+    Parameters
+    ----------
+    base
+        Its value that goes with the input at the start: that of the ``start`` year, or the
+        ``mean`` over the years of the spin-up, for what follows the weather. None: ``mean`` of
+        ``miami``, ``start`` of a variable.
+    """
+
+    base: InputBase | None = None
+
+    @property
+    def told_base(self) -> InputBase:
+        """The base, as stated or by kind."""
+        return self.base or ("mean" if self.kind == "miami" else "start")
 
 
 @dataclass(frozen=True)
@@ -226,7 +247,7 @@ class PomlSettings:
     emit: tuple[str, ...] = MAPPED
     climate: Weather = Weather()
     plants: Plants = Plants()
-    driver: Driver = field(default_factory=Driver)
+    driver: InputDriver = field(default_factory=InputDriver)
     process: ProcessTold = ProcessTold()
     learner: LearnerTold = LearnerTold()
     uncertainty: Uncertainty = Uncertainty()

@@ -244,6 +244,7 @@ def _drivers(
         clay=values[told.clay],
         depth_cm=told.depth_cm,
         normals=normals,
+        input_base=told.driver.told_base,
     )
     return drivers, known
 

@@ -13,7 +13,7 @@ from edaphos.engine.hybrid import cohorts
 from edaphos.engine.hybrid.icbm_process import ICBMProcess
 from edaphos.engine.hybrid.process import Process
 from edaphos.engine.hybrid.rothc_process import RothCProcess
-from edaphos.engine.hybrid.site_years import Climate, Drivers
+from edaphos.engine.hybrid.site_years import Climate, Drivers, InputBase
 from edaphos.engine.rothc_input import SiteInput
 from edaphos.engine.rothc_site import SiteOptions, run_site
 from edaphos.engine.rothc_stock import hold_site_stock
@@ -248,6 +248,49 @@ def test_where_no_run_is_possible_all_is_missing() -> None:
     assert np.isfinite(found[1, :7]).all()
     assert np.isnan(found[1, 7:]).all()
     assert np.isfinite(found[5]).all()
+
+
+@pytest.mark.parametrize("process", [RothCProcess(), ICBMProcess()])
+def test_a_driver_that_begins_near_nothing_is_not_followed(process: Process) -> None:
+    told = worlds.drivers(3)
+    driver = told.input_driver.copy()
+    driver[0] = driver.max(axis=0) / [0.9 * cohorts.MOST_GROWTH, 1.1 * cohorts.MOST_GROWTH, 1000]
+    told = replace(told, input_driver=driver)
+    found = process.simulate(told, begin(3), stocks(3))
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1:]).all()
+    later = process.simulate(told, begin(3, 1), stocks(3))  # whose own start is in order
+    assert np.isfinite(later[:, 1:]).all()
+
+
+@pytest.mark.parametrize("process", [RothCProcess(), ICBMProcess()])
+def test_a_bad_year_at_the_start_moves_what_follows_only_if_it_is_the_base(
+    process: Process,
+) -> None:
+    told = replace(worlds.drivers(6), input_driver=np.ones((21, 6)))
+    bad = told.input_driver.copy()
+    bad[12] = 0.7
+
+    def ends(base: InputBase, driver: np.ndarray) -> np.ndarray:
+        one = replace(told, input_driver=driver, input_base=base)
+        return process.simulate(one, begin(6, 12), stocks(6))[:, -1]
+
+    as_ever = ends("start", told.input_driver)
+    np.testing.assert_array_equal(ends("mean", told.input_driver), as_ever)
+    assert (ends("start", bad) > 1.03 * as_ever).all()
+    np.testing.assert_allclose(ends("mean", bad), as_ever, rtol=0.01)
+    # the mean is that of the years up to the start, 13 here
+    scaled = replace(told, input_driver=told.input_driver * 13 / 12.7)
+    by_hand = process.simulate(
+        replace(
+            scaled, input_driver=np.where(np.arange(21)[:, None] == 12, 1, scaled.input_driver)
+        ),
+        begin(6, 12),
+        stocks(6),
+    )
+    np.testing.assert_allclose(ends("mean", bad), by_hand[:, -1], rtol=1e-12)
+    with pytest.raises(InputError, match="input_base"):
+        replace(told, input_base="first")  # type: ignore[arg-type]
 
 
 def test_takes_float32() -> None:

@@ -207,6 +207,7 @@ def test_rows_of_a_site_are_not_separated(cube: Cube, model: PomlModel) -> None:
         ("temperature_05", np.nan, Status.INVALID_CLIMATE),
         ("fertiliser", -1.0, Status.INVALID_INPUT),
         ("fertiliser", 0.0, Status.NO_EQUILIBRIUM),
+        ("fertiliser", 0.5, Status.NO_EQUILIBRIUM),
         ("elevation", np.nan, Status.INVALID_INPUT),
     ],
 )
@@ -318,6 +319,35 @@ def test_miami_follows_the_climate_of_each_year(cube: Cube) -> None:
     )
     wanted = miami_npp(t, rain * 12).reshape(-1, len(YEARS)).T
     np.testing.assert_allclose(data.drivers.input_driver, wanted, rtol=1e-5)
+
+
+def test_a_driver_near_nothing_at_the_start_teaches_no_wild_stocks(tmp_path: Path) -> None:
+    """A third of the land begins with hardly any fertiliser, and grows two hundredfold."""
+    driver = values_of_land()["fertiliser"]
+    driver[0, :, :3] = 0.5
+    cube = write_land(tmp_path / "c.zarr", {"fertiliser": driver})
+    model = fitted(cube)
+    found = model.predict(inputs(cube, model))
+    known = found["stock_poml_mean"][np.isfinite(found["stock_poml_mean"])]
+    observed = drawn(cube, model).y
+    assert known.max() < 1.3 * np.nanmax(observed)
+    assert (found["status"][:, :5] == Status.NO_EQUILIBRIUM).all()
+    assert (found["status"][:, 6:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "base"),
+    [
+        ({"kind": "miami"}, "mean"),
+        ({"kind": "miami", "base": "start"}, "start"),
+        ({"kind": "variable", "variable": "fertiliser"}, "start"),
+        ({"kind": "variable", "variable": "fertiliser", "base": "mean"}, "mean"),
+    ],
+)
+def test_what_follows_the_weather_is_over_its_mean(cube: Cube, told, base: str) -> None:
+    model = make_model({"driver": told})
+    cells, places, _, _ = of_samples(model.told, drawn(cube, model))
+    assert site_years(model.told, cells, places)[0].drivers.input_base == base
 
 
 def test_normals_are_what_the_spin_up_takes(tmp_path: Path) -> None:
