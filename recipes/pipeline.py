@@ -231,12 +231,10 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
     target = target_of(job.model.build())
     files, rules = profile_files(table, job.data), qa_rules(table, target)
     profiles = load_profiles(files, rules, reporter, land=land_test(cube))
-    if table.harmonise == "none":
-        return profiles
-    found = at_depths(profiles, job.recipe.map.depths, target[1], table.harmonise)
-    if found.harmonised is not None:
-        reporter.say(found.harmonised.summary())
-    return found
+    if table.harmonise != "none":
+        depths = job.recipe.map.depths
+        profiles = at_depths(profiles, depths, target[1], table.harmonise, reporter)
+    return profiles
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:

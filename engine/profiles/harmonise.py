@@ -20,6 +20,7 @@ from edaphos.kernels.depth import Floats, left_out_errors
 from edaphos.kernels.depth_means import IntervalMeans
 
 from ..errors import InputError, did_you_mean
+from ..progress import QUIET, Reporter
 from .depth_layers import Depths, Fitted, Method, MineralLayers, fit_property, mineral_layers
 from .harmonise_flags import ROUNDING, depth_counts, flag_text, what_became
 from .harmonise_report import HarmoniseReport
@@ -126,9 +127,12 @@ def harmonise(
     return result[[*table.columns, "sampled"]], report
 
 
-def at_depths(profiles: Profiles, depths: Depths, column: str, method: Method) -> Profiles:
+def at_depths(
+    profiles: Profiles, depths: Depths, column: str, method: Method, reporter: Reporter = QUIET
+) -> Profiles:
     """Return profiles with their layers turned into depths; errors of :func:`harmonise`."""
     table, report = harmonise(profiles.table, depths, column=column, method=method)
+    reporter.say(report.summary())
     return replace(profiles, table=table, harmonised=report)
 
 
