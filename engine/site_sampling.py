@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pyproj import Transformer
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from .cube.cube import Cube
 from .errors import InputError
@@ -24,6 +27,10 @@ from .samples import Samples, feature_names
 from .sampling import MOST_LACKING, lacking_on, located_on
 
 Values = dict[str, NDArray[np.float32]]
+
+#: Sites no further apart than this, degrees, stay together in cross-validation: they may be one
+#: place that was sampled twice.
+NEAR_DEG = 0.001
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class SiteReport:
         How many lack each.
     sites, observations, revisited, by_year
         Of the sites kept.
+    twins
+        Sites kept that lie within :data:`NEAR_DEG` of one that was sampled at another date.
     """
 
     stocks: StockCounts
@@ -76,6 +85,7 @@ class SiteReport:
     observations: int
     revisited: int
     by_year: Mapping[int, int]
+    twins: int = 0
 
     def to_text(self) -> str:
         """Return the counts as one line."""
@@ -88,6 +98,12 @@ class SiteReport:
             parts.append(f"{self.lacking:,} sites lack a covariate, {most}")
         dates = ", ".join(f"{year}: {count:,}" for year, count in self.by_year.items())
         parts.append(f"{self.sites:,} sites train the model ({dates})")
+        if self.twins:
+            parts.append(
+                f"{self.twins:,} of them lie within {NEAR_DEG:g} degrees of one that was sampled "
+                "in other years; where both are one place, give its profiles one identifier, or "
+                "one pair of coordinates, so that they tell how it changed"
+            )
         return "; ".join(parts)
 
 
@@ -125,8 +141,8 @@ def draw_sites(
     Returns
     -------
     samples, report
-        Rows by site, then year. Beside the features: ``location_id`` (as ``profile_id``) and
-        ``cell_lat``, the latitude of the cell's centre.
+        Rows by site, then year. Beside the features: ``location_id`` (the first of the sites
+        within :data:`NEAR_DEG` of one another) and ``cell_lat``, the latitude of the cell's centre.
 
     Raises
     ------
@@ -218,7 +234,7 @@ def _frame(
         weight = decluster_weights(lon, lat, decluster_deg)
     repeated = {
         "profile_id": sites["site"].to_numpy(object),
-        "location_id": sites["site"].to_numpy(object),
+        "location_id": sites["site"].to_numpy(object)[together(lon, lat)],
         "source": sites["source"].to_numpy(object),
         "lon": lon,
         "lat": lat,
@@ -230,6 +246,23 @@ def _frame(
     frame["year"] = np.tile(np.array(span.years, float), len(sites))
     frame["top_cm"], frame["bottom_cm"] = 0.0, float(span.depth_cm)
     return frame
+
+
+def together(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return, for each place, the position of the first of those that stay together with it."""
+    pairs = _near(lon, lat)
+    shape = (len(lon), len(lon))
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
+    _, group = connected_components(graph, directed=False)
+    _, first = np.unique(group, return_index=True)
+    return np.asarray(first[group], np.intp)
+
+
+def _near(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return pairs of places within :data:`NEAR_DEG`, ``(n, 2)``."""
+    tree = cKDTree(np.stack([lon, lat], axis=1))
+    found = tree.query_pairs(NEAR_DEG * (1 + 1e-9), p=np.inf, output_type="ndarray")
+    return np.asarray(found, np.intp).reshape(-1, 2)
 
 
 def _latitude(grid: Grid, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -261,6 +294,11 @@ def _report(
     sampled = frame[frame["y"].notna()]
     dates = sampled.groupby("profile_id").size()
     by_year = sampled["year"].astype(int).value_counts().sort_index()
+    years = sampled.groupby("profile_id")["year"].agg(frozenset)
+    places = frame.drop_duplicates("profile_id")
+    other = years.reindex(places["profile_id"]).to_numpy()
+    pairs = _near(places["lon"].to_numpy(float), places["lat"].to_numpy(float))
+    twins = {site for a, b in pairs if other[a] != other[b] for site in (int(a), int(b))}
     if len(by_year) < 2:
         raise InputError(
             "of the sites with covariates none is left at a second date: "
@@ -276,4 +314,5 @@ def _report(
         observations=len(sampled),
         revisited=int((dates > 1).sum()),
         by_year={int(year): int(n) for year, n in by_year.items()},
+        twins=len(twins),
     )

@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 GAP_CM = 1.0
 #: Places are one where longitude and latitude agree to so many decimals (4: 11 m).
 DECIMALS = 4
+#: Dates of one profile are of one place where they lie no further apart than this, degrees: a place
+#: that is found again by satellite is not found to the metre.
+ONE_PLACE_DEG = 0.01
 #: From g/kg times g/cm³ times cm to kg/m².
 KG_M2 = 0.01
 
@@ -34,7 +37,8 @@ class StockCounts:
     A *profile at a date* is all layers of one profile and year. It is left out as `undated`,
     `outside` the years, `lacking_density` (with it, its layers would reach) or `not_covered`
     (with a gap of more than :data:`GAP_CM`). `without_fragments` are kept, their unknown coarse
-    fraction taken as 0, which makes the stock an upper bound.
+    fraction taken as 0, which makes the stock an upper bound; so are those `found_again` beside the
+    place of their profile's first date, which is taken for theirs.
     """
 
     layers: int = 0
@@ -44,6 +48,7 @@ class StockCounts:
     lacking_density: int = 0
     not_covered: int = 0
     without_fragments: int = 0
+    found_again: int = 0
     observations: int = 0
     sites: int = 0
     revisited: int = 0
@@ -63,6 +68,11 @@ class StockCounts:
             f"leave a gap of more than {GAP_CM:g} cm": self.not_covered,
         }
         parts += [f"{count:,} {why}" for why, count in reasons.items() if count]
+        if self.found_again:
+            parts.append(
+                f"{self.found_again:,} were found again beside where their profile was sampled "
+                "first, and count as there"
+            )
         if self.without_fragments:
             parts.append(
                 f"{self.without_fragments:,} have no coarse fraction, which is taken as 0: their "
@@ -77,7 +87,8 @@ def site_stocks(
     """Return the stock of 0 to `depth_cm` at each place in each of the years it was sampled in.
 
     Where layers of a profile overlap, their densities are averaged; of a layer that reaches
-    deeper its share counts. Profiles of one place and year are averaged.
+    deeper its share counts. Profiles of one place and year are averaged. Dates of one profile are
+    of one place, that of the first, unless they lie more than :data:`ONE_PLACE_DEG` apart.
 
     Parameters
     ----------
@@ -107,8 +118,8 @@ def site_stocks(
     ordered = table.sort_values(["profile_id", "year", "top_cm", "bottom_cm"], kind="stable")
     year, lon, lat, top, bottom, coarse = (ordered[n].to_numpy(np.float64) for n in names)
     carbon = _carbon(ordered)
-    source = ordered["source"].to_numpy(object)
-    for start, end in profiles_at_dates(ordered["profile_id"].to_numpy(str), year):
+    source, profile = (ordered[n].to_numpy(object) for n in ("source", "profile_id"))
+    for start, end in profiles_at_dates(profile.astype(str), year):
         profiles += 1
         when = year[start]
         if np.isnan(when) or not first <= when <= last:
@@ -121,9 +132,8 @@ def site_stocks(
             continue
         bare += int(np.isnan(coarse[layers][top[layers] < depth_cm]).any())
         x, y = (round(float(v[start]), DECIMALS) + 0.0 for v in (lon, lat))
-        site = f"{x:.{DECIMALS}f},{y:.{DECIMALS}f}"
-        one = {"site": site, "source": source[start], "lon": x, "lat": y, "year": int(when)}
-        found.append({**one, "stock": stock})
+        one = {"profile_id": profile[start], "source": source[start], "lon": x, "lat": y}
+        found.append({**one, "year": int(when), "stock": stock})
     counts = StockCounts(
         layers=len(table),
         profiles=profiles,
@@ -139,11 +149,13 @@ def site_stocks(
             f"{counts.to_text()}. Stocks need soc, bulk_density and year of every layer down to "
             "that depth; name the file's columns under profiles.files.columns"
         )
-    stocks = _averaged(pd.DataFrame(found))
+    placed, again = _placed(pd.DataFrame(found))
+    stocks = _averaged(placed)
     dates = stocks.groupby("site").size()
     by_year = {int(year): int(n) for year, n in stocks["year"].value_counts().sort_index().items()}
     return stocks, replace(
         counts,
+        found_again=again,
         observations=len(stocks),
         sites=len(dates),
         revisited=int((dates > 1).sum()),
@@ -192,6 +204,19 @@ def profiles_at_dates(profile: NDArray[np.str_], year: Floats) -> Iterator[tuple
     new = np.ones(len(profile), bool)
     new[1:] = (profile[1:] != profile[:-1]) | (when[1:] != when[:-1])
     yield from pairwise([*np.flatnonzero(new).tolist(), len(profile)])
+
+
+def _placed(found: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return profiles at dates with the site of each, and how many lay beside it."""
+    places = found.groupby("profile_id")[["lon", "lat"]]
+    extent = places.transform("max") - places.transform("min")
+    near = (extent <= ONE_PLACE_DEG + 10.0**-DECIMALS / 2).all(axis=1)
+    first = places.transform("first")
+    beside = near & (first != found[["lon", "lat"]]).any(axis=1)
+    lon, lat = (found[name].where(~near, first[name]) for name in ("lon", "lat"))
+    form = f"{{:.{DECIMALS}f}}".format
+    site = lon.map(form) + "," + lat.map(form)
+    return found.assign(lon=lon, lat=lat, site=site), int(beside.sum())
 
 
 def _averaged(found: pd.DataFrame) -> pd.DataFrame:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edaphos.engine.assess.splits import make_split
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.stack_reader import StackReader
 from edaphos.engine.errors import InputError
-from edaphos.engine.site_sampling import SiteSpan, draw_sites
+from edaphos.engine.site_sampling import SiteSpan, draw_sites, together
 
 from .changing_land import GRID, YEARS, make_model, survey, values, write_land
 
@@ -99,6 +100,28 @@ def test_sites_that_lack_a_covariate_in_any_year_are_left_out_and_counted(tmp_pa
 def test_one_date_is_not_enough(cube: Cube) -> None:
     with pytest.raises(InputError, match=r"of one year, 1980.*two dates or more"):
         draw_sites(survey(20, dates=(1980,)), cube, GRID, NAMES, SPAN)
+
+
+def test_a_place_sampled_twice_under_two_names_is_told_and_not_parted(cube: Cube) -> None:
+    """Ten places come back in 1986 under other identifiers, some 50 m away."""
+    table = survey(30)
+    again = (table["year"] == 1986) & table["profile_id"].isin([f"p{i}" for i in range(10)])
+    table.loc[again, "profile_id"] += "b"
+    table.loc[again, "lon"] += 0.0005
+    samples, report = draw_sites(table, cube, GRID, NAMES, SPAN)
+    assert (report.sites, report.revisited, report.twins) == (40, 20, 20)
+    assert "20 of them lie within 0.001 degrees" in report.to_text()
+    for seed in range(3):
+        split = make_split(samples, "profile", folds=5, seed=seed)
+        held = samples.table.assign(fold=split.folds, near=samples.table["lat"])
+        assert held.groupby("near")["fold"].nunique().max() == 1
+    assert draw_sites(survey(30), cube, GRID, NAMES, SPAN)[1].twins == 0
+
+
+def test_places_in_a_row_stay_together() -> None:
+    lon = np.array([5.0, 10.0009, 10.0, 10.0018, 10.0031])
+    assert together(lon, np.full(5, 50.0)).tolist() == [0, 1, 1, 1, 4]
+    assert together(lon[:1], np.array([50.0])).tolist() == [0]
 
 
 def test_sites_elsewhere_are_refused(cube: Cube) -> None:

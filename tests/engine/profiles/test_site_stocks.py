@@ -108,6 +108,20 @@ def test_a_place_is_revisited_and_profiles_of_a_date_are_averaged() -> None:
     assert (counts.sites, counts.revisited) == (1, 1)
 
 
+@pytest.mark.parametrize(("off", "sites"), [(0.0003, 1), (0.01, 1), (0.02, 2)])
+def test_a_profile_found_again_beside_its_place_is_a_revisit(off: float, sites: int) -> None:
+    """Satellites find a place again to some metres; kilometres away it is another."""
+    again = layers(year=2000.0, lon=10.0 + off, soc_g_kg=[22.0, 11.0])
+    found, counts = site_stocks(pd.concat([layers(), again]), 20.0, 1970, 2010)
+    assert found["site"].nunique() == sites
+    assert (counts.sites, counts.revisited, counts.found_again) == (sites, 2 - sites, 2 - sites)
+    assert ("found again beside" in counts.to_text()) == (sites == 1)
+    assert sorted(found["stock"]) == pytest.approx([3.6, 3.96])
+    if sites == 1:
+        assert found["lon"].tolist() == [10.0, 10.0]
+        assert found["site"].unique().tolist() == ["10.0000,50.0000"]
+
+
 def test_without_density_the_error_says_what_is_missing() -> None:
     with pytest.raises(InputError, match=r"1 lack bulk density.*profiles\.files\.columns"):
         stock(layers(bulk_density_g_cm3=np.nan))
