@@ -12,7 +12,7 @@ from ..cube.kept_chunks import KeptChunks
 from ..cube.layout import Stack, Variable
 from ..cube.points import patch_cells, unique_cells
 from ..cube.resampling import geometry
-from ..cube.stack_reader import Planes
+from ..cube.stack_reader import POINT_BYTES, Planes
 from ..grid import Grid
 from ..years import CLIMATOLOGY, DROPPED, climatology
 from .places import Held, Places
@@ -90,7 +90,7 @@ def _passes(
 
 def _at_once(size: int, values: int, memory: int) -> int:
     """Return patches that are evaluated at once; each cell has that many values."""
-    cells = min(_CELLS, memory // (16 * values))
+    cells = min(_CELLS, memory // 2 // (POINT_BYTES + 12 * values))
     return max(1, cells // size**2)
 
 

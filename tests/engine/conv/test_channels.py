@@ -38,6 +38,8 @@ def write_store(
         "size": values.shape[-1],
         "patches": len(values),
         "digest": "none",
+        "variables": {},
+        "seen_grid": {"crs": "EPSG:4326", "cell": 1.0},
     }
     (folder / "patches.json").write_text(json.dumps(about))
     return PatchStore.open(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -203,6 +204,27 @@ def test_little_memory_changes_no_value(cube: Cube, tmp_path: Path, reads: Count
     extract(samples, cube, GRIDS["global"], variables, 9, tmp_path / "q", memory=2**14)
     assert max(reads.values()) > 2
     assert (tmp_path / "p/values.npy").read_bytes() == (tmp_path / "q/values.npy").read_bytes()
+
+
+def test_memory_does_not_grow_with_the_patches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for a few numbers for each place."""
+    monkeypatch.setattr(stack_reader, "BLOCK_BYTES", 2**17)
+    rng = np.random.default_rng(1)
+    fields = {f"v{k}": rng.normal(size=(400, 400)).astype(np.float32) for k in range(8)}
+    layers = [Layer(fields, (140.0, -20.0), (0.01, 0.01))]
+    cube = Cube.open(write_cube(tmp_path / "c", layers, chunk=50))
+    lon, lat = rng.uniform(140.1, 143.9, 4000), rng.uniform(-23.9, -20.1, 4000)
+    table = pd.DataFrame({"lon": lon, "lat": lat, "year": 2000.0})
+    memory, grid = 2**22, native_grid(cube, "v0")
+    extract(Samples(table[:9], ()), cube, grid, tuple(fields), 15, tmp_path / "compiled")
+    tracemalloc.start()
+    extract(Samples(table, ()), cube, grid, tuple(fields), 15, tmp_path / "p", memory=memory)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert PatchStore.open(tmp_path / "p").values.nbytes > 6 * memory
+    assert peak < 1.25 * memory
 
 
 def test_native_patches_are_the_stored_values(cube: Cube, tmp_path: Path, reads: Counter) -> None:
