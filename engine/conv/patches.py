@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from ..years import YearPolicy
 from .patch_reading import read_patches
 from .places import places_of
 from .planes import Plane, planes_of
+from .weights import Seen, grid_seen, variables_seen
 
 VALUES, ABOUT = "values.npy", "patches.json"
 SCHEMA = 1
@@ -59,6 +60,9 @@ class PatchStore:
         Cells along a side, odd.
     digest
         SHA-256 of what was cut, and where.
+    variables, crs, cell
+        The cube variables behind the planes, and CRS and cell size of the grid, as a net's card
+        keeps them (:class:`~edaphos.engine.conv.weights.NetCard`).
     """
 
     folder: Path
@@ -67,6 +71,9 @@ class PatchStore:
     directional: tuple[bool, ...]
     size: int
     digest: str
+    variables: Mapping[str, Seen]
+    crs: str
+    cell: float
 
     @classmethod
     def open(cls, folder: Path) -> PatchStore:
@@ -85,6 +92,8 @@ class PatchStore:
             tuple(about["directional"]),
             int(about["size"]),
             str(about["digest"]),
+            {name: Seen(**told) for name, told in about["variables"].items()},
+            **about["seen_grid"],
         )
         shape = (about["patches"], len(store.planes), store.size, store.size)
         if store.values.shape != shape or store.values.dtype != np.float32:
@@ -169,6 +178,8 @@ def extract(
         "planes": planes,
         "kinds": [variable.kind for variable in described],
         "directional": [variable.directional for variable in described],
+        "variables": {k: asdict(seen) for k, seen in variables_seen(cube, variables).items()},
+        "seen_grid": grid_seen(grid),
         "size": size,
         "patches": len(places),
         "places": places.digest,
