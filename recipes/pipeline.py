@@ -201,7 +201,7 @@ def run_stages(
             with stages.stage("assess", "Cross-validation"):
                 assessment(job, run, samples, client, reporter)
         with stages.stage("fit", "Fitting"):
-            fit(job, run, samples)
+            fit(job, run, samples, reporter)
         with stages.stage("map", "Mapping"):
             production = make_map(job, run, cube, client, reporter, Stoppable(watch, stop), region)
         note_production(run, production, client)
@@ -386,7 +386,7 @@ def assessment(
     return found
 
 
-def fit(job: Job, run: Run, samples: Samples | None) -> None:
+def fit(job: Job, run: Run, samples: Samples | None, reporter: Reporter = QUIET) -> None:
     """Fit the model on all samples, if it learns from any, and save it, unless it is there."""
     if is_whole(run.model_folder):
         return
@@ -396,5 +396,7 @@ def fit(job: Job, run: Run, samples: Samples | None) -> None:
     model = ModelSpec(job.model.kind, settings).build()
     if samples is not None:
         model = model.fit(samples)
+    for words in getattr(model, "notes", ()):
+        reporter.say(words)
     with whole_folder(run.model_folder) as partial:
         model.save(partial)

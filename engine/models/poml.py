@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,7 @@ from ..site_sampling import SiteSpan
 from ..status import Status
 from .poml_arms import Arms, fit_arms, load_arms, save_arms
 from .poml_cube import check_cube
+from .poml_notes import notes_on_fit
 from .poml_settings import PomlSettings, check
 from .poml_sites import Places, of_cells, of_samples, site_years
 from .protocol import Emits, Output, Reads, TileInputs
@@ -148,11 +149,13 @@ class PomlModel:
 
     def _cautions(self) -> list[str]:
         """Return what a reader of the map must know, in sentences."""
-        told = [
-            "Stocks stand at the end of each year.",
-            "Years without samples rest on the process and its drivers; where those are wrong, so "
-            "are the years between.",
-        ]
+        told = ["Stocks stand at the end of each year."]
+        if set(self.told.emit) != {"ml"}:
+            told.append(
+                "Years between samplings rest on the process and its drivers; where those are "
+                "wrong, so are they."
+            )
+        told += self.notes
         sure = None if self._arms is None else self._arms.sure
         if sure is not None:
             told.append(
@@ -161,6 +164,11 @@ class PomlModel:
             )
             told += sure.errors.notes()
         return told
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What happened while it was fitted that a reader must know, in sentences."""
+        return () if self._arms is None else self._arms.notes
 
     def _weight(self) -> str:
         found = None if self._arms is None else self._arms.w_p
@@ -185,13 +193,16 @@ class PomlModel:
         """Calibrate the process and grow the forests on all sites of `samples`."""
         values, places, stock, _ = of_samples(self.told, samples)
         data, status = site_years(self.told, values, places, stock)
+        sampled = data.sampled.any(axis=1)
         data = data.take(np.flatnonzero(status == 0))
         if not data.sampled.any():
             raise InputError(
                 f"none of the {len(status):,} sites has climate, clay, driver and covariates in "
                 "range; look at their units in the cube's TOML"
             )
-        self._arms = fit_arms(self.told, data, self.seed, self.threads)
+        arms = fit_arms(self.told, data, self.seed, self.threads)
+        notes = notes_on_fit(self.told, sampled, status, data, arms.calibrated)
+        self._arms = replace(arms, notes=notes)
         return self
 
     def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.float64]]:

@@ -39,6 +39,8 @@ class Arms:
         Calendar year that the process begins with where nothing was sampled.
     sure
         How sure the hybrid is; None where that is not mapped.
+    notes
+        What a reader must know of the fit, in sentences.
     """
 
     alone: Any
@@ -46,6 +48,7 @@ class Arms:
     calibrated: Process
     start: int
     sure: TimeUncertainty | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def w_p(self) -> float | None:
@@ -123,7 +126,12 @@ def save_arms(arms: Arms, folder: Path) -> None:
     """Write the forests as arrays, the process and the rest as JSON."""
     arms.alone.learned.save(folder / "forest")
     process: Any = arms.calibrated
-    described = {"process": process.to_json(), "start": arms.start, "w_p": arms.w_p}
+    described = {
+        "process": process.to_json(),
+        "start": arms.start,
+        "w_p": arms.w_p,
+        "notes": list(arms.notes),
+    }
     if arms.joined is not None:
         arms.joined.learned.save(folder / "hybrid")
         view = getattr(arms.joined, "view", None)
@@ -154,4 +162,5 @@ def load_arms(told: PomlSettings, folder: Path) -> Arms:
             joined.calibrated, joined.w_p_found = process, described["w_p"]
             joined.view = None if described["view"] is None else PlaceAndTime(**described["view"])
     sure = TimeUncertainty.load(folder / "uncertainty") if told.has_interval else None
-    return Arms(alone, joined, process, described["start"], sure)
+    notes = tuple(described["notes"])
+    return Arms(alone, joined, process, described["start"], sure, notes)

@@ -321,6 +321,14 @@ def check(told: PomlSettings) -> None:
         )
     if not (told.static or told.yearly or told.climate_features):
         raise InputError("model.static, model.yearly: the forest has no covariate to learn from")
+    seen = told.yearly or (told.climate_features and told.climate.transient)
+    if "poml" in told.emit and told.coupling == "poml" and not seen:
+        raise InputError(
+            'model.yearly: the hybrid of coupling = "poml" tells years apart by yearly covariates '
+            "alone, and there are none, so that its maps of all years would be the same. Name "
+            "some, such as the driver; or set climate.transient = true with climate_features; or "
+            'take coupling = "guarded"'
+        )
     unknown = [name for name in told.emit if name not in MAPPED]
     if unknown or not told.emit:
         raise InputError(f"model.emit: expected some of {', '.join(MAPPED)}, found {told.emit}")

@@ -7,7 +7,7 @@ them, so that a map cell is treated exactly as the training site in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,16 +165,20 @@ def _climates(
     """Return the climate of the years and that of the spin-up, None where it is not read."""
     weather, years = told.climate, len(told.span)
     climate = normals = None
-    if not weather.transient and weather.temperature in values:
+
+    def held(names: Sequence[str]) -> bool:  # a covariate of the forest may be one of them
+        return all(name in values for name in names)
+
+    if not weather.transient and held(weather.names):
         monthly = [values[name] for name in weather.names]
         climate = _climate(monthly, latitude)
-    elif weather.transient and weather.yearly[0] in values:
+    elif weather.transient and held(weather.yearly):
         rows = []
         for name in weather.names:
             months = [values[month] for month in feature_names(name, "monthly")]
             rows.append(np.stack(months, axis=1).reshape(12 * years, -1))
         climate = _climate(rows, latitude)
-        if weather.normals and weather.temperature in values:
+        if weather.normals and held(weather.names):
             normals = _climate([values[name] for name in weather.names], latitude)
     return climate, normals
 

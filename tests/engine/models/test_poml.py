@@ -350,6 +350,39 @@ def test_what_follows_the_weather_is_over_its_mean(cube: Cube, told, base: str) 
     assert site_years(model.told, cells, places)[0].drivers.input_base == base
 
 
+def test_what_happened_in_the_fit_is_told_and_kept(tmp_path: Path) -> None:
+    driver = values_of_land()["fertiliser"]
+    driver[0, :, :2] = 0.0
+    driver[3, :, 8:] = -1.0
+    cube = write_land(tmp_path / "c.zarr", {"fertiliser": driver})
+    model = make_model()
+    table = survey(14, dates=(1981, 1984))
+    once = (table["year"] == 1984) & table["profile_id"].isin([f"p{i}" for i in range(10)])
+    samples = draw_sites(table[~once], cube, GRID, model.learns_from, model.site_span)[0]
+    model.fit(samples)
+    bad = int((samples.table.groupby("profile_id")["fertiliser"].min() < 0).sum())
+    assert bad > 0
+    left_out, standard, beyond = model.notes
+    assert left_out == f"{bad} of 14 sampled sites teach nothing (invalid input: {bad})."
+    assert standard.startswith("The process has its standard rates: nothing was calibrated")
+    assert "from 1981 to 1984" in beyond
+    assert "3 of the 7 years" in beyond
+    again = make_model().fit(drawn(cube, make_model(), sites=40))
+    lost = [n for n in again.notes if "have no simulation" in n]
+    assert len(lost) == 1
+    assert not any("years mapped lie beyond" in n for n in again.notes)
+    again.save(tmp_path / "m")
+    assert model_class("poml").load(tmp_path / "m").notes == again.notes
+    assert lost[0] in again.describe()["support"]
+
+
+def test_one_month_of_the_climate_may_be_a_covariate(cube: Cube) -> None:
+    some = {"yearly": ("temperature_01",), "climate_features": False, "emit": ("ml", "poml")}
+    model = fitted(cube, some)
+    assert model.reads.variables == ("clay", "elevation", "temperature_01")
+    assert np.isfinite(model.predict(inputs(cube, model))["stock_poml_mean"]).all()
+
+
 def test_normals_are_what_the_spin_up_takes(tmp_path: Path) -> None:
     month = np.arange(12)[:, None, None] * np.ones(SHAPE)
     cube = write_land(tmp_path / "c.zarr", {"temperature": 10 + month, "rain": 40 + month})
@@ -373,6 +406,8 @@ def test_normals_are_what_the_spin_up_takes(tmp_path: Path) -> None:
         ({"process": {"settings": {"speed": 3}}}, r"process\.settings"),
         ({"static": (), "yearly": (), "climate_features": False}, "no covariate"),
         ({"climate": {"normals": True}}, "normals is for transient"),
+        ({"yearly": (), "climate_features": False}, "maps of all years would be the same"),
+        ({"yearly": (), "climate": {}, "driver": {}}, "maps of all years would be the same"),
     ],
 )
 def test_settings_that_make_no_sense(cube: Cube, changes, message) -> None:
