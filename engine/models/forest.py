@@ -33,6 +33,16 @@ GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
     (100, 200),
 )
 DEPTH_FEATURES = ("top_cm", "bottom_cm")
+#: What is said of the options in a map's metadata.
+CHOSEN = (
+    "Covariates were chosen by their correlation with the target and with each other, and by the "
+    "error of batches of them in spatial blocks left out (Han et al. 2025)."
+)
+CONFORMAL = (
+    "Intervals are conformal (Romano, Patterson & Candès 2019): moved at each depth until they "
+    "hold their share of values in spatial blocks left out of training, each block weighing alike. "
+    "Where soils differ from all that were sampled they may hold less."
+)
 #: Cells gathered into rows at once; bounds memory beside the tile itself.
 CHUNK_CELLS = 65_536
 
@@ -129,6 +139,15 @@ class ForestModel:
     def choice(self) -> CovariateChoice | None:
         """Which covariates were chosen, and why the others were not; None where all are used."""
         return self._choice
+
+    def describe(self) -> dict[str, str]:
+        """Return what the map's metadata are to say of the options that are used."""
+        told = []
+        if self.choose == "filter":
+            told.append(CHOSEN)
+        if self.intervals == "conformal":
+            told.append(CONFORMAL)
+        return {"method": " ".join(told)} if told else {}
 
     @property
     def _pairs(self) -> tuple[tuple[float, float], ...]:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
+from edaphos.engine.assess.crossval import _load, _store
 from edaphos.engine.assess.splits import inner_split, location_blocks
 from edaphos.engine.covariate_choice import (
     ChoiceSpec,
@@ -15,12 +16,15 @@ from edaphos.engine.covariate_choice import (
     choices_of,
     choose_covariates,
 )
+from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.protocol import ModelSpec, register
 from edaphos.engine.samples import Samples
+from edaphos.engine.sampling import draw_samples
 from edaphos.kernels.covariate_filter import keep_covariates
 
 from .assess_world import WitnessModel, make_samples
+from .worlds import make_cube, make_table, world_grid
 
 
 def crowded(seed: int = 3) -> Samples:
@@ -152,3 +156,13 @@ def test_bad_input_is_named() -> None:
     near = SAMPLES.take(SAMPLES.table["cell"].to_numpy() < 3)
     with pytest.raises(InputError, match="5 folds need at least 5"):
         choose_covariates(near, CANDIDATES, ChoiceSpec(weak=0.0, batches=(1, 2)))
+
+
+def test_classes_are_told_by_the_cube_and_travel_with_samples(tmp_path) -> None:
+    cube = Cube.open(make_cube(tmp_path / "cube.zarr"))
+    table = make_table(60)
+    samples, _ = draw_samples(table, cube, world_grid(128), ("temperature", "soil_mask"))
+    assert samples.classes == ("soil_mask",)
+    _store(tmp_path, samples, {"block": np.zeros(len(samples), np.int64)})
+    assert _load(tmp_path)[0].classes == ("soil_mask",)
+    assert samples.take(np.arange(3)).classes == ("soil_mask",)

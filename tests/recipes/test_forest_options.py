@@ -44,6 +44,7 @@ def test_a_forest_that_chooses_and_calibrates(tmp_path: Path) -> None:
     ds = open_map(run.path)
     named = ds["soc_q95"].attrs["long_name"]
     assert named.endswith("upper bound of the conformal 90 % interval")
+    assert "Intervals are conformal" in ds.attrs["method"]
     low, high = ds["soc_q05"].values, ds["soc_q95"].values
     assert np.isfinite(low).any()
     assert (low[np.isfinite(low)] <= high[np.isfinite(low)]).all()
