@@ -13,7 +13,7 @@ from the arm's by Monte Carlo noise and by a little bias, for each member sees f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -157,15 +157,16 @@ class Members:
         Fitted, one for each member; none where `trees` say all.
     trees
         The trees of all members, in order, where nothing but the forest speaks in an arm.
-    view
-        What these trees see of sites and years; the covariates as they are if None.
+    views
+        What the trees of each member see of sites and years, ``(M,)``; None, in each, if the
+        covariates as they are. A resample may hold other first and last dates than the others.
     """
 
     spec: MemberSpec
     scores: Floats
     arms: tuple[Arm, ...] = ()
     trees: ForestArrays | None = None
-    view: PlaceAndTime | None = None
+    views: tuple[PlaceAndTime | None, ...] = ()
 
     @classmethod
     def fit(
@@ -212,7 +213,8 @@ class Members:
         if all(_forest_alone(arm, data) for arm in arms):
             # what arms hold beside their trees is not needed any more
             trees = join_trees([_forest(arm) for arm in arms])
-            return cls(spec, scores, trees=trees, view=getattr(arms[0], "view", None))
+            views = tuple(getattr(arm, "view", None) for arm in arms)
+            return cls(spec, scores, trees=trees, views=views)
         return cls(spec, scores, tuple(arms))
 
     # -- prediction -----------------------------------------------------------------------------
@@ -272,12 +274,18 @@ class Members:
         members, own = self.spec.members, self.spec.parts
         sites = data.drivers.sites
         site, year = np.repeat(np.arange(sites), len(years)), np.tile(years, sites)
-        seen = data if self.view is None else self.view(data)
-        rows = np.ascontiguousarray(seen.rows(site, year))
-        found = group_means(trees, rows, members * own)
-        # a forest that was not grown on gaps would send them anywhere
-        found[:, ~np.isfinite(rows).all(axis=1)] = np.nan
-        return found.reshape(members, own, sites, len(years))
+        each = trees.trees // members
+        out = np.empty((members, own, sites, len(years)))
+        for first, last in _runs(self.views):  # of members that see the same
+            view = self.views[first]
+            seen = data if view is None else view(data)
+            rows = np.ascontiguousarray(seen.rows(site, year))
+            mine = replace(trees, roots=trees.roots[first * each : last * each + 1])
+            found = group_means(mine, rows, (last - first) * own)
+            # a forest that was not grown on gaps would send them anywhere
+            found[:, ~np.isfinite(rows).all(axis=1)] = np.nan
+            out[first:last] = found.reshape(last - first, own, sites, len(years))
+        return out
 
     # -- files ----------------------------------------------------------------------------------
 
@@ -296,8 +304,8 @@ class Members:
             )
         folder.mkdir(parents=True, exist_ok=True)
         save_arrays(self.trees, folder)
-        view = None if self.view is None else asdict(self.view)
-        told = {"spec": asdict(self.spec), "scores": self.scores.tolist(), "view": view}
+        views = [None if view is None else asdict(view) for view in self.views]
+        told = {"spec": asdict(self.spec), "scores": self.scores.tolist(), "views": views}
         (folder / "members.json").write_text(json.dumps(told, indent=1) + "\n")
 
     @classmethod
@@ -307,14 +315,23 @@ class Members:
         if not path.exists():
             raise InputError(f"{path}: missing, there are no saved members here")
         told = json.loads(path.read_text())
-        view = PlaceAndTime(**told["view"]) if told["view"] else None
+        views = tuple(PlaceAndTime(**view) if view else None for view in told["views"])
         trees = load_arrays(folder)
-        return cls(MemberSpec(**told["spec"]), np.array(told["scores"]), trees=trees, view=view)
+        return cls(MemberSpec(**told["spec"]), np.array(told["scores"]), trees=trees, views=views)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the trees."""
         return 0 if self.trees is None else sum(a.nbytes for a in vars(self.trees).values())
+
+
+def _runs(views: Sequence[PlaceAndTime | None]) -> Iterator[tuple[int, int]]:
+    """Yield first and last (not included) positions of runs of the same."""
+    first = 0
+    for last in range(1, len(views) + 1):
+        if last == len(views) or views[last] != views[first]:
+            yield first, last
+            first = last
 
 
 def _chunks(size: int, step: int) -> Iterator[NDArray[np.intp]]:

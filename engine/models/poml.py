@@ -193,7 +193,7 @@ class PomlModel:
         """Calibrate the process and grow the forests on all sites of `samples`."""
         values, places, stock, _ = of_samples(self.told, samples)
         data, status = site_years(self.told, values, places, stock)
-        sampled = data.sampled.any(axis=1)
+        sampled: NDArray[np.bool_] = np.asarray(data.sampled.any(axis=1))
         data = data.take(np.flatnonzero(status == 0))
         if not data.sampled.any():
             raise InputError(

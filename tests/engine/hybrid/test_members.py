@@ -112,6 +112,28 @@ def test_trees_say_what_the_arms_said(rows: Any, tmp_path: Path) -> None:
     assert len({arm.learned.seed for arm in arms}) == 10
 
 
+def test_members_with_other_dates_see_what_they_learned_from(tmp_path: Path) -> None:
+    """One site alone was sampled first, one last: not every resample has them."""
+    data, arms = site_years(60, dates=(1985, 1995)), []
+    stock = data.stock.copy()
+    stock[0, 0], stock[1, -1] = stock[0, 5], stock[1, 15]
+    data = replace(data, stock=stock)
+
+    def make(process: Process, learner: Learner) -> Hybrid:
+        arms.append(Hybrid(process, learner, rows="guarded"))
+        return arms[-1]
+
+    spec = MemberSpec(members=6)
+    found = Members.fit(data, make, Steady(), forest(48), np.arange(60), spec=spec, seed=1)
+    assert len({arm.view for arm in arms}) > 1
+    said = found.predict(data.without_stock())
+    for arm, by_trees in zip(arms, said, strict=True):
+        np.testing.assert_allclose(by_trees, arm.predict(data.without_stock()), rtol=1e-12)
+    found.save(tmp_path / "m")
+    again = Members.load(tmp_path / "m").predict(data)
+    np.testing.assert_array_equal(again, said)
+
+
 def test_calibration_alone_makes_the_variance_of_the_process() -> None:
     members, data, _ = fitted(ProcessAlone, replace(STILL, members=200))
     assert members.trees is None
