@@ -62,3 +62,26 @@ class Pinball:
         e = _difference(given, target[:, :, None].expand_as(given), there)
         q = torch.tensor(self.levels, dtype=given.dtype, device=given.device)
         return _mean(torch.maximum(q * e, (q - 1) * e), there)
+
+
+@dataclass(frozen=True)
+class MeanAndQuantiles:
+    """Squared error of a mean, plus the quantile loss of quantiles beside it.
+
+    Both are means over the targets, the second also over levels. The net gives, for each target,
+    the mean and then the quantiles: ``prediction`` is ``(n, k * (1 + len(levels)))``.
+
+    Parameters
+    ----------
+    levels
+        As for :class:`Pinball`.
+    """
+
+    levels: tuple[float, ...]
+
+    def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the sum of both losses."""
+        n, k = target.shape
+        given = prediction.reshape(n, k, 1 + len(self.levels))
+        of_mean = weighted_mse(given[:, :, 0], target, weight)
+        return of_mean + Pinball(self.levels)(given[:, :, 1:].reshape(n, -1), target, weight)

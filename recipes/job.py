@@ -20,6 +20,7 @@ from edaphos.engine.years import YearPolicy
 
 from .cluster_schema import cluster_spec
 from .config import load_toml, parse
+from .conv_schema import ConvTable
 from .model_schema import ForestTable, ModelTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
@@ -153,6 +154,16 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
     if isinstance(table, PomlTable):
         told = table.settings(recipe.years, recipe.map.depths[0][1])
         return ModelSpec("poml", {"settings": told, "seed": recipe.seed})
+    if isinstance(table, ConvTable):
+        return ModelSpec(
+            "conv",
+            {
+                "settings": table.settings(),
+                "quantiles": recipe.map.quantiles,
+                "depths": recipe.map.depths,
+                "seed": recipe.seed,
+            },
+        )
     if not isinstance(table, ForestTable):
         return ModelSpec(table.kind, table.settings)
     settings = {
@@ -173,8 +184,8 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
 def assessed_model(recipe: Recipe) -> ModelSpec:
     """Return the model as cross-validation fits it.
 
-    A forest may get fewer trees there, and always gives the bounds of the 90 % interval. Of RothC
-    it is the clay forest that profiles can judge.
+    A forest may get fewer trees there; it and nets always give the bounds of the 90 % interval. Of
+    RothC it is the clay forest that profiles can judge.
     """
     return _assessed(recipe.model, recipe)
 
@@ -195,11 +206,12 @@ def _assessed(table: ModelTable, recipe: Recipe) -> ModelSpec:
         return ModelSpec(spec.kind, {**spec.settings, "settings": told})
     if isinstance(table, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
-    if spec.kind not in ("forest", "forest_by_depth"):
+    if spec.kind not in ("forest", "forest_by_depth", "conv"):
         return spec
-    trees = recipe.assess.trees or spec.settings["trees"]
-    quantiles = tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))
-    return ModelSpec(spec.kind, {**spec.settings, "trees": trees, "quantiles": quantiles})
+    told = {**spec.settings, "quantiles": tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))}
+    if spec.kind != "conv":
+        told["trees"] = recipe.assess.trees or told["trees"]
+    return ModelSpec(spec.kind, told)
 
 
 def covariates_of(job: Job) -> tuple[str, ...]:

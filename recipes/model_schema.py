@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from .config import Table
+from .conv_schema import ConvTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
 
@@ -54,11 +55,12 @@ def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
     if ":" in str(kind):
         return "<custom>"
-    return f"<{kind}>" if kind in ("rothc", "poml") else "<forest>"
+    return f"<{kind}>" if kind in ("conv", "rothc", "poml") else "<forest>"
 
 
 ModelTable = Annotated[
     Annotated[ForestTable, Tag("<forest>")]
+    | Annotated[ConvTable, Tag("<conv>")]
     | Annotated[RothCTable, Tag("<rothc>")]
     | Annotated[PomlTable, Tag("<poml>")]
     | Annotated[CustomModelTable, Tag("<custom>")],

@@ -7,7 +7,7 @@ run that was cut off continues with the first stage that is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,6 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import MANIFEST as CUBE_MANIFEST
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.protocol import (
-    ModelSpec,
     RowModel,
     learns_from,
     needs_samples,
@@ -45,6 +44,7 @@ from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
 from .cube_schema import read_cube_spec
 from .finish import KOEPPEN_LEGENDS, finish
+from .fitting import fit
 from .job import (
     Job,
     assessed_model,
@@ -201,7 +201,7 @@ def run_stages(
             with stages.stage("assess", "Cross-validation"):
                 assessment(job, run, samples, client, reporter)
         with stages.stage("fit", "Fitting"):
-            fit(job, run, samples, reporter)
+            fit(job, run, samples, client, reporter)
         with stages.stage("map", "Mapping"):
             production = make_map(job, run, cube, client, reporter, Stoppable(watch, stop), region)
         note_production(run, production, client)
@@ -384,19 +384,3 @@ def assessment(
     with whole_folder(folder) as partial:
         found.save(partial)
     return found
-
-
-def fit(job: Job, run: Run, samples: Samples | None, reporter: Reporter = QUIET) -> None:
-    """Fit the model on all samples, if it learns from any, and save it, unless it is there."""
-    if is_whole(run.model_folder):
-        return
-    settings: Mapping[str, Any] = job.model.settings
-    if job.model.kind in ("forest", "forest_by_depth", "rothc", "poml"):
-        settings = {**settings, "threads": job.cluster.processes}
-    model = ModelSpec(job.model.kind, settings).build()
-    if samples is not None:
-        model = model.fit(samples)
-    for words in getattr(model, "notes", ()):
-        reporter.say(words)
-    with whole_folder(run.model_folder) as partial:
-        model.save(partial)

@@ -33,6 +33,11 @@ It may offer more, all of it optional:
     Cells along a side of the square around each sample that it learns from, odd: its samples then
     come with patches of the variables it learns from, of that size or, where a model beside it
     wants them so, larger (``engine/conv/patches.py``).
+``client``
+    A Dask client, set before ``fit``, of a model that trains on the cluster.
+``depth_only: ModelSpec``
+    What stands beside it in an assessment as a model that sees depth alone; by default the same
+    model with its setting ``covariates`` empty, if it has one.
 ``initial_stock: tuple[str, float]``
     The cube variable of the stock a map begins with, and its factor to kg/m²: the report then says
     what the total is with and without the cells left out.
@@ -237,6 +242,7 @@ def description_of(model: Any) -> dict[str, str]:
 
 _REGISTRY: dict[str, type[Any]] = {}
 _BUILT_IN = {
+    "conv": "edaphos.engine.models.conv:ConvModel",
     "forest": "edaphos.engine.models.forest:ForestModel",
     "forest_by_depth": "edaphos.engine.models.forest_by_depth:ForestByDepth",
     "poml": "edaphos.engine.models.poml:PomlModel",

@@ -108,7 +108,9 @@ def test_undated_profiles_do_not_train_a_map_of_several_years(
     retold(country, confounded=False, undated=90)  # more than may lack a covariate
     seen: list[Samples] = []
     fit = pipeline.fit
-    monkeypatch.setattr(pipeline, "fit", lambda j, r, s: (seen.append(s), fit(j, r, s)))
+    monkeypatch.setattr(
+        pipeline, "fit", lambda j, r, s, *more: (seen.append(s), fit(j, r, s, *more))
+    )
     made = run(country, tmp_path / "out")
     assert made.exit_code == 0, made.output
     assert "270 layers without a year are left out" in " ".join(made.output.split())
