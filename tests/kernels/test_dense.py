@@ -59,7 +59,7 @@ def test_maps_are_those_of_patches(shape: ConvShape) -> None:
 
 def test_padding_inside_the_patch_falls_back_to_patches() -> None:
     net = lively(build(SPEC_SHAPE, 3, seed=1)).eval().sequential()
-    with pytest.raises(Unsupported, match=r"layer 0 \(Conv2d.*padding inside the patch"):
+    with pytest.raises(Unsupported, match=r"layer 0, Conv2d.*padding inside the patch"):
         dense_form(net, 9, 3)
     planes = planes_of(3, 4, 5, 9)
     mapper = DenseMapper([net], 9, 3)
