@@ -40,7 +40,7 @@ def with_patches(
     size = max(patch_size_of(model) for model in models)
     variables = tuple(dict.fromkeys(name for model in models for name in learns_from(model)))
     years = year_policy(table)
-    folder = _folder(run.path)
+    folder = patches_folder(run.path)
     cut = extract(samples, cube, job.grid, variables, size, folder, years=years, reporter=reporter)
     store = PatchStore.open(folder)
     told = {"patches": len(store), "size": size, "bytes": store.values.nbytes}
@@ -56,11 +56,11 @@ def _models(job: Job) -> list[object]:
     return [spec.build() for spec in (job.model, *compared_models(job.recipe).values())]
 
 
-def _folder(run: Place) -> Path:
+def patches_folder(run: Place) -> Path:
     """Return where a run's patches lie; those of a bucket's run go with the process."""
     if isinstance(run, Path):
         return run / PATCHES
     name = hashlib.sha256(f"{run} {PATCHES}".encode()).hexdigest()[:24]
-    folder = scratch_folder() / f"{COPY}{name}"
-    hold(folder)
-    return folder
+    held = scratch_folder() / f"{COPY}{name}"
+    hold(held)
+    return held / PATCHES

@@ -13,8 +13,12 @@ from typer.testing import CliRunner, Result
 
 from edaphos.engine.conv.patches import PatchStore
 from edaphos.engine.map_view import open_map
+from edaphos.engine.place import place
 from edaphos.engine.run import Run
+from edaphos.engine.scratch import let_go, scratch_folder
+from edaphos.engine.whole_folder import whole_folder
 from edaphos.recipes.cli import app
+from edaphos.recipes.patches import patches_folder
 
 from .small import Country, make_country
 
@@ -77,6 +81,22 @@ def country(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Country:
     rest = rest.split("[assess]")[1]
     country.recipe.write_text(f'{start}[model]\nkind = "rough:Roughness"\n\n[assess]{rest}')
     return country
+
+
+def test_patches_of_a_run_in_a_bucket_lie_on_this_machine_while_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = patches_folder(place("s3://maps/run"))
+    assert folder == patches_folder(place("s3://maps/run"))
+    assert folder != patches_folder(place("s3://maps/other"))
+    assert folder.is_relative_to(scratch_folder())
+    with whole_folder(folder) as partial:
+        (partial / "values.npy").touch()
+    folder.with_name("patches-trainings").mkdir()
+    assert (folder / "values.npy").exists()
+    let_go()
+    assert not any(scratch_folder().iterdir())
 
 
 def run(country: Country, out: Path) -> None:
