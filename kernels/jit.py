@@ -46,7 +46,10 @@ def kernel(
         Allow re-association and contraction, or only the LLVM flags named (:data:`CONTRACT`). Off
         by default: maps are promised byte for byte.
     inline
-        Inline into callers at compile time, for one-cell functions shared by several loops.
+        Inline into callers at compile time, for one-cell functions shared by several loops; and
+        for every function with fused operations that another kernel calls. Compiled apart, there
+        are two copies of it, fused in different ways; which one runs depends on whether this
+        process compiled it or found it in the cache.
 
     Notes
     -----

@@ -170,7 +170,7 @@ def _year_map(
             table[k, lo : lo + n] = part[k, :n]
 
 
-@kernel(fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT, inline=True)
 def _settle(
     rain: Array,
     evaporation: Array,
@@ -211,7 +211,7 @@ def _settle(
                     smd[w] += _drift(rain, evaporation, cover, units, lo + w, most[w], smd[w])
 
 
-@kernel(fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT, inline=True)
 def _drift(
     rain: Array,
     evaporation: Array,
@@ -249,7 +249,7 @@ def _drift(
     return shift * t(min(max(math.floor(room / abs(shift)) - 1, 0), DRIFT_YEARS))
 
 
-@kernel(fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT, inline=True)
 def _compose(x: Array, kept: Array, part: Array) -> None:
     """Let a month act on the year's map so far.
 

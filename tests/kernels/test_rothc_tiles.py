@@ -130,6 +130,35 @@ def test_strips_of_plain_python(compute: Compute, monkeypatch: pytest.MonkeyPatc
         np.testing.assert_allclose(three, fast, rtol=1e-11, atol=1e-11)
 
 
+YEAR = """
+import sys
+import numpy as np
+from edaphos.kernels.rothc_arrays import Forcing, Soil
+from edaphos.kernels.rothc_year import year_map
+given = np.load(sys.argv[1])
+names = ("temperature", "rain", "evaporation", "cover", "plant_input", "dpm_rpm", "manure")
+forcing = Forcing(**{name: given[name] for name in names})
+np.save(sys.argv[2], year_map(forcing, Soil(given["clay"], given["depth"])).table)
+"""
+
+
+def test_compiled_here_or_found_in_the_cache_the_bits_are_the_same(tmp_path: Path) -> None:
+    """The first process compiles, the second one finds its code: as do workers of one run."""
+    at = world(4, 600, warm=True)
+    source = tmp_path / "in.npz"
+    np.savez(source, **vars(at.forcing), **vars(at.soil))
+    found = []
+    for name in ("compiled", "cached"):
+        subprocess.run(
+            [sys.executable, "-c", YEAR, str(source), str(tmp_path / f"{name}.npy")],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            check=True,
+        )
+        found.append(np.load(tmp_path / f"{name}.npy"))
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], year_map(at.forcing, at.soil).table)
+
+
 WITHOUT_JIT = """
 import sys
 import numpy as np
