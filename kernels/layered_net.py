@@ -21,11 +21,23 @@ class Layered(nn.Module):  # type: ignore[misc]
     ----------
     net
         With one head; what it takes as ``extra`` differs between layers.
+    keep_statistics
+        Normalise by the means and variances that the net has, in training, too. A batch of one
+        depth has others than batches of all depths, and its own would take away what the net says
+        of that depth.
     """
 
-    def __init__(self, net: PatchNet) -> None:
+    def __init__(self, net: PatchNet, *, keep_statistics: bool = False) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.keep_statistics = net, keep_statistics
+
+    def train(self, mode: bool = True) -> Layered:
+        """Set training or evaluation mode."""
+        super().train(mode)
+        for module in self.modules() if self.keep_statistics else ():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, x: Tensor, layers: Tensor) -> Tensor:
         """Return ``(n, m * outputs)``, layer by layer, 0 where there is none.

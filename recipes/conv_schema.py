@@ -70,6 +70,9 @@ class FineTuningTable(Table):
         description="stages that stay as they are: convolutions, then dense layers; all of them: "
         "no fine-tuning",
     )
+    statistics: Literal["keep", "renew"] = Field(
+        "keep", description="of normalisation in tuned stages: those of all depths, or of each"
+    )
     rate_share: float = Field(0.1, gt=0, le=1, description="learning rate, share of the training's")
     epochs: int = Field(100, ge=1, description="epochs at most")
     patience: int = Field(10, ge=1, description="as in training")

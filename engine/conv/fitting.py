@@ -243,9 +243,12 @@ def _train(
     if told.scheme != "transfer" or told.freezes_all:
         return pooled
     ground = replace(ground, spec=told.fine_tuned)  # of the tasks that follow
-    frozen = told.fine_tuning.freeze_until
+    tuning = {
+        "freeze_until": told.fine_tuning.freeze_until,
+        "keep_statistics": told.fine_tuning.statistics == "keep",
+    }
     tuned = [
-        task(m, d, heads=1, sees_depth=True, start=places[m], freeze_until=frozen)
+        task(m, d, heads=1, sees_depth=True, start=places[m], **tuning)
         for m in members
         for d in every
         if _enough(rows, d)

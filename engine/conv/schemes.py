@@ -92,6 +92,8 @@ class Task:
         Folder of the net that it goes on from; None for a new one.
     freeze_until
         Stages of it that stay as they are.
+    keep_statistics
+        Whether it goes on normalising by the statistics that it has.
     """
 
     ground: Ground
@@ -102,6 +104,7 @@ class Task:
     seed: int
     start: Place | None = None
     freeze_until: int = 0
+    keep_statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,9 @@ def _train(task: Task, out: Path, begun: Place) -> None:
     )
     loss: Any = MeanAndQuantiles(ground.levels) if ground.levels else weighted_mse
     net = _first(task)
-    module: Any = net if task.heads > 1 else Layered(net)
+    module: Any = net
+    if task.heads == 1:
+        module = Layered(net, keep_statistics=task.keep_statistics)
 
     def judge() -> float:
         said = torch.from_numpy(predict(module, source, stop, spec))

@@ -26,6 +26,10 @@ class FineTuning:
     freeze_until
         Stages that stay as they are, from the first convolution on: convolution blocks, then dense
         layers, each with the statistics of its normalisation. With all of them nothing is tuned.
+    statistics
+        Of the normalisation in stages that are tuned: ``keep`` those of all depths, or ``renew``
+        them with batches of one depth, which takes away what the net says of the depth before it
+        learns it anew.
     rate_share
         Learning rate, as a share of that of the training on all depths.
     epochs, patience
@@ -33,6 +37,7 @@ class FineTuning:
     """
 
     freeze_until: int = 2
+    statistics: Literal["keep", "renew"] = "keep"
     rate_share: float = 0.1
     epochs: int = 100
     patience: int = 10
