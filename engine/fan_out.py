@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .progress import QUIET, Reporter
@@ -17,10 +17,12 @@ def fan_out(
     client: Any = None,
     reporter: Reporter = QUIET,
     label: str = "",
+    resources: Mapping[str, float] | None = None,
 ) -> list[R]:
     """Return ``[function(item) for item in items]``, on a ``distributed.Client`` if one is given.
 
-    A bounded number of tasks is in flight. The first error stops the rest and is raised.
+    A bounded number of tasks is in flight, each of which asks for `resources`. The first error
+    stops the rest and is raised.
     """
     with reporter.task(label, len(items)) as progress:
         if client is None:
@@ -29,11 +31,15 @@ def fan_out(
                 results.append(function(item))
                 progress.advance()
             return results
-        return _on_cluster(function, items, client, progress)
+        return _on_cluster(function, items, client, progress, resources)
 
 
 def _on_cluster(
-    function: Callable[[T], R], items: Sequence[T], client: Any, progress: Any
+    function: Callable[[T], R],
+    items: Sequence[T],
+    client: Any,
+    progress: Any,
+    resources: Mapping[str, float] | None,
 ) -> list[R]:
     from distributed import as_completed
 
@@ -41,11 +47,11 @@ def _on_cluster(
     places: dict[Any, int] = {}
     results: dict[int, R] = {}
     waiting = iter(enumerate(items))
-    running = as_completed()
+    running = as_completed(loop=client.loop)
 
     def submit() -> None:
         for place, item in waiting:
-            future = client.submit(function, item, pure=False)
+            future = client.submit(function, item, pure=False, resources=resources)
             places[future] = place
             running.add(future)
             return

@@ -1,4 +1,4 @@
-"""What tiles ask of workers where the model needs a GPU."""
+"""What tiles and trainings ask of workers that have a GPU."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ def require_gpu(client: Client, model: Any, spec: ClusterSpec) -> None:
         raise InputError(
             "the model needs a GPU, and cluster.slurm.gpus is 0; say how many GPUs each job gets"
         )
-    offers = client.run(_offered)
-    if any(offers.values()):
+    if gpu_offered(client):
         return
     hint = (
         "set CUDA_VISIBLE_DEVICES to this machine's GPUs, or compute elsewhere (--cluster)"
@@ -50,9 +49,19 @@ def require_gpu(client: Client, model: Any, spec: ClusterSpec) -> None:
         else "start workers beside GPUs with `dask worker ... --preload edaphos.engine.gpu_claim`"
     )
     raise InputError(
-        f"the model needs a GPU, and none of the {len(offers)} worker(s) of the cluster "
+        f"the model needs a GPU, and none of the {len(client.nthreads())} worker(s) of the cluster "
         f'"{spec.kind}" offers the Dask resource {RESOURCE}; {hint}'
     )
+
+
+def training_resources(client: Client) -> dict[str, float]:
+    """Return what a training asks for: a GPU to itself where workers have any, else nothing."""
+    return {RESOURCE: 1.0} if gpu_offered(client) else {}
+
+
+def gpu_offered(client: Client) -> bool:
+    """Whether a worker that is connected has a GPU."""
+    return any(client.run(_offered).values())
 
 
 def _offered(dask_worker: Any) -> float:

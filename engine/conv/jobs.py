@@ -1,0 +1,157 @@
+"""Many trainings: folds, depths and seeds as tasks of a Dask cluster, or here one after another.
+
+What a training leaves lies in a folder of its own, which is there whole or not at all. A run that
+was cut off does those that are missing, and a training in the middle goes on from its checkpoint.
+
+Torch keeps its number of threads and its random state for the whole process, so that of several
+trainings in one worker process one runs and the others wait (:mod:`edaphos.engine.training`). A
+cluster trains as many nets at once as it has worker processes, whatever their threads: one for
+each core, with ``TrainSpec.threads = 1``, is the fastest. Where workers have GPUs, a training asks
+for one to itself, and runs on no worker without.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, get_worker, worker_client
+
+from ..errors import EdaphosError, InputError, RunError, Stopped
+from ..fan_out import fan_out
+from ..gpu import training_resources
+from ..place import Place
+from ..progress import QUIET, Reporter
+from ..store import remove_tree
+from ..whole_folder import is_whole, whole_folder
+
+#: What a job does: ``function(task, out, begun)`` fills the folder `out`; below the place `begun`
+#: it may keep what a later attempt goes on from, such as checkpoints.
+Work = Callable[[Any, Path, Place], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One of many trainings.
+
+    Parameters
+    ----------
+    of
+        What tells it from the others: ``{"fold": 3, "depth": "0-5 cm", "seed": 1}``.
+    task
+        What the function is given.
+    digest
+        Of all else that the result depends on. A result under another digest is not taken for
+        this one's.
+    """
+
+    of: Mapping[str, str | int]
+    task: Any
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder.
+
+        Examples
+        --------
+        >>> Job({"fold": 3, "depth": "0-5 cm"}, None, "f00d").name
+        'fold-3_depth-0-5-cm_f00d'
+        """
+        parts = [f"{key}-{value}" for key, value in self.of.items()]
+        return "_".join(
+            re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.")
+            for part in [*parts, self.digest]
+            if part
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key} {value}" for key, value in self.of.items())
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    function: Work,
+    folder: Place,
+    *,
+    client: Client | None = None,
+    resources: Mapping[str, float] | None = None,
+    reporter: Reporter = QUIET,
+    label: str = "training",
+) -> list[Place]:
+    """Do all jobs that are not done yet; return the folder of each, in order.
+
+    Parameters
+    ----------
+    function
+        See :data:`Work`. It must not show progress of its own beside that of `reporter`.
+    folder
+        Where results lie. All workers must be able to write to it.
+    client
+        Each job is a task of this client. Without one, a task of a cluster hands its jobs to the
+        cluster that it runs on and gives up its thread meanwhile; anywhere else they are done here,
+        one after another. Results are the same.
+    resources
+        What each task asks of its worker; by default a GPU to itself, where workers have any.
+
+    Raises
+    ------
+    InputError, RunError
+        A job failed, named by what it is of; those done are kept.
+    """
+    folder = folder.absolute()  # workers may stand elsewhere
+    places = {job.name: folder / job.name for job in jobs}
+    if len(places) < len(jobs):
+        raise ValueError(f"{len(jobs)} jobs share {len(places)} names: {', '.join(places)}")
+    todo = [job for job in jobs if not is_whole(places[job.name])]
+    if todo:
+        with _cluster(client) as found:
+            if found is not None and resources is None:
+                resources = training_resources(found)
+            one = partial(_run, function, folder)
+            fan_out(one, todo, found, reporter, label, resources)
+    for job in todo:
+        if not is_whole(places[job.name]):
+            raise RunError(
+                f"{job}: done by a worker, and {places[job.name]} is not here; choose a folder "
+                "that all workers share"
+            )
+    return list(places.values())
+
+
+def _run(function: Work, folder: Place, job: Job) -> None:
+    place, begun = folder / job.name, folder / f"{job.name}.begun"
+    if is_whole(place):  # by an attempt that was taken for lost
+        return
+    try:
+        with whole_folder(place) as out:
+            function(job.task, out, begun)
+    except Stopped:
+        raise
+    except Exception as error:
+        if is_whole(place):  # the attempt that was taken for lost came first
+            return
+        # what the user can mend stays an InputError
+        family: type[EdaphosError] = InputError if isinstance(error, InputError) else RunError
+        raise family(f"{job}: {str(error) or type(error).__name__}") from error
+    remove_tree(begun)
+
+
+@contextmanager
+def _cluster(client: Client | None) -> Iterator[Client | None]:
+    """Yield the client to use: the one given, that of the task we are in, or none."""
+    if client is not None:
+        yield client
+        return
+    try:
+        get_worker()
+    except ValueError:
+        yield None
+        return
+    with worker_client() as own:  # gives this task's thread to others until the block ends
+        yield own
