@@ -15,6 +15,9 @@ from ..hybrid.site_years import SiteYears
 from ..status import Status
 from .poml_settings import PomlSettings
 
+#: Share of samples below which those of the first year are few.
+FEW = 0.1
+
 
 def notes_on_fit(
     told: PomlSettings, sampled: NDArray[np.bool_], status: NDArray[np.uint8], data: SiteYears,
@@ -36,6 +39,8 @@ def notes_on_fit(
     notes = [*_left_out(sampled, status)]
     if "po" in told.emit or "poml" in told.emit:
         notes += [*_not_carried(data, calibrated), *_not_calibrated(calibrated)]
+    if told.runs_process:
+        notes += _begins(data)
     if "poml" in told.emit and told.coupling == "poml":
         notes += _beyond(told, data)
     return tuple(notes)
@@ -64,6 +69,19 @@ def _not_carried(data: SiteYears, process: Process) -> list[str]:
         f"{lost:,} of {int(begun.sum()):,} sites have no simulation: their driver is 0 at their "
         f"first sample, or grows more than {MOST_GROWTH:g} times from there, or no input holds "
         "their stock."
+    ]
+
+
+def _begins(data: SiteYears) -> list[str]:
+    """Tell of a first year that few samples know, which the process begins with everywhere."""
+    counts = data.sampled.sum(axis=0)
+    first, every = int(counts[np.flatnonzero(counts)[0]]), int(counts.sum())
+    if first >= FEW * every:
+        return []
+    year = int(data.years[np.flatnonzero(counts)[0]])
+    return [
+        f"The process begins everywhere in {year}, of which {first:,} of {every:,} samples are, "
+        "from what the forest makes of that year; with a later model.first it begins later."
     ]
 
 

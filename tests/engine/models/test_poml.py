@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from edaphos.engine.assess.crossval import fit_and_predict
@@ -374,6 +375,17 @@ def test_what_happened_in_the_fit_is_told_and_kept(tmp_path: Path) -> None:
     again.save(tmp_path / "m")
     assert model_class("poml").load(tmp_path / "m").notes == again.notes
     assert lost[0] in again.describe()["support"]
+
+
+def test_a_first_year_that_hardly_any_sample_knows_is_told(cube: Cube) -> None:
+    table = survey(30, dates=(1982, 1986))
+    early = table[table["profile_id"].isin(["p0", "p1"]) & (table["year"] == 1982)]
+    table = pd.concat([table, early.assign(year=1980)])
+    for emit, told in ((("ml", "po"), True), (("ml", "poml"), False)):
+        model = make_model({**AS_IT_IS, "emit": emit})
+        model.fit(draw_sites(table, cube, GRID, model.learns_from, model.site_span)[0])
+        words = "begins everywhere in 1980, of which 2 of 62 samples are"
+        assert any(words in note for note in model.notes) == told
 
 
 def test_one_month_of_the_climate_may_be_a_covariate(cube: Cube) -> None:
