@@ -150,17 +150,23 @@ def widen(
     """Return bounds moved outwards by `margin`, which may vary by row.
 
     Bounds that a negative margin would let cross meet in the middle between them. On the log scale
-    a lower bound of values that are not negative stays at 0 or above.
+    a lower bound of values that are not negative stays at 0 or above. A margin of 0 leaves bounds
+    as they are to the last bit: many observed values may lie just on them.
     """
+    lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
     m = np.asarray(margin, np.float64)
-    below, above = _scaled(low, offset) - m, _scaled(high, offset) + m
-    middle, crossed = (below + above) / 2, below > above
-    below, above = np.where(crossed, middle, below), np.where(crossed, middle, above)
     if offset is None:
-        return below, above
-    floor = np.where(np.asarray(low, np.float64) >= 0, 0.0, -offset)
-    with np.errstate(over="ignore"):
-        return np.maximum(np.exp(below) - offset, floor), np.exp(above) - offset
+        below, above = lower - m, upper + m
+        middle = (lower + upper) / 2
+    else:
+        _scaled(lower, offset)  # refuses what lies outside the scale
+        with np.errstate(over="ignore"):
+            below = lower + (lower + offset) * np.expm1(-m)
+            above = upper + (upper + offset) * np.expm1(m)
+        below = np.maximum(below, np.where(lower >= 0, 0.0, -offset))
+        middle = np.sqrt((lower + offset) * (upper + offset)) - offset
+    crossed = below > above
+    return np.where(crossed, middle, below), np.where(crossed, middle, above)
 
 
 def _quantile(scores: Floats, level: float, weight: Floats, own: float) -> float:

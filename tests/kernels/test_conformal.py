@@ -138,6 +138,15 @@ def test_a_factor_keeps_bounds_positive_and_does_not_depend_on_units():
     assert (widen([0.0, 2.0], [1.0, 3.0], 5.0, 1.0)[0] == 0).all()
 
 
+def test_a_margin_of_nothing_moves_nothing():
+    # Quantiles of a forest are observed values: rows lie on the bound itself.
+    low, high = RNG.lognormal(1, 2, 500), RNG.lognormal(4, 2, 500)
+    for offset in (None, 0.0, 1.0):
+        below, above = widen(low, high, 0.0, offset)
+        np.testing.assert_array_equal(below[low <= high], low[low <= high])
+        np.testing.assert_array_equal(above[low <= high], high[low <= high])
+
+
 def test_bounds_do_not_cross():
     below, above = widen([1.0, 0.0], [2.0, 10.0], -2.0)
     assert below.tolist() == [1.5, 2.0]
