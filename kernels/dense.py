@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .dense_form import SILENT, Unsupported, dense_form, leaves, patches_of
+from .fold_norm import fold_norms
 from .net_tree import bytes_per_cell, grow, run
 from .staging import staged
 
@@ -29,7 +30,7 @@ Floats = NDArray[np.float32]
 Precision = Literal["float32", "tf32", "bf16"]
 
 #: Working memory where nothing else is asked for; larger strips are no faster.
-STRIP_BYTES = 128 << 20
+STRIP_BYTES = 64 << 20
 #: Cells along a side of the piece of a map on which coarser arithmetic is compared.
 SAMPLE = 48
 
@@ -114,9 +115,9 @@ class DenseMapper:
             self.how = f"patches: {problem}"
         for form in forms:
             form.to(self.device, torch.float32, memory_format=torch.channels_last)
-        layers = [[layer for _, layer in leaves(form)] for form in forms]
+        chains = [[x for _, x in leaves(form) if type(x) not in SILENT] for form in forms]
         self._nets = len(nets)
-        self._tree = grow([[x for x in own if type(x) not in SILENT] for own in layers])
+        self._tree = grow([fold_norms(c) for c in chains] if self.how == "dense" else chains)
         probe = torch.zeros(1, bands, patch, patch, device=self.device)
         self._cell_bytes, self.outputs = bytes_per_cell(self._tree, probe, self.how == "dense")
 

@@ -1,4 +1,4 @@
-"""A map at once has the values of patch by patch."""
+"""One net or several, in strips or at once: a map has the values of patch by patch."""
 
 from __future__ import annotations
 
@@ -8,73 +8,135 @@ import torch
 from torch import nn
 
 from edaphos.kernels.conv_net import SPEC_SHAPE, ConvShape, build
-from edaphos.kernels.dense import DenseMapper, Unsupported, dense_form
+from edaphos.kernels.dense import DenseMapper, _blocks
+
+from .nets import by_patch, lively, planes_of
 
 
-def by_patch(net: nn.Module, planes: np.ndarray, patch: int) -> np.ndarray:
-    """Each cell by a patch cut out for it alone."""
-    h, w = planes.shape[1] - patch + 1, planes.shape[2] - patch + 1
-    out = []
-    with torch.no_grad():
-        for y in range(h):
-            row = [planes[:, y : y + patch, x : x + patch] for x in range(w)]
-            out.append(net(torch.from_numpy(np.stack(row))).numpy())
-    return np.stack(out).transpose(2, 0, 1)
-
-
-def planes_of(bands: int, h: int, w: int, patch: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(bands, h + patch - 1, w + patch - 1)).astype(np.float32)
-
-
-def lively(net: nn.Module, seed: int = 0) -> nn.Module:
-    """Statistics and biases as after training, not the start's zeros and ones."""
-    rng = np.random.default_rng(seed)
-    with torch.no_grad():
-        for m in net.modules():
-            if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d):
-                for values, low, high in (
-                    (m.running_mean, -1, 1),
-                    (m.running_var, 0.3, 2),
-                    (m.weight, -1.5, 1.5),
-                    (m.bias, -1, 1),
-                ):
-                    values.copy_(torch.from_numpy(rng.uniform(low, high, values.shape)))
-            elif isinstance(m, nn.Conv2d | nn.Linear) and m.bias is not None:
-                m.bias.copy_(torch.from_numpy(rng.normal(size=m.bias.shape)))
-    return net
+def close(found: np.ndarray, wanted: np.ndarray) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("shape", [ConvShape(), ConvShape(patch=15, pool_after=(1, 2))])
-def test_maps_are_those_of_patches(shape: ConvShape) -> None:
-    net = lively(build(shape, 6, outputs=2, seed=1)).eval().sequential()
+def test_nets_of_a_shape_are_mapped_dense(shape: ConvShape) -> None:
+    net = lively(build(shape, 6, outputs=2, seed=1)).sequential()
     planes = planes_of(6, 9, 13, shape.patch)
     mapper = DenseMapper([net], shape.patch, 6)
     assert mapper.how == "dense"
-    wanted = by_patch(net, planes, shape.patch)
-    np.testing.assert_allclose(
-        mapper.predict(planes)[0], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max()
-    )
+    assert mapper.outputs == 2
+    close(mapper.predict(planes)[0], by_patch(net, planes, shape.patch))
 
 
 def test_padding_inside_the_patch_falls_back_to_patches() -> None:
-    net = lively(build(SPEC_SHAPE, 3, seed=1)).eval().sequential()
-    with pytest.raises(Unsupported, match=r"layer 0, Conv2d.*padding inside the patch"):
-        dense_form(net, 9, 3)
+    net = lively(build(SPEC_SHAPE, 3, extra=1, seed=1))
+    nets = [net.sequential(extra=[d]) for d in (0.1, 0.9)]
     planes = planes_of(3, 4, 5, 9)
-    mapper = DenseMapper([net], 9, 3)
-    assert mapper.how.startswith("patches: ")
-    wanted = by_patch(net, planes, 9)
-    np.testing.assert_allclose(
-        mapper.predict(planes)[0], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max()
-    )
+    mapper = DenseMapper(nets, 9, 3, max_bytes=1)
+    assert mapper.how.startswith("patches: layer 0, Conv2d")
+    for own, made in zip(nets, mapper.predict(planes), strict=True):
+        close(made, by_patch(own, planes, 9))
 
 
-def test_depths_share_what_is_alike() -> None:
-    net = lively(build(ConvShape(), 4, extra=2, seed=1)).eval()
-    nets = [net.sequential(0, [d, d + 0.1]) for d in (0.0, 0.3, 0.6)]
+def depths(shape: ConvShape, bands: int) -> list[nn.Sequential]:
+    net = lively(build(shape, bands, extra=2, seed=1))
+    return [net.sequential(0, [d, d + 0.1]) for d in (0.0, 0.3, 0.6)]
+
+
+def test_depths_of_one_net_share_all_but_a_bias() -> None:
+    nets = depths(ConvShape(), 4)
     planes = planes_of(4, 5, 6, 9)
-    made = DenseMapper(nets, 9, 4).predict(planes)
-    for own, map_ in zip(nets, made, strict=True):
-        wanted = by_patch(own, planes, 9)
-        np.testing.assert_allclose(map_, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    for own, made in zip(nets, DenseMapper(nets, 9, 4).predict(planes), strict=True):
+        close(made, by_patch(own, planes, 9))
+
+
+@pytest.mark.parametrize("max_bytes", [1, 200_000, 700_000])
+def test_strips_give_the_map_of_one_piece(max_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    nets = depths(ConvShape(), 4)
+    planes = planes_of(4, 15, 27, 9)
+    seen: list[int] = []
+    whole = DenseMapper(nets, 9, 4).predict(planes)
+    plain = torch.nn.functional.conv2d
+
+    def noted(x: torch.Tensor, *args: object) -> torch.Tensor:
+        made = plain(x, *args)
+        seen.append(4 * (x.numel() + made.numel()))
+        return made
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", noted)
+    mapper = DenseMapper(nets, 9, 4, max_bytes=max_bytes)
+    seen.clear()
+    close(mapper.predict(planes), whole)
+    one = mapper._cell_bytes * 9 * 9  # a patch is the least there is
+    assert max(seen) <= max(max_bytes, one)
+    assert mapper.memory_bytes(100) == max_bytes + 4 * 3 * 100
+
+
+@pytest.mark.parametrize(("h", "w", "halo", "cells"), [
+    (1, 1, 8, 1), (7, 5, 0, 3), (100, 300, 14, 5000), (3, 10_000, 14, 20_000), (9, 9, 2, 10**6),
+])  # fmt: skip
+def test_blocks_cover_a_map_once_and_fit(h: int, w: int, halo: int, cells: int) -> None:
+    count = np.zeros((h, w), int)
+    for y, y2, x, x2 in _blocks(h, w, halo, cells):
+        assert y2 > y
+        assert x2 > x
+        count[y:y2, x:x2] += 1
+        if cells >= (1 + halo) ** 2:
+            assert (y2 - y + halo) * (x2 - x + halo) <= cells
+    assert (count == 1).all()
+
+
+def test_planes_of_any_memory_are_read_and_left_alone() -> None:
+    net = lively(nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(2 * 25, 1)))
+    planes = planes_of(2, 6, 7, 5)
+    wanted = by_patch(net, planes.copy(), 5)
+    fixed = planes.copy()
+    fixed.flags.writeable = False
+    last = np.moveaxis(np.moveaxis(planes, 0, -1).copy(), -1, 0)
+    double = planes.astype(np.float64)
+    for given in (fixed, last, double):
+        before = given.copy()
+        close(DenseMapper([net], 5, 2).predict(given)[0], wanted)
+        np.testing.assert_array_equal(given, before)
+
+
+def test_rounding_is_none_in_float32_and_what_bfloat16_changed() -> None:
+    nets = depths(ConvShape(), 4)
+    planes = planes_of(4, 60, 50, 9)
+    exact = DenseMapper(nets, 9, 4)
+    whole = exact.predict(planes)
+    assert exact.rounding is None
+    coarse = DenseMapper(nets, 9, 4, precision="bf16")
+    gap = coarse.predict(planes) - whole
+    found = coarse.rounding
+    assert found is not None
+    assert found.cells == 48 * 48
+    assert found.largest == pytest.approx(np.abs(gap[..., 6:54, 1:49]).max(), rel=1e-3)
+    assert found.spread == pytest.approx(whole[..., 6:54, 1:49].std(), rel=1e-3)
+    assert 1e-4 < found.root_mean_square / found.spread < 0.1
+
+
+def test_planes_and_nets_that_do_not_fit_are_refused() -> None:
+    nets = depths(ConvShape(), 4)
+    mapper = DenseMapper(nets, 9, 4)
+    with pytest.raises(ValueError, match=r"4 of at least 9 x 9 cells, found \(3, 9, 9\)"):
+        mapper.predict(planes_of(3, 1, 1, 9))
+    with pytest.raises(ValueError, match=r"found \(4, 8, 9\)"):
+        mapper.predict(planes_of(4, 1, 1, 9)[:, :8])
+    with pytest.raises(ValueError, match="at least one"):
+        DenseMapper([], 9, 4)
+    two = build(ConvShape(), 4, outputs=2, seed=0).sequential()
+    with pytest.raises(ValueError, match="as many values each"):
+        DenseMapper([nets[0], two], 9, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_a_gpu_gives_the_map_of_the_processor(precision: str) -> None:
+    nets = depths(ConvShape(), 4)
+    planes = planes_of(4, 67, 61, 9)
+    wanted = DenseMapper(nets, 9, 4).predict(planes)
+    found = DenseMapper(
+        nets, 9, 4, precision=precision, device="cuda", max_bytes=2_000_000
+    ).predict(planes)
+    allowed = {"float32": 1e-5, "tf32": 1e-2, "bf16": 5e-2}[precision]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=allowed * np.abs(wanted).max())
