@@ -8,7 +8,7 @@ from sklearn.metrics import mean_pinball_loss, mean_squared_error
 
 torch = pytest.importorskip("torch")
 
-from edaphos.kernels.losses import Pinball, weighted_mse  # noqa: E402
+from edaphos.kernels.losses import MeanAndQuantiles, Pinball, weighted_mse  # noqa: E402
 
 LEVELS = (0.05, 0.5, 0.95)
 
@@ -73,6 +73,16 @@ def test_a_batch_without_targets_teaches_nothing(loss, outputs) -> None:
     found.backward()
     assert float(found) == 0
     assert not said.grad.any()
+
+
+def test_a_mean_beside_quantiles_has_the_loss_of_both() -> None:
+    prediction, target, weight = case(outputs=4)
+    each = prediction.reshape(*target.shape, 4)
+    mean, quantiles = each[..., 0], each[..., 1:].reshape(len(target), -1)
+    expected = value(weighted_mse, mean, target, weight)
+    expected += value(Pinball(LEVELS), quantiles, target, weight)
+    found = value(MeanAndQuantiles(LEVELS), prediction, target, weight)
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_levels_of_quantiles_are_checked() -> None:
