@@ -27,8 +27,8 @@ from .place import Place
 from .progress import QUIET, Reporter
 from .training_checkpoint import load_checkpoint, save_checkpoint
 from .training_curve import Curve
-from .training_learner import Learner, alone, autocast, batches, cut
-from .training_spec import Batch, IntArray, Source, TrainSpec, rate_of
+from .training_learner import Learner, alone, autocast, batches, cut, plain
+from .training_spec import Batch, IntArray, Source, TrainSpec, laid, rate_of
 
 __all__ = ["Batch", "Curve", "Source", "TrainSpec", "predict", "rate_of", "train"]
 
@@ -136,14 +136,14 @@ def predict(net: Any, source: Source, rows: IntArray, spec: TrainSpec) -> NDArra
     torch = need_torch()
     rows = np.asarray(rows, np.int64)
     with alone(torch, spec) as device:
-        net.to(device).eval()
+        laid(net.to(device)).eval()
         found = []
         with torch.no_grad():
             for batch in batches(source, cut(rows, spec.batch), None):
                 with autocast(torch, spec, device):
                     said = net(*batch.to(device).inputs)
                 found.append(said.float().cpu().numpy())
-        net.to("cpu")
+        plain(net)
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from .errors import InputError, RunError
 from .training_checkpoint import Checkpoint
 from .training_curve import Curve
-from .training_spec import Batch, Device, IntArray, Source, Tensor, TrainSpec
+from .training_spec import Batch, Device, IntArray, Source, Tensor, TrainSpec, laid
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -36,7 +36,8 @@ class Learner:
             *(k for k, p in trained.items() if p.ndim <= 1),
         ]
         self.first = _digest_of(net)
-        net.to(device)
+        self.parameters = trained
+        laid(net.to(device))
         self.optimizer = torch.optim.AdamW(
             [
                 # biases and scales are not drawn towards 0
@@ -128,7 +129,7 @@ class Learner:
     def finish(self) -> None:
         """Give the net its best weights, on the CPU, ready to be asked."""
         self.net.load_state_dict(self.best)
-        self.net.to("cpu").eval()
+        plain(self.net)
 
     def checkpoint(self, curve: Curve) -> Checkpoint:
         """Return all that the next epoch depends on."""
@@ -142,15 +143,25 @@ class Learner:
 
     def restore(self, found: Checkpoint) -> Curve:
         """Be as at a checkpoint; return the curve so far."""
+        empty_like = self.torch.empty_like  # laid out in memory as it was, for the last bits
         self.net.load_state_dict(found.net)
         self.best = {k: v.to(self.device) for k, v in found.best.items()}
         state: dict[int, dict[str, Tensor]] = {}
         for full, value in found.optimizer.items():
             name, _, key = full.rpartition("/")
-            state.setdefault(self.names.index(name), {})[key] = value
+            of = self.parameters[name]
+            held = value if value.shape != of.shape else empty_like(of).copy_(value)
+            state.setdefault(self.names.index(name), {})[key] = held
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         return found.curve
+
+
+def plain(net: Any) -> None:
+    """Have a net on the CPU, laid out as it is made, ready to be asked."""
+    from torch import contiguous_format
+
+    net.to("cpu", memory_format=contiguous_format).eval()
 
 
 def batches(

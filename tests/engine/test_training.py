@@ -18,6 +18,7 @@ from edaphos.engine.training import Batch, Curve, TrainSpec, predict, rate_of, t
 
 torch = pytest.importorskip("torch")
 
+from edaphos.kernels.conv_net import ConvShape, build  # noqa: E402
 from edaphos.kernels.losses import Pinball  # noqa: E402
 
 
@@ -379,3 +380,24 @@ def test_curves_survive_json() -> None:
         curve = train(small_net(), curved(), ROWS, held, replace(SPEC, epochs=3))
         again = Curve.from_json(json.loads(json.dumps(curve.to_json(), allow_nan=False)))
         assert_equal(asdict(again), asdict(curve))
+
+
+def test_a_training_of_convolutions_cut_off_ends_the_same(tmp_path) -> None:
+    """Kernels lie otherwise in memory than in files."""
+    shape = ConvShape(5, (8, 16), (3, 2), pool_after=(), dense=(8,))
+    x = np.random.default_rng(0).normal(size=(60, 7, 5, 5))
+    table = Table(x, x[:, 0, 2, 2] * x[:, 1, 1, 1])
+    spec = TrainSpec(epochs=6, batch=20, clip=0.5, patience=9)
+    rows, held = np.arange(40), np.arange(40, 60)
+    asked = iter([None] * 2)
+    stopping = Interruptible(QUIET, lambda: next(asked, "stop"))
+    path = tmp_path / "checkpoint.safetensors"
+    whole, cut = build(shape, 7, seed=0), build(shape, 7, seed=0)
+    train(whole, table, rows, held, spec)
+    with pytest.raises(Stopped):
+        train(cut, table, rows, held, spec, checkpoint=path, reporter=stopping)
+    again = build(shape, 7, seed=0)
+    train(again, table, rows, held, spec, checkpoint=path)
+    assert same(weights(again), weights(whole))
+    assert all(p.is_contiguous() for p in again.parameters())
+    assert not same(weights(cut), weights(whole))
