@@ -38,7 +38,7 @@ def notes_on_fit(
     """
     notes = [*_left_out(sampled, status)]
     if "po" in told.emit or "poml" in told.emit:
-        notes += [*_not_carried(data, calibrated), *_not_calibrated(calibrated)]
+        notes += [*_not_carried(data, calibrated), *_calibration(calibrated)]
     if told.runs_process:
         notes += _begins(data)
     if "poml" in told.emit and told.coupling == "poml":
@@ -85,9 +85,18 @@ def _begins(data: SiteYears) -> list[str]:
     ]
 
 
-def _not_calibrated(process: Any) -> list[str]:
+def _calibration(process: Any) -> list[str]:
+    """Tell of a process that was not calibrated, or that samples contradict or hardly know."""
     report = getattr(process, "report", None) or {}
-    return [f"The process has its standard rates: {report['note']}."] if "note" in report else []
+    if "note" in report:
+        return [f"The process has its standard rates: {report['note']}."]
+    if not report.get("warnings"):
+        return []
+    return [
+        f"The process was calibrated on {report['sites']:,} sites, whose later stocks it has with "
+        f"a bias of {report['bias']:+.2f} and an RMSE of {report['rmse']:.2f} kg/m²; "
+        f"{'; '.join(report['warnings'])}."
+    ]
 
 
 def _beyond(told: PomlSettings, data: SiteYears) -> list[str]:

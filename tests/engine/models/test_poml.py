@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,16 @@ def test_what_happened_in_the_fit_is_told_and_kept(tmp_path: Path) -> None:
     again.save(tmp_path / "m")
     assert model_class("poml").load(tmp_path / "m").notes == again.notes
     assert lost[0] in again.describe()["support"]
+
+
+def test_a_process_that_samples_contradict_is_told(cube: Cube) -> None:
+    """No steady soil gains a tenth in six years under ICBM's rates, within their bounds."""
+    model = make_model({"process": {"kind": "icbm"}, "driver": {"kind": "none"}})
+    model.fit(drawn(cube, model))
+    (told,) = model.notes
+    assert told.startswith("The process was calibrated on 60 sites")
+    assert "the best k2 lies on its lower bound" in told
+    assert re.search(r"a bias of -0\.\d\d and an RMSE", told)
 
 
 def test_a_first_year_that_hardly_any_sample_knows_is_told(cube: Cube) -> None:
