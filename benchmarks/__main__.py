@@ -5,6 +5,8 @@
 ``python -m benchmarks produce``    run one; ``--json`` for one JSON object a line,
                                     ``--small`` for a quick look;
                                     ``--fraction 0.1`` for that share of a benchmark that can;
+                                    ``--minutes 60`` to begin nothing more after an hour, of one
+                                    that goes on another time;
                                     ``--write`` to write its table or picture, if it has one
 """
 
@@ -30,6 +32,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--small", action="store_true", help="a quick look, not a figure to quote")
     parser.add_argument("--fraction", type=float, help="share of a benchmark that can, 0 to 1")
+    parser.add_argument("--minutes", type=float, help="begin nothing more after so many")
     parser.add_argument("--write", action="store_true", help="write its table or picture")
     parser.add_argument("--list", action="store_true", help="name the benchmarks")
     options = parser.parse_args()
@@ -42,6 +45,7 @@ def main() -> int:
             print(f"{name:12} {(module.__doc__ or '').splitlines()[0]}")
             continue
         extra = {} if options.fraction is None else {"fraction": options.fraction}
+        extra |= {} if options.minutes is None else {"minutes": options.minutes}
         extra |= {"write": True} if options.write else {}
         for option in extra:
             if option not in inspect.signature(module.measure).parameters:

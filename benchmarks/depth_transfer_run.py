@@ -1,0 +1,250 @@
+"""Runs the arms of the benchmark of transfer over depths, and keeps what is done.
+
+Each arm in each split is a task of one thread. What it says of the rows held out is kept as sums by
+block (``depth_transfer_scores.py``), in ``build/depth_transfer`` while it runs and beside the plan
+once written, so that a run that was ended goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from edaphos.engine.assess.crossval import fit_and_predict
+from edaphos.engine.assess.splits import Split, location_codes, make_split
+from edaphos.engine.models.depth_rows import depth_rows
+from edaphos.engine.models.protocol import ModelSpec
+from edaphos.engine.progress import Reporter
+from edaphos.engine.samples import Samples
+
+from .depth_transfer_data import Drawn, load_samples, prepare
+from .depth_transfer_scores import KEYS, sums_of
+from .virtual_world_run import PROCESSES, _one_thread
+
+Told = Mapping[str, Any]
+
+#: Layers that begin so deep are thinned where a task says so, cm.
+DEEP_CM = 30.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One arm in one split, from one set of first weights.
+
+    Parameters
+    ----------
+    arm
+        Its name in the plan.
+    split, init
+        Seeds of the folds and of the model.
+    share
+        Of the training locations.
+    thinned
+        Share of the training locations that keep their deep layers.
+    """
+
+    arm: str
+    split: int
+    init: int
+    share: float = 1.0
+    thinned: float = 1.0
+
+
+def tasks_of(plan: Told) -> list[Task]:
+    """Return what is to be run, the main comparison first, split by split."""
+    arms = [arm for arm in plan["arm"] if "kind" in arm]
+    inits = {arm["name"]: min(arm.get("inits", 1), plan["inits"]) for arm in arms}
+    tasks = [
+        Task(arm["name"], split, init)
+        for init in range(1, plan["inits"] + 1)
+        for split in plan["splits"]
+        for arm in arms
+        if init <= inits[arm["name"]] and split in arm.get("splits", plan["splits"])
+    ]
+    curve = [arm["name"] for arm in plan["arm"] if arm.get("curve")]
+    less = [(share, 1.0) for share in plan["shares"]]
+    if plan.get("thinned"):
+        less.append((1.0, float(plan["thinned"])))
+    some = [
+        Task(arm, split, 1, share, thinned)
+        for split in plan.get("share_splits", ())
+        for share, thinned in less
+        for arm in curve
+    ]
+    once = sum(task.init == 1 for task in tasks)
+    return [*tasks[:once], *some, *tasks[once:]]
+
+
+def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd.DataFrame:
+    """Return the records of all tasks that are done, running what is missing.
+
+    Parameters
+    ----------
+    plan
+        As the TOML has it.
+    cache, kept
+        Folder of what is running, and file of what an earlier table was made of.
+    minutes
+        No task is begun after so many; None: until all is done.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    prepare(Reporter())
+    known = {} if not kept.exists() else _by_digest(pd.read_parquet(kept))
+    for path in cache.glob("*.parquet"):
+        known |= _by_digest(pd.read_parquet(path))
+    tasks = tasks_of(plan)
+    missing = [task for task in tasks if digest(plan, task) not in known]
+    started, ends = time.monotonic(), None if minutes is None else 60 * minutes
+    with _one_thread(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+        waiting: dict[Any, Task] = {}
+        queue, finished = iter(missing), 0
+
+        def begin() -> None:
+            late = ends is not None and time.monotonic() - started > ends
+            task = None if late else next(queue, None)
+            if task is not None:
+                waiting[pool.submit(judged, dict(plan), task)] = task
+
+        for _ in range(PROCESSES):
+            begin()
+        while waiting:
+            future = next(as_completed(waiting))
+            task = waiting.pop(future)
+            begin()
+            table, said, seconds = future.result()
+            key = digest(plan, task)
+            np.save(cache / f"{key}.npy", said)
+            table = table.assign(**asdict(task), digest=key)
+            table.to_parquet(cache / f"{key}.partial", index=False)
+            (cache / f"{key}.partial").rename(cache / f"{key}.parquet")
+            known[key] = table
+            finished += 1
+            left = (time.monotonic() - started) / finished * (len(missing) - finished) / 60
+            sys.stderr.write(
+                f"depth_transfer: {finished} of {len(missing)}, about {left:.0f} min left "
+                f"({task.arm}, split {task.split}, first weights {task.init}, {seconds:.0f} s)\n"
+            )
+    for task in means_of(plan):
+        table = known.get(key := digest(plan, task))
+        table = mean_table(plan, task, cache) if table is None else table
+        if table is not None:
+            known[key] = table.assign(**asdict(task), digest=key)
+    tasks += means_of(plan)
+    found = [known[key] for task in tasks if (key := digest(plan, task)) in known]
+    empty = pd.DataFrame(columns=[*KEYS, "digest"])
+    return pd.concat(found, ignore_index=True) if found else empty
+
+
+def means_of(plan: Told) -> list[Task]:
+    """Return the tasks that take the mean of what other arms said."""
+    arms = [arm for arm in plan["arm"] if "mean_of" in arm]
+    return [Task(arm["name"], split, 1) for split in plan["splits"] for arm in arms]
+
+
+def mean_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
+    """Return the sums of a mean of arms, None unless all of them ran here."""
+    parts = [
+        cache / f"{digest(plan, replace(task, arm=name))}.npy"
+        for name in arm_of(plan, task.arm)["mean_of"]
+    ]
+    if not all(part.exists() for part in parts):
+        return None
+    drawn = loaded(plan.get("locations"))
+    split = split_of(drawn.samples, plan, task.split)
+    held_out = split.held_out(0)
+    said = np.mean([np.load(part) for part in parts], axis=0)
+    return held_out_sums(drawn, split, held_out, said)
+
+
+def _by_digest(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(key): part for key, part in table.groupby("digest")}
+
+
+def digest(plan: Told, task: Task) -> str:
+    """Return what tells a task, as the plan has it, from others."""
+    arm = arm_of(plan, task.arm)
+    own = {name: arm.get(name) for name in ("kind", "settings", "mean_of")}
+    rest = {name: plan.get(name) for name in ("block_deg", "folds", "locations")}
+    common = plan["common"].get(arm.get("kind"), {})
+    text = json.dumps([own, rest, common, asdict(task)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def arm_of(plan: Told, name: str) -> Told:
+    """Return an arm of the plan by its name."""
+    found: Told = next(arm for arm in plan["arm"] if arm["name"] == name)
+    return found
+
+
+def judged(plan: Told, task: Task) -> tuple[pd.DataFrame, NDArray[np.float32], float]:
+    """Train an arm; return its sums on the rows held out, what it said, and the seconds it took."""
+    drawn = loaded(plan.get("locations"))
+    samples = drawn.samples
+    split = split_of(samples, plan, task.split)
+    held_out = split.held_out(0)
+    kept = kept_rows(samples, held_out, task)
+    settings = settings_of(plan, task, drawn)
+    kind = arm_of(plan, task.arm)["kind"]
+    started = time.monotonic()
+    said = fit_and_predict(
+        ModelSpec(kind, settings), samples.take(kept | held_out), held_out[kept | held_out]
+    )
+    seconds = time.monotonic() - started
+    mean = said["soc_mean"]
+    return held_out_sums(drawn, split, held_out, mean), mean.astype(np.float32), seconds
+
+
+def held_out_sums(
+    drawn: Drawn, split: Split, held_out: NDArray[np.bool_], said: NDArray[np.floating[Any]]
+) -> pd.DataFrame:
+    """Return the sums of what was said of the rows held out."""
+    test = drawn.samples.take(held_out)
+    depth = depth_rows(test.top, test.bottom, drawn.depths)
+    return sums_of(test.y, said.astype(float), depth, split.blocks[held_out])
+
+
+def settings_of(plan: Told, task: Task, drawn: Drawn) -> dict[str, Any]:
+    """Return the keyword arguments of a task's model."""
+    arm = arm_of(plan, task.arm)
+    kind, told = arm["kind"], {"covariates": drawn.covariates}
+    for settings in (plan["common"].get(arm["kind"], {}), arm.get("settings", {})):
+        for name, value in settings.items():
+            told[name] = {**told.get(name, {}), **value} if isinstance(value, dict) else value
+    rest = {"depths": drawn.depths, "seed": 1000 * task.split + task.init, "quantiles": ()}
+    return {**rest, "settings": told} if kind == "conv" else {**rest, **told}
+
+
+@lru_cache(maxsize=1)
+def loaded(locations: int | None) -> Drawn:
+    """Return samples with their patches, once in a process."""
+    return load_samples(locations)
+
+
+def split_of(samples: Samples, plan: Told, seed: int) -> Split:
+    """Return a split by blocks; its first fold is held out."""
+    return make_split(samples, "block", folds=plan["folds"], seed=seed, block_deg=plan["block_deg"])
+
+
+def kept_rows(samples: Samples, held_out: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
+    """Return the rows that are trained on: some locations, some of them without deep layers."""
+    locations = location_codes(samples)
+    places = np.unique(locations[~held_out])
+    rng = np.random.default_rng([task.split, 0xDEE9])
+    order = rng.permutation(places)
+    chosen = order[: max(1, round(task.share * len(order)))]
+    deep = order[: max(1, round(task.thinned * len(order)))]
+    kept = ~held_out & np.isin(locations, chosen)
+    return np.asarray(kept & ((samples.top < DEEP_CM) | np.isin(locations, deep)))
