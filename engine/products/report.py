@@ -25,6 +25,7 @@ from ..map_view import open_map
 from ..place import Place
 from ..run import MODEL, identity_hash
 from ..store import write_atomically
+from ..training_curve import Training, load_curves
 from ..whole_folder import is_whole, on_disk
 from .arm_tables import arm_tables
 from .canvas import depth_words
@@ -42,6 +43,7 @@ from .series_pictures import is_series
 from .series_tables import series_tables
 from .tables import Table, count, duration
 from .totals import Totals
+from .training_pictures import training_tables
 from .trends import Trends
 from .validation_pictures import assessed_quantity
 from .words import quantity_title, series_word
@@ -99,6 +101,8 @@ class ReportInputs:
         The map in coarser cells, for pictures of every year.
     choices
         Covariates that the model chose, or those of each depth.
+    trainings
+        How the model's nets were trained.
     """
 
     dataset: xr.Dataset
@@ -115,6 +119,7 @@ class ReportInputs:
     trends: Trends | None = None
     small: xr.Dataset | None = None
     choices: Mapping[str, CovariateChoice] = field(default_factory=dict)
+    trainings: tuple[Training, ...] = ()
 
 
 def gather(
@@ -150,6 +155,7 @@ def gather(
         trends=trends,
         small=None if coarser is None else read_directly(dataset, store, coarser),
         choices=choices_of(run_folder / MODEL),
+        trainings=load_curves(run_folder / MODEL),
     )
 
 
@@ -170,6 +176,7 @@ def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
         inputs.trends,
         (inputs.manifest or {}).get("provenance", {}).get("significance", ()),
         inputs.small,
+        inputs.trainings,
     )
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)
@@ -224,6 +231,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "truth": _truth(inputs.truth) or _changing(inputs.changing),
         "totals": _totals(ds, inputs.totals) if inputs.totals else [],
         "choices": _choices(ds, inputs.choices),
+        "trainings": training_tables(inputs.trainings),
         "qa": qa_tables(inputs.qa) if inputs.qa else [],
         "sampling": _sampling(provenance),
         "status_cells": status_table(
@@ -303,6 +311,7 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         *([("totals", "Means and totals")] if context["totals"] else []),
         *([("profiles", "Profile quality")] if context["learns"] else []),
         *([("covariates", "Covariates")] if context["choices"] else []),
+        *([("training", "Training")] if context["trainings"] else []),
         ("sources", "Sources"),
         ("time", "Time taken"),
         *([("production", "Production")] if context["production"] else []),

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..assess.assessment import Assessment
+from ..training_curve import Training
 from .canvas import Canvas, Depth, depth_words, picture_labels
 from .charts import Series, depth_chart
 from .colours import WIDTH
@@ -25,6 +26,7 @@ from .scales import ColourScale, carbon_scale, pretty_units, robust_scale, signe
 from .series_pictures import SeriesPictures, draw_series, is_series
 from .through_time import ThroughTime, draw_through_time
 from .totals import Totals
+from .training_pictures import training_pictures
 from .trends import Trends
 from .validation_pictures import COVERAGE_BAND, validation_pictures
 from .words import quantity_title
@@ -93,6 +95,7 @@ class ReportPictures:
     truth: tuple[TruthPictures, ...] = ()
     truth_coverage: Picture | None = None
     through_time: ThroughTime | None = None
+    training: tuple[Picture, ...] = ()
 
     def every(self) -> list[Picture]:
         """Return all pictures, each once."""
@@ -103,6 +106,7 @@ class ReportPictures:
         found += [*self.scatter, *self.levels, *self.skill]
         found += [picture for one in self.truth for picture in one.pictures]
         found += self.through_time.every() if self.through_time else []
+        found += self.training
         return [picture for picture in found if picture is not None]
 
 
@@ -115,6 +119,7 @@ def draw_all(
     trends: Trends | None = None,
     significance: Sequence[Mapping[str, Any]] = (),
     small: xr.Dataset | None = None,
+    trainings: Sequence[Training] = (),
 ) -> ReportPictures:
     """Draw every picture that there is data for."""
     preview = make_preview(ds)
@@ -146,6 +151,7 @@ def draw_all(
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
         through_time=draw_through_time(ds, canvas, assessment, trends, significance, small),
+        training=training_pictures(trainings, canvas.labels),
     )
 
 
