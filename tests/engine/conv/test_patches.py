@@ -198,7 +198,7 @@ def test_chunks_are_read_once(cube: Cube, name: str, tmp_path: Path, reads: Coun
 
 
 def test_little_memory_changes_no_value(cube: Cube, tmp_path: Path, reads: Counter) -> None:
-    samples = samples_of(profiles("global", 400))
+    samples = samples_of(profiles("global", 120))
     variables = (*STATIC, *YEARLY)
     extract(samples, cube, GRIDS["global"], variables, 9, tmp_path / "p")
     extract(samples, cube, GRIDS["global"], variables, 9, tmp_path / "q", memory=2**14)
@@ -215,7 +215,7 @@ def test_memory_does_not_grow_with_the_patches(
     fields = {f"v{k}": rng.normal(size=(400, 400)).astype(np.float32) for k in range(8)}
     layers = [Layer(fields, (140.0, -20.0), (0.01, 0.01))]
     cube = Cube.open(write_cube(tmp_path / "c", layers, chunk=50))
-    lon, lat = rng.uniform(140.1, 143.9, 4000), rng.uniform(-23.9, -20.1, 4000)
+    lon, lat = rng.uniform(140.1, 143.9, 2500), rng.uniform(-23.9, -20.1, 2500)
     table = pd.DataFrame({"lon": lon, "lat": lat, "year": 2000.0})
     memory, grid = 2**22, native_grid(cube, "v0")
     extract(Samples(table[:9], ()), cube, grid, tuple(fields), 15, tmp_path / "compiled")
@@ -223,7 +223,7 @@ def test_memory_does_not_grow_with_the_patches(
     extract(Samples(table, ()), cube, grid, tuple(fields), 15, tmp_path / "p", memory=memory)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert PatchStore.open(tmp_path / "p").values.nbytes > 6 * memory
+    assert PatchStore.open(tmp_path / "p").values.nbytes > 4 * memory
     assert peak < 1.25 * memory
 
 
