@@ -1,25 +1,27 @@
-"""Walking a regression forest: the mean and quantiles of many rows in one pass.
+"""A regression forest: the mean and quantiles of many rows in one pass.
 
 A forest is a handful of flat arrays (:class:`ForestArrays`), which can be memory-mapped. Trees
 are stored depth first, so that a node's left child is the next row. Thresholds are float32 and
 rounded down, which makes every decision ``x <= threshold`` of a float32 ``x`` the same as with
-scikit-learn's float64 thresholds.
+scikit-learn's float64 thresholds. How trees are walked is in ``forest_walk.py``: fast where rows
+are neighbours on a map.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .forest_nodes import ForestNodes, pack_nodes
+from .forest_quantiles import LeafTargets, leaf_targets, tree_quantiles
+from .forest_walk import tree_leaves, tree_sums
 
 LEAF = -1
-#: Rows walked together: leaf indices of a block stay in cache between trees and quantiles.
-BLOCK_ROWS = 512
-#: Training targets in one bucket of the coarse histogram, as a power of two.
-BUCKET_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,65 @@ class ForestArrays:
         """Number of trees."""
         return len(self.roots) - 1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, and of what is made of them to walk."""
+        own = sum(getattr(self, field.name).nbytes for field in fields(self))
+        return int(own + 8 * len(self.feature) + 16 * len(self.leaf_rank))
+
+    @cached_property
+    def nodes(self) -> ForestNodes:
+        """The nodes made ready to be walked."""
+        return self.nodes_where({})
+
+    def nodes_where(self, known: Mapping[int, float]) -> ForestNodes:
+        """Return the nodes that are left where some features are known.
+
+        Leaves keep their indices, and a row its leaf in each tree.
+
+        Parameters
+        ----------
+        known
+            Values of features, by their column.
+        """
+        features = max(int(self.feature.max(initial=0)) + 1, *(f + 1 for f in known), 1)
+        values = np.full(features, np.nan, np.float32)
+        for feature, value in known.items():
+            values[feature] = value
+        return pack_nodes(
+            self.roots, self.feature, self.threshold, self.right, self.missing_left, values
+        )
+
+    @cached_property
+    def targets(self) -> LeafTargets:
+        """The training targets of each leaf, counted."""
+        return leaf_targets(self.leaf_start, self.leaf_rank, self.sorted_y)
+
+
+class Predicted(NamedTuple):
+    """What a forest says of rows.
+
+    Parameters
+    ----------
+    mean
+        Mean over trees of the leaf means, ``(n,)``.
+    quantiles
+        Of the training targets that share leaves with the row, ``(n, q)``.
+    spread
+        Standard deviation over trees of the leaf means, ``(n,)``, dividing by their number; empty
+        unless asked for. Its error is about 1e-16 of the target's variance over the spread.
+    """
+
+    mean: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
 
 def predict(
-    forest: ForestArrays, rows: NDArray[np.float32], quantiles: NDArray[np.float64]
+    forest: ForestArrays,
+    rows: NDArray[np.float32],
+    quantiles: NDArray[np.float64],
+    threads: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and quantiles of the predictive distribution of each row.
 
@@ -74,41 +132,66 @@ def predict(
     training targets that share a leaf with the row, pooled over trees, interpolated linearly
     between order statistics: the conditional distribution of Meinshausen (2006, *JMLR* 7), each
     leaf weighted by its size, as ``quantile-forest`` computes it by default with
-    ``max_samples_leaf=None``. Summation runs in tree order on one thread, so a row's result does
-    not depend on the rows beside it.
+    ``max_samples_leaf=None``. Summation runs in tree order, so a row's result depends neither on
+    the rows beside it nor on threads; the walk is fastest where neighbouring rows are alike.
 
     Parameters
     ----------
     forest
         The forest.
     rows
-        Features, C-contiguous float32, ``(n, features)``; NaN is missing.
+        Features, float32, ``(n, features)``; NaN is missing.
     quantiles
         Ascending or not, each in 0..1, shape ``(q,)``; may be empty.
+    threads
+        That share the rows.
 
     Returns
     -------
     mean, quantiles
         Shapes ``(n,)`` and ``(n, q)``, in units of the training target.
     """
-    mean = np.empty(len(rows))
-    found = np.empty((len(rows), len(quantiles)))
-    _predict(
-        forest.roots,
-        forest.feature,
-        forest.threshold,
-        forest.right,
-        forest.missing_left,
-        forest.leaf_mean,
-        forest.leaf_start,
-        forest.leaf_rank,
-        forest.sorted_y,
-        rows,
-        quantiles,
-        mean,
-        found,
-    )
-    return mean, found
+    return predict_columns(forest, np.ascontiguousarray(rows.T), quantiles, threads=threads)[:2]
+
+
+def predict_columns(
+    forest: ForestArrays,
+    columns: NDArray[np.float32],
+    quantiles: NDArray[np.float64],
+    *,
+    nodes: ForestNodes | None = None,
+    spread: bool = False,
+    threads: int = 1,
+) -> Predicted:
+    """Return what :func:`predict` does, and the spread over trees, for features as columns.
+
+    Parameters
+    ----------
+    forest, quantiles, threads
+        As in :func:`predict`.
+    columns
+        Features, C-contiguous float32, ``(features, n)``; NaN is missing.
+    nodes
+        Of the forest, where some features are known (:meth:`ForestArrays.nodes_where`): their
+        columns are not looked at, and may be left out where they are the last ones.
+    spread
+        Whether to tell the spread over trees.
+    """
+    nodes = forest.nodes if nodes is None else nodes
+    values, centre = forest.leaf_mean[None], 0.0
+    if spread:
+        centre = float(forest.leaf_mean.mean())
+        values = np.stack([forest.leaf_mean, (forest.leaf_mean - centre) ** 2])
+    if len(quantiles):
+        sums, found = tree_quantiles(nodes, values, forest.targets, columns, quantiles, threads)
+    else:
+        sums, found = (
+            tree_sums(nodes, values, columns, 1, threads)[:, 0],
+            np.empty((len(columns.T), 0)),
+        )
+    mean = sums[0] / forest.trees
+    variance = [] if not spread else np.maximum(sums[1] / forest.trees - (mean - centre) ** 2, 0)
+    return Predicted(mean, found, np.sqrt(variance))
 
 
 def log_centre(forest: ForestArrays, rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -120,113 +203,13 @@ def log_centre(forest: ForestArrays, rows: NDArray[np.float32]) -> NDArray[np.fl
     sizes = np.diff(forest.leaf_start)
     logs = np.log1p(forest.sorted_y)[forest.leaf_rank]
     leaf_log = np.add.reduceat(logs, forest.leaf_start[:-1]) / sizes
-    mean, _ = predict(replace(forest, leaf_mean=leaf_log), rows, np.empty(0))
-    return np.expm1(mean)
+    sums = tree_sums(forest.nodes, leaf_log[None], np.ascontiguousarray(rows.T))
+    return np.expm1(sums[0, 0] / forest.trees)
 
 
-def leaves(forest: ForestArrays, rows: NDArray[np.float32]) -> NDArray[np.int32]:
+def leaves(
+    forest: ForestArrays, rows: NDArray[np.float32], nodes: ForestNodes | None = None
+) -> NDArray[np.int32]:
     """Return the leaf index of each row in each tree, shape ``(n, trees)``."""
-    out = np.empty((len(rows), forest.trees), np.int32)
-    _leaves(
-        forest.roots,
-        forest.feature,
-        forest.threshold,
-        forest.right,
-        forest.missing_left,
-        rows,
-        out,
-    )
-    return out
-
-
-@kernel()
-def _leaves(
-    roots: NDArray[np.int64],
-    feature: NDArray[np.int16],
-    threshold: NDArray[np.float32],
-    right: NDArray[np.int32],
-    missing_left: NDArray[np.bool_],
-    rows: NDArray[np.float32],
-    out: NDArray[np.int32],
-) -> None:
-    for tree in range(out.shape[1]):
-        root = roots[tree]
-        for i in range(rows.shape[0]):
-            node = root
-            split = feature[node]
-            while split >= 0:
-                x = rows[i, split]
-                go_left = missing_left[node] if np.isnan(x) else x <= threshold[node]
-                node = node + 1 if go_left else np.int64(right[node])
-                split = feature[node]
-            out[i, tree] = right[node]
-
-
-@kernel()
-def _order_statistic(
-    position: np.int64, counts: NDArray[np.int32], coarse: NDArray[np.int32]
-) -> int:
-    """Return the rank that holds the `position`-th (from 0) of all counted entries."""
-    seen = np.int64(0)
-    bucket = 0
-    while seen + coarse[bucket] <= position:
-        seen += coarse[bucket]
-        bucket += 1
-    rank = bucket << BUCKET_BITS
-    while seen + counts[rank] <= position:
-        seen += counts[rank]
-        rank += 1
-    return rank
-
-
-@kernel()
-def _predict(
-    roots: NDArray[np.int64],
-    feature: NDArray[np.int16],
-    threshold: NDArray[np.float32],
-    right: NDArray[np.int32],
-    missing_left: NDArray[np.bool_],
-    leaf_mean: NDArray[np.float64],
-    leaf_start: NDArray[np.int64],
-    leaf_rank: NDArray[np.int32],
-    sorted_y: NDArray[np.float64],
-    rows: NDArray[np.float32],
-    quantiles: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    found: NDArray[np.float64],
-) -> None:
-    trees = roots.shape[0] - 1
-    block = np.empty((BLOCK_ROWS, trees), np.int32)
-    counts = np.zeros(sorted_y.shape[0], np.int32)
-    coarse = np.zeros((sorted_y.shape[0] >> BUCKET_BITS) + 1, np.int32)
-    for first in range(0, rows.shape[0], BLOCK_ROWS):
-        last = min(first + BLOCK_ROWS, rows.shape[0])
-        _leaves(
-            roots, feature, threshold, right, missing_left, rows[first:last], block[: last - first]
-        )
-        for i in range(first, last):
-            own = block[i - first]
-            total = 0.0
-            for tree in range(trees):
-                total += leaf_mean[own[tree]]
-            mean[i] = total / trees
-            if quantiles.shape[0] == 0:
-                continue
-            entries = np.int64(0)
-            for tree in range(trees):
-                for k in range(leaf_start[own[tree]], leaf_start[own[tree] + 1]):
-                    counts[leaf_rank[k]] += 1
-                    coarse[leaf_rank[k] >> BUCKET_BITS] += 1
-                entries += leaf_start[own[tree] + 1] - leaf_start[own[tree]]
-            for q in range(quantiles.shape[0]):
-                position = quantiles[q] * (entries - 1)
-                below = np.int64(np.floor(position))
-                low = sorted_y[_order_statistic(below, counts, coarse)]
-                high = low
-                if below + 1 < entries:
-                    high = sorted_y[_order_statistic(below + 1, counts, coarse)]
-                found[i, q] = low + (position - below) * (high - low)
-            for tree in range(trees):
-                for k in range(leaf_start[own[tree]], leaf_start[own[tree] + 1]):
-                    counts[leaf_rank[k]] = 0
-                    coarse[leaf_rank[k] >> BUCKET_BITS] = 0
+    columns = np.ascontiguousarray(rows.T)
+    return tree_leaves(forest.nodes if nodes is None else nodes, columns)

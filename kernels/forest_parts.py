@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .forest import BLOCK_ROWS, LEAF, ForestArrays, leaves
+from .forest import LEAF, ForestArrays
+from .forest_walk import tree_sums
 
 
 def take_trees(forest: ForestArrays, first: int, last: int) -> ForestArrays:
@@ -82,7 +83,7 @@ def group_means(
     forest
         Its number of trees is a multiple of `groups`.
     rows
-        Features, C-contiguous float32, ``(n, features)``.
+        Features, float32, ``(n, features)``.
 
     Raises
     ------
@@ -91,10 +92,5 @@ def group_means(
     """
     if groups < 1 or forest.trees % groups:
         raise ValueError(f"{forest.trees} trees do not divide into {groups} equal groups")
-    each = forest.trees // groups
-    found = np.zeros((groups, len(rows)))
-    for first in range(0, len(rows), BLOCK_ROWS):
-        own = leaves(forest, rows[first : first + BLOCK_ROWS])
-        for tree in range(forest.trees):
-            found[tree // each, first : first + len(own)] += forest.leaf_mean[own[:, tree]]
-    return found / each
+    sums = tree_sums(forest.nodes, forest.leaf_mean[None], np.ascontiguousarray(rows.T), groups)
+    return sums[0] / (forest.trees // groups)

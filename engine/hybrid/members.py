@@ -322,7 +322,7 @@ class Members:
     @property
     def nbytes(self) -> int:
         """Bytes of the trees."""
-        return 0 if self.trees is None else sum(a.nbytes for a in vars(self.trees).values())
+        return 0 if self.trees is None else self.trees.nbytes
 
 
 def _runs(views: Sequence[PlaceAndTime | None]) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edaphos.kernels.forest import ForestArrays, log_centre, predict
+from edaphos.kernels.forest import ForestArrays, log_centre, predict, predict_columns
+from edaphos.kernels.forest_nodes import ForestNodes
+from edaphos.kernels.forest_walk import packet_order
 
 from ..conformal import Bounds, Conformal, calibrate
 from ..covariate_choice import JUDGE, ChoiceSpec, CovariateChoice, choose_covariates
@@ -98,6 +100,7 @@ class ForestModel:
         self._features: tuple[tuple[str, int | None], ...] = ()
         self._target = ("soc", "g kg-1")
         self._forest: ForestArrays | None = None
+        self._nodes: dict[Depth, ForestNodes] = {}
         self._choice: CovariateChoice | None = None
         self._conformal: tuple[Conformal, ...] = ()
         if self.intervals == "conformal" and not self._pairs:
@@ -195,7 +198,7 @@ class ForestModel:
             n_jobs=self.threads,
             random_state=self.seed,
         ).fit(rows, grown_on, sample_weight=None if np.ptp(weight) == 0 else weight)
-        self._forest = pack(forest, rows, samples.y)
+        self._forest, self._nodes = pack(forest, rows, samples.y), {}
         return self
 
     def _chosen(self, samples: Samples) -> CovariateChoice:
@@ -262,21 +265,30 @@ class ForestModel:
         """Return each output as ``(depth, year, y, x)`` float32, NaN outside ``inputs.wanted``."""
         shape = inputs.out_shape(len(self.depths))
         out = {o.name: np.full(shape, np.nan, np.float32) for o in self.emits.outputs}
-        cells = np.flatnonzero(inputs.wanted)
+        cells = packet_order(inputs.wanted)
+        quantiles = np.array(self.quantiles)
         for year in range(len(inputs.years)):
             columns = [_column(inputs, *f, year) for f in self._features]
             for first in range(0, len(cells), CHUNK_CELLS):
                 chunk = cells[first : first + CHUNK_CELLS]
-                rows = np.empty((len(chunk), len(columns) + 2), np.float32)
+                values = np.empty((len(columns), len(chunk)), np.float32)
                 for i, column in enumerate(columns):
-                    rows[:, i] = column[chunk]
-                for d, (top, bottom) in enumerate(self.depths):
-                    rows[:, -2], rows[:, -1] = top, bottom
-                    found = predict(self.forest, rows, np.array(self.quantiles))
-                    named = self._named(*found, top, bottom)
-                    for name, values in named.items():
-                        out[name][d, year].reshape(-1)[chunk] = values
+                    values[i] = column[chunk]
+                for d, depth in enumerate(self.depths):
+                    nodes = self._nodes_at(depth)
+                    found = predict_columns(self.forest, values, quantiles, nodes=nodes)
+                    named = self._named(found.mean, found.quantiles, *depth)
+                    for name, layer in named.items():
+                        out[name][d, year].reshape(-1)[chunk] = layer
         return out
+
+    def _nodes_at(self, depth: Depth) -> ForestNodes:
+        """Return the nodes that ask for covariates, for layers of one depth."""
+        if depth not in self._nodes:
+            first = len(self._features)  # of the columns of depth, which are the last
+            known = {first: depth[0], first + 1: depth[1]}
+            self._nodes[depth] = self.forest.nodes_where(known)
+        return self._nodes[depth]
 
     def _named(
         self,
@@ -312,8 +324,8 @@ class ForestModel:
         return rows * (16 * len(self.features) + 200) + self.trees * (99 * nodes + 8 * rows)
 
     def resident_bytes(self) -> int:
-        """Return the bytes of the trees, which every worker maps once."""
-        return sum(a.nbytes for a in vars(self.forest).values())
+        """Return the bytes of the trees and those of each depth, which every worker has once."""
+        return self.forest.nbytes + 8 * len(self.forest.feature) * len(self.depths)
 
     # -- files ----------------------------------------------------------------------------------
 

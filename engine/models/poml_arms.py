@@ -84,7 +84,7 @@ class Arms:
     def nbytes(self) -> int:
         """Return the bytes of all trees."""
         forests = [arm.learned for arm in (self.alone, self.joined) if arm is not None]
-        trees = sum(array.nbytes for forest in forests for array in vars(forest.arrays).values())
+        trees = sum(forest.arrays.nbytes for forest in forests)
         return trees + (self.sure.members.nbytes if self.sure else 0)
 
 
