@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..errors import InputError
+from ..need_torch import need_torch
 from .learners import Rows
 from .site_years import Floats
 
@@ -72,12 +73,7 @@ class NetLearner:
         return self
 
     def _train(self, x: Floats, y: Floats, share: Floats) -> list[tuple[Floats, Floats]]:
-        try:
-            import torch
-        except ModuleNotFoundError as missing:
-            raise InputError(
-                'a net needs torch, which is not installed: pip install "edaphos[nets]"'
-            ) from missing
+        torch = need_torch()
         rng = np.random.default_rng(self.seed)
         sizes = (x.shape[1], *self.hidden, 1)
         first = [(rng.normal(size=(a, b)) / np.sqrt(a), np.zeros(b)) for a, b in pairwise(sizes)]

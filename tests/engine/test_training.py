@@ -1,9 +1,10 @@
-"""Training: the loop against closed forms and against itself, cut off anywhere."""
+"""Training: the loop against closed forms and other libraries."""
 
 from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain, pairwise
@@ -12,156 +13,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_equal
 
-from edaphos.engine.errors import EdaphosError, InputError, RunError, Stopped
+from edaphos.engine.errors import InputError, RunError, Stopped
 from edaphos.engine.progress import QUIET, Interruptible
-from edaphos.engine.training import Batch, Curve, TrainSpec, predict, rate_of, train
+from edaphos.engine.training import Curve, TrainSpec, predict, rate_of, train
+
+from .small_nets import HELD, ROWS, SPEC, Table, curved, frozen_net, same, small_net, weights
 
 torch = pytest.importorskip("torch")
 
-from edaphos.kernels.conv_net import ConvShape, build  # noqa: E402
 from edaphos.kernels.losses import Pinball  # noqa: E402
-
-
-class Table:
-    """Rows of a table; `noise` is added to the inputs of training rows."""
-
-    def __init__(self, x, y, weight=None, noise: float = 0.0) -> None:
-        self.x, self.y = np.asarray(x, np.float32), np.asarray(y, np.float32).reshape(len(x), -1)
-        self.weight = np.ones_like(self.y) if weight is None else np.asarray(weight, np.float32)
-        self.noise = noise
-        self.asked: list[list[int]] = []
-
-    def batch(self, rows, rng) -> Batch:
-        x = self.x[rows]
-        if rng is not None:
-            self.asked.append(rows.tolist())
-            x = x + np.float32(self.noise) * rng.normal(size=x.shape).astype(np.float32)
-        held = (x, self.y[rows], self.weight[rows])
-        x, y, weight = (torch.from_numpy(np.ascontiguousarray(v)) for v in held)
-        return Batch((x,), y, weight)
-
-
-def curved(n: int = 200, noise: float = 0.05) -> Table:
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(n, 4))
-    return Table(x, x[:, 0] * x[:, 1] + x[:, 2] + rng.normal(0, 0.3, n), noise=noise)
-
-
-def small_net(seed: int = 0):
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return torch.nn.Sequential(
-            torch.nn.Linear(4, 16),
-            torch.nn.BatchNorm1d(16),
-            torch.nn.ReLU(),
-            torch.nn.Dropout(0.2),
-            torch.nn.Linear(16, 1),
-        )
-
-
-def weights(net) -> dict[str, np.ndarray]:
-    return {k: v.numpy().copy() for k, v in net.state_dict().items()}
-
-
-def same(a, b) -> bool:
-    return all(np.array_equal(a[k], b[k]) for k in {*a, *b})
-
-
-ROWS, HELD = np.arange(150), np.arange(150, 200)
-SPEC = TrainSpec(epochs=12, batch=32, rate=0.01, patience=50, clip=1.0, weight_decay=0.01)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
-def test_a_training_cut_off_anywhere_ends_the_same(schedule, tmp_path) -> None:
-    spec = replace(SPEC, schedule=schedule, patience=2 if schedule == "plateau" else 50)
-    whole = small_net()
-    course = train(whole, curved(), ROWS, HELD, spec)
-
-    class Killed(Exception):
-        pass
-
-    class Dying(Table):
-        left = 23  # in the middle of the fifth epoch
-
-        def batch(self, rows, rng) -> Batch:
-            self.left -= rng is not None
-            if self.left < 0:
-                raise Killed
-            return super().batch(rows, rng)
-
-    table = curved()
-    table.__class__ = Dying
-    path = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(Killed):
-        train(small_net(), table, ROWS, HELD, spec, checkpoint=path, checkpoint_seconds=0)
-    table = curved()
-    net = small_net()
-    resumed = train(net, table, ROWS, HELD, spec, checkpoint=path)
-    assert 0 < len(table.asked) < 5 * (len(course.train) - 3)  # not from the start
-    assert replace(resumed, seconds=0) == replace(course, seconds=0)
-    assert same(weights(net), weights(whole))
-
-    net = small_net()
-    again = train(net, table := curved(), ROWS, HELD, spec, checkpoint=path)
-    assert again == resumed
-    assert not table.asked
-    assert same(weights(net), weights(whole))
-
-
-def test_a_training_asked_to_stop_goes_on_later(tmp_path) -> None:
-    whole = small_net()
-    course = train(whole, curved(), ROWS, HELD, SPEC)
-    asked = iter([None] * 4)
-    stopping = Interruptible(QUIET, lambda: next(asked, "stop"))
-    path = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(Stopped):
-        train(small_net(), curved(), ROWS, HELD, SPEC, checkpoint=path, reporter=stopping)
-    net, table = small_net(), curved()
-    resumed = train(net, table, ROWS, HELD, SPEC, checkpoint=path)
-    assert len(table.asked) == 5 * (SPEC.epochs - 5)
-    assert same(weights(net), weights(whole))
-    assert replace(resumed, seconds=0) == replace(course, seconds=0)
-
-
-def test_the_checkpoint_of_another_training_is_refused(tmp_path) -> None:
-    path = tmp_path / "checkpoint.safetensors"
-    base = replace(SPEC, epochs=1)
-
-    def go(spec=base, net=None, rows=ROWS, held=HELD, loss=None, **identity) -> None:
-        found = {"fold": 1, **identity}
-        net = net or small_net()
-        train(net, curved(), rows, held, spec, loss=loss, checkpoint=path, identity=found)
-
-    go()
-    go(replace(base, threads=2, device="cpu"))  # nothing that a result is made of
-    for words, changes in (
-        ("rate is 0.01 there and 0.5 here", {"spec": replace(base, rate=0.5)}),
-        ("seed is 0 there and 1 here", {"spec": replace(base, seed=1)}),
-        ("fold is 1 there and 2 here", {"fold": 2}),
-        ("depth is None there and 30 here", {"depth": 30}),
-        (r"rows is 150 \(.*\) there and 149 \(", {"rows": ROWS[1:]}),
-        (r"validation rows is 50 \(", {"held": HELD[::-1]}),
-        ("first weights is", {"net": small_net(seed=1)}),
-        (r"trained parameters is \['0.weight', .*there and \['4.weight'", {"net": frozen_net()}),
-        ("loss is weighted_mse there and absolute here", {"loss": absolute}),
-    ):
-        with pytest.raises(InputError, match=words) as refused:
-            go(**changes)
-        assert str(path) in str(refused.value)
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(EdaphosError, match="delete it to train from the start"):
-        go()
-
-
-def absolute(prediction, target, weight):
-    return ((prediction - target).abs() * weight).sum() / weight.sum()
-
-
-def frozen_net():
-    net = small_net()
-    for layer in net[:2]:
-        layer.requires_grad_(False)
-    return net
 
 
 def test_what_is_frozen_stays_as_it_was() -> None:
@@ -208,10 +68,11 @@ def test_the_pinball_loss_finds_quantiles() -> None:
     assert_allclose(net.bias.tolist(), np.quantile(y, levels), rtol=0.01)
 
 
-def test_the_best_epoch_is_kept_and_patience_ends_it() -> None:
+def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path) -> None:
     rng = np.random.default_rng(3)
     table = Table(rng.normal(size=(200, 4)), rng.normal(size=200))  # nothing to learn
     net = torch.nn.Sequential(torch.nn.Linear(4, 64), torch.nn.Tanh(), torch.nn.Linear(64, 1))
+    other = deepcopy(net)
     spec = TrainSpec(epochs=400, batch=50, rate=0.01, patience=7, schedule="constant")
     curve = train(net, table, ROWS, HELD, spec)
     assert curve.stopped == "patience"
@@ -222,6 +83,17 @@ def test_the_best_epoch_is_kept_and_patience_ends_it() -> None:
     error = float(np.mean((said - table.y[HELD]) ** 2))
     assert error == pytest.approx(curve.best_validation, rel=1e-5)
     assert curve.train[-1] < curve.train[0]
+
+    # the best epoch is remembered by a training that stops after it
+    cut = deepcopy(other)
+    asked = iter([None] * (curve.best + 2))
+    stopping = Interruptible(QUIET, lambda: next(asked, "stop"))
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        train(cut, table, ROWS, HELD, spec, checkpoint=path, reporter=stopping)
+    resumed = train(other, table, ROWS, HELD, spec, checkpoint=path)
+    assert resumed.best == curve.best
+    assert same(weights(other), weights(net))
 
 
 def test_without_validation_rows_all_epochs_are_run_and_the_last_is_kept() -> None:
@@ -380,24 +252,3 @@ def test_curves_survive_json() -> None:
         curve = train(small_net(), curved(), ROWS, held, replace(SPEC, epochs=3))
         again = Curve.from_json(json.loads(json.dumps(curve.to_json(), allow_nan=False)))
         assert_equal(asdict(again), asdict(curve))
-
-
-def test_a_training_of_convolutions_cut_off_ends_the_same(tmp_path) -> None:
-    """Kernels lie otherwise in memory than in files."""
-    shape = ConvShape(5, (8, 16), (3, 2), pool_after=(), dense=(8,))
-    x = np.random.default_rng(0).normal(size=(60, 7, 5, 5))
-    table = Table(x, x[:, 0, 2, 2] * x[:, 1, 1, 1])
-    spec = TrainSpec(epochs=6, batch=20, clip=0.5, patience=9)
-    rows, held = np.arange(40), np.arange(40, 60)
-    asked = iter([None] * 2)
-    stopping = Interruptible(QUIET, lambda: next(asked, "stop"))
-    path = tmp_path / "checkpoint.safetensors"
-    whole, cut = build(shape, 7, seed=0), build(shape, 7, seed=0)
-    train(whole, table, rows, held, spec)
-    with pytest.raises(Stopped):
-        train(cut, table, rows, held, spec, checkpoint=path, reporter=stopping)
-    again = build(shape, 7, seed=0)
-    train(again, table, rows, held, spec, checkpoint=path)
-    assert same(weights(again), weights(whole))
-    assert all(p.is_contiguous() for p in again.parameters())
-    assert not same(weights(cut), weights(whole))
