@@ -51,7 +51,8 @@ class TrainSpec:
     seed
         Of everything random.
     threads
-        Of torch on the CPU. The last bits of the weights depend on it.
+        Of torch on the CPU. The last bits of the weights depend on it. More than there are idle
+        cores make a training many times slower, as threads wait for each other by spinning.
     """
 
     epochs: int = 600
