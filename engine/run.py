@@ -19,10 +19,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -195,9 +195,16 @@ def differences(held: Any, wanted: Any, where: str = "") -> list[str]:
     return [f"{where} is {_short(held)} there and {_short(wanted)} here"]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that can change the bytes of a map."""
-    return {name: version(name) for name in VERSIONED}
+def versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of the packages that can change the bytes of a map, and of some more."""
+    return {name: _version(name) for name in dict.fromkeys((*VERSIONED, *more))}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def files_digest(paths: Sequence[Path]) -> str:

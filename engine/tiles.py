@@ -79,7 +79,8 @@ def run_context(path: str, run_hash: str) -> RunContext:  # noqa: ARG001
     """
     context = RunContext.open(path)
     _check_source(context.run)
-    apart = differences(context.run.identity.get("versions", versions()), versions())
+    held = context.run.identity.get("versions", versions())
+    apart = differences(held, versions(held))
     if apart:
         raise InputError(
             f"the worker {_worker()} has other packages than the run in {path}: {'; '.join(apart)} "

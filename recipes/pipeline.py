@@ -26,6 +26,7 @@ from edaphos.engine.models.protocol import (
     RowModel,
     learns_from,
     needs_samples,
+    packages_of,
     patch_size_of,
     target_of,
 )
@@ -248,7 +249,7 @@ def identity(job: Job, cube: Cube) -> dict[str, Any]:
         "model": {"kind": job.model.kind, "source": model_source(job)},
         "cube": {"digest": cube.manifest.digest, "rules": cube_rules(job, cube)},
         "profiles": {"sha256": files_digest(profile_tables(job))},
-        "versions": versions(),
+        "versions": versions(packages_of(job.model.build())),
     }
 
 

@@ -24,8 +24,8 @@ Ints = NDArray[np.int64]
 LEARN, STOP, CALIBRATE = 0, 1, 2
 #: Depths enter a net in units of this many cm (methods: ``(top, bottom) / 200``).
 DEPTH_UNIT_CM = 200.0
-#: Blocks of the calibration part below which blocks are halved: with 20, a 90 % interval holds 90.5 %
-#: of what comes; with 10 it is as wide as their largest miss.
+#: Blocks of the calibration part below which blocks are halved: with 20, a 90 % interval holds 90.5
+#: to 95 % of what comes (1 / 21 more at most); with 10 it is as wide as their largest miss.
 FEWEST_BLOCKS = 20
 #: Layers of a place that share one run of the convolutions, at most.
 MOST_LAYERS = 8

@@ -72,6 +72,7 @@ class ConvModel:
     seed: int = 0
 
     kind: ClassVar[str] = "conv"
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __post_init__(self) -> None:
         if not isinstance(self.settings, ConvSettings):

@@ -38,6 +38,8 @@ It may offer more, all of it optional:
 ``depth_only: ModelSpec``
     What stands beside it in an assessment as a model that sees depth alone; by default the same
     model with its setting ``covariates`` empty, if it has one.
+``packages: tuple[str, ...]``
+    Further packages whose version can change the bytes of its map, beside those of every run.
 ``initial_stock: tuple[str, float]``
     The cube variable of the stock a map begins with, and its factor to kg/m²: the report then says
     what the total is with and without the cells left out.
@@ -223,6 +225,11 @@ def learns_from(model: Any) -> tuple[str, ...]:
 def patch_size_of(model: Any) -> int:
     """Return cells along a side of the patches that a model learns from; by default 0, for none."""
     return int(getattr(model, "patch_size", 0))
+
+
+def packages_of(model: Any) -> tuple[str, ...]:
+    """Return the packages beside those of every run whose version a model's map depends on."""
+    return tuple(getattr(model, "packages", ()))
 
 
 #: What a model may say of its map with ``describe()``.
