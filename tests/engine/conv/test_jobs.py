@@ -117,14 +117,13 @@ def test_a_failed_job_is_named_and_the_others_are_kept(
     words = f"^fold 1, depth 0-5 cm, seed 0: .*{error.args[0]}"
     with pytest.raises(family, match=words):
         run_jobs(jobs, note, tmp_path / "jobs", client=client)
-    assert attempts(log)[:3] == ["0 0", "0 1", "1 0"]
-    before = len(attempts(log))
-    kept = sorted(p.name for p in (tmp_path / "jobs").iterdir() if (p / "done").exists())
-    assert len(kept) >= 2
+    assert set(attempts(log)) >= {"0 0", "0 1", "1 0"}
     for job in jobs:
         job.task["bad"] = None
-    run_jobs(jobs, note, tmp_path / "jobs", client=client)
-    assert len(attempts(log)) == before + 4 - len([k for k in kept if "partial" not in k])
+    places = run_jobs(jobs, note, tmp_path / "jobs", client=client)
+    assert all((place / "done").exists() for place in places)
+    # a task that was under way when the first error stopped the others may have been done, too
+    assert sorted(attempts(log)) == ["0 0", "0 1", "1 0", "1 0", "1 1"]
 
 
 def fold_in_task(fold: int, folder: str) -> list[str]:
