@@ -190,6 +190,17 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
     return _assessed(recipe.model, recipe)
 
 
+def sketched_model(recipe: Recipe) -> ModelSpec:
+    """Return the model as planning fits it: as large as the real one, nets hardly trained."""
+    spec = model_spec(recipe)
+    if spec.kind != "conv":
+        return spec
+    told = dict(spec.settings["settings"])
+    for part in ("training", "fine_tuning"):
+        told[part] = {**told[part], "epochs": 1}
+    return ModelSpec(spec.kind, {**spec.settings, "settings": told})
+
+
 def compared_models(recipe: Recipe) -> dict[str, ModelSpec]:
     """Return the models that stand beside in cross-validation, as it fits them, by name."""
     return {name: _assessed(table, recipe) for name, table in recipe.compared().items()}

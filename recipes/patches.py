@@ -33,23 +33,33 @@ def with_patches(
     They are cut once and lie in the run's folder, or on this machine where that is in a bucket;
     nothing is cut if all models have learned already.
     """
-    table, models = job.recipe.profiles, [m for m in _models(job) if patch_size_of(m)]
+    models = [m for m in _models(job) if patch_size_of(m)]
     assessed = not job.recipe.assess.enabled or is_whole(run.path / "assessment")
-    if not models or table is None or (assessed and is_whole(run.model_folder)):
+    if not models or (assessed and is_whole(run.model_folder)):
+        return samples
+    folder = patches_folder(run.path)
+    cut = cut_patches(job, cube, samples, folder, reporter)
+    store = PatchStore.open(folder)
+    told = {"patches": len(store), "size": store.size, "bytes": store.values.nbytes}
+    run.note(patches={**told, "planes": len(store.planes), "digest": store.digest})
+    reporter.say(
+        f"{len(store):,} patches of {store.size} x {store.size} cells and {len(store.planes)} "
+        f"planes around {len(samples):,} samples"
+    )
+    return cut
+
+
+def cut_patches(
+    job: Job, cube: Cube, samples: Samples, folder: Path, reporter: Reporter = QUIET
+) -> Samples:
+    """Return the samples with their patches in `folder`; as they are if no model wants any."""
+    table, models = job.recipe.profiles, [m for m in _models(job) if patch_size_of(m)]
+    if not models or table is None:
         return samples
     size = max(patch_size_of(model) for model in models)
     variables = tuple(dict.fromkeys(name for model in models for name in learns_from(model)))
     years = year_policy(table)
-    folder = patches_folder(run.path)
-    cut = extract(samples, cube, job.grid, variables, size, folder, years=years, reporter=reporter)
-    store = PatchStore.open(folder)
-    told = {"patches": len(store), "size": size, "bytes": store.values.nbytes}
-    run.note(patches={**told, "planes": len(store.planes), "digest": store.digest})
-    reporter.say(
-        f"{len(store):,} patches of {size} x {size} cells and {len(store.planes)} planes around "
-        f"{len(samples):,} samples"
-    )
-    return cut
+    return extract(samples, cube, job.grid, variables, size, folder, years=years, reporter=reporter)
 
 
 def _models(job: Job) -> list[object]:

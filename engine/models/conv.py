@@ -22,6 +22,7 @@ from ..conv.fitting import Fit, fit_nets
 from ..conv.learning_rows import Floats
 from ..conv.patches import PatchStore, patches_of
 from ..conv.predictive import Predictive, Said, gather
+from ..conv.source import BUDGET
 from ..conv.weights import NetCard, load_net, save_net
 from ..covariate_choice import CovariateChoice
 from ..cube.cube import Cube
@@ -168,11 +169,15 @@ class ConvModel:
         return self
 
     def fit_bytes(self, rows: int) -> int:
-        """Return the peak bytes of fitting to `rows` rows: their patches as channels, and nets."""
-        from ..conv.source import BUDGET
+        """Return the peak bytes of fitting to `rows` rows: their patches as channels, a batch.
 
-        weights = 4 * 4 * 8 * sum(self.told.shape.channels) * max(self.told.shape.channels)
-        return BUDGET + rows * 400 + weights
+        Monthly variables and classes have several channels; sixteen of each variable are counted.
+        """
+        shape = self.told.shape
+        patch = 4 * shape.patch**2
+        channels = min(BUDGET, rows * patch * 16 * len(self.told.covariates))
+        batch = 3 * self.told.training.batch * patch * (sum(shape.channels) + 16)
+        return channels + batch + rows * 400
 
     # -- prediction -----------------------------------------------------------------------------
 

@@ -9,8 +9,15 @@ import pytest
 
 from edaphos.engine.assess.assessment import Assessment
 from edaphos.engine.errors import InputError
-from edaphos.recipes.job import Overrides, assessed_model, compared_models, load_job
+from edaphos.recipes.job import (
+    Overrides,
+    assessed_model,
+    compared_models,
+    load_job,
+    sketched_model,
+)
 from edaphos.recipes.pipeline import run_job
+from edaphos.recipes.planning import plan_job
 from edaphos.recipes.templates import builtin_path
 
 from .small import Country, make_country
@@ -132,3 +139,16 @@ def test_the_built_in_recipe_has_the_baselines_of_the_paper_and_the_ablation() -
     assert schemes == {"pooled", "per_depth", "multitask"}
     covariates = {tuple(getattr(s.build(), "told", s.build()).covariates) for s in (main, *others)}
     assert len(covariates) == 1  # all learn from the same
+
+
+def test_planning_times_a_net_that_is_hardly_trained(
+    one: tuple[Country, Path], tmp_path: Path
+) -> None:
+    country, _ = one
+    job = load_job(country.recipe, Overrides(workers=1))
+    told = sketched_model(job.recipe).settings["settings"]
+    assert (told["training"]["epochs"], told["fine_tuning"]["epochs"]) == (1, 1)
+    found = plan_job(job, out=tmp_path / "planned")
+    assert found.tiles == 16
+    assert found.cells == 2500
+    assert not list(tmp_path.iterdir())
