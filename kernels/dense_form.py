@@ -8,24 +8,25 @@ moved by a stride of :math:`s` cells moves by one, all later layers reach :math:
 apart (dilation), and a dense layer upon :math:`C` channels of :math:`h \times w` cells is a
 convolution of that size. No value changes but by rounding.
 
-What this cannot do, it refuses by the layer's name: zeros put around a patch (what its rim says
-then depends on where the patch lies) and statistics of the patch itself (layer, group and instance
-normalisation).
+Zeros put around a patch (padding inside the net) need several maps of a layer in place of one
+(:mod:`edaphos.kernels.position_classes`). What takes statistics of the patch itself (layer, group
+and instance normalisation), or is not known here, is refused by the layer's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from math import prod
-from typing import Any
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-Pair = tuple[int, int]
+from .position_classes import ANY_STEP, ClassConv, ClassMax, MaxPool, Pair, Side, sights
 
 #: Layers that turn each number into another, whatever lies around it.
 POINTWISE = (
@@ -70,18 +71,19 @@ def dense_form(net: nn.Sequential, patch: int, bands: int) -> nn.Sequential:
     """
     if type(net) is not nn.Sequential:
         raise Unsupported(f"{type(net).__name__} is no plain Sequential")
-    own = deepcopy(net).eval()
-    form = _Form(patch, bands)
+    own = deepcopy(net).eval().to("cpu", torch.float64)
+    patches = _Patches(patch, bands)
     for name, layer in leaves(own):
         try:
-            form.add(layer)
+            patches.add(layer)
         except Unsupported as problem:
             raise Unsupported(f"layer {name}, {layer}: {problem}") from None
         except ValueError as problem:
             raise ValueError(f"layer {name}, {layer}: {problem}") from None
-    dense = nn.Sequential(*form.finished()).eval()
+    dense = nn.Sequential(*_spread(patches.finished(), patch)).eval()
     _self_test(own, dense, patch, bands)
-    return dense
+    like = next(net.parameters(), torch.empty(0))
+    return dense.to(like.device, like.dtype)
 
 
 def leaves(net: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -99,25 +101,37 @@ def patches_of(planes: Tensor, patch: int) -> Tensor:
     return windows.reshape(-1, planes.shape[0], patch, patch)
 
 
-class _Form:
-    """The dense layers so far, and what the patch has become beside them.
+@dataclass
+class _Window:
+    """A convolution (with weights) or the largest (without) of windows along y and x."""
 
-    ``size`` is how many cells of the patch are left, ``step`` how far neighbours among them lie
-    apart on the map, ``unread`` the cells beyond the map that no layer has asked for yet, each
-    along y and x; ``flat`` that the patch net has flattened its patch.
+    kernel: Pair
+    dilation: Pair
+    stride: Pair
+    padding: Pair  # before the first cell
+    size: Pair  # cells of the patch that it reads
+    made: Pair  # positions that it makes
+    weight: Any = None
+    bias: Any = None
+    groups: int = 1
+
+
+class _Patches:
+    """What becomes of a patch, layer by layer.
+
+    ``size`` is how many cells are left along y and x; ``flat`` that the net has flattened them.
     """
 
     def __init__(self, patch: int, bands: int) -> None:
-        self.channels, self.flat = bands, False
-        self.size, self.step, self.unread = (patch, patch), (1, 1), (patch - 1, patch - 1)
-        self.layers: list[nn.Module] = []
+        self.channels, self.flat, self.size = bands, False, (patch, patch)
+        self.steps: list[nn.Module | _Window] = []
 
     def add(self, layer: Any) -> None:
         kind = type(layer)
         if kind in SILENT:
             return
         if kind in POINTWISE:
-            self.layers.append(layer)
+            self.steps.append(layer)
         elif kind is nn.Flatten:
             self._flatten(layer)
         elif kind is nn.Linear:
@@ -130,135 +144,175 @@ class _Form:
             self._convolve(layer)
         elif kind is nn.MaxPool2d:
             _refuse(layer.return_indices, "return_indices")
-            self._pool(layer, MaxPool, _pair(layer.dilation))
+            self._pool(layer, _pair(layer.dilation))
         elif kind is nn.AvgPool2d:
-            whole = prod(_pair(layer.kernel_size))
-            self._pool(layer, MeanPool, (1, 1), layer.divisor_override or whole)
-        elif kind is nn.AdaptiveMaxPool2d:
-            _refuse(layer.return_indices, "return_indices")
-            self._pool_to(layer.output_size, MaxPool)
-        elif kind is nn.AdaptiveAvgPool2d:
-            self._pool_to(layer.output_size, MeanPool)
+            padded = any(_pair(layer.padding))
+            _refuse(padded and not layer.count_include_pad, "count_include_pad=False")
+            kernel = _pair(layer.kernel_size)
+            self._pool(layer, (1, 1), self._means(kernel, layer.divisor_override))
+        elif kind in (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d):
+            _refuse(getattr(layer, "return_indices", False), "return_indices")
+            self._pool_to(layer.output_size, mean=kind is nn.AdaptiveAvgPool2d)
         else:
             raise Unsupported("no dense equivalent is known")
 
-    def finished(self) -> list[nn.Module]:
+    def finished(self) -> list[nn.Module | _Window]:
         self._gather()
-        return [*([Crop(self.unread)] if any(self.unread) else []), *self.layers]
+        return self.steps
 
     def _convolve(self, layer: Any) -> None:
-        self._needs_cells()
-        kernel, dilation, stride = map(_pair, (layer.kernel_size, layer.dilation, layer.stride))
-        if isinstance(layer.padding, str):
-            padded = layer.padding != "valid" and kernel != (1, 1)
-        else:
-            padded = any(_pair(layer.padding))
-        _refuse(padded, "padding inside the patch")
+        _refuse(self.flat, "after Flatten")
+        _refuse(layer.padding_mode != "zeros", f"padding_mode {layer.padding_mode}")
         self._expect(layer.in_channels, self.channels)
-        self._append_convolution(layer.weight, layer.bias, kernel, dilation, layer.groups)
-        self._move(kernel, dilation, stride)
+        kernel, dilation, stride = map(_pair, (layer.kernel_size, layer.dilation, layer.stride))
+        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        if layer.padding == "same":
+            before, padded = (reach[0] // 2, reach[1] // 2), (reach[0], reach[1])
+        else:
+            before = (0, 0) if layer.padding == "valid" else _pair(layer.padding)
+            padded = (2 * before[0], 2 * before[1])
+        made = [
+            (n + p - r - 1) // s + 1
+            for n, p, r, s in zip(self.size, padded, reach, stride, strict=True)
+        ]
+        self._window(kernel, dilation, stride, before, made, layer.weight, layer.bias, layer.groups)
+        self.channels = layer.out_channels
 
     def _linear(self, layer: Any) -> None:
         _refuse(not self.flat, "a dense layer before Flatten")
         self._expect(layer.in_features, self.channels * prod(self.size))
-        kernel = self.size
-        weight = layer.weight.detach().reshape(layer.out_features, self.channels, *kernel)
-        self._append_convolution(nn.Parameter(weight), layer.bias, kernel, (1, 1), 1)
-        self._move(kernel, (1, 1), (1, 1))
-
-    def _append_convolution(
-        self, weight: Any, bias: Any, kernel: Pair, dilation: Pair, groups: int
-    ) -> None:
-        outputs = weight.shape[0]
-        apart = _times(dilation, self.step)
-        if kernel == (1, 1):
-            # any dilation is the same, but with one thread torch takes its fast convolution (four
-            # times as fast) only where something is dilated
-            apart = (2, 2)
-        dense = skip_init(
-            nn.Conv2d,
-            self.channels,
-            outputs,
-            kernel,
-            dilation=apart,
-            groups=groups,
-            bias=bias is not None,
-        )
-        dense.weight, dense.bias = weight, bias
-        self.layers.append(dense)
-        self.channels = outputs
+        shape = (layer.out_features, self.channels, *self.size)
+        weight = nn.Parameter(layer.weight.detach().reshape(shape))
+        self._window(self.size, (1, 1), (1, 1), (0, 0), (1, 1), weight, layer.bias)
+        self.channels = layer.out_features
 
     def _normalise(self, layer: Any, flat: bool) -> None:
         if not layer.track_running_stats:
             raise ValueError("without running statistics a value depends on its batch")
+        _refuse(flat != self.flat, "after Flatten" if self.flat else "before Flatten")
         if flat:
-            _refuse(not self.flat, "before Flatten")
             self._gather()
-        else:
-            self._needs_cells()
         self._expect(layer.num_features, self.channels)
         norm = nn.BatchNorm2d(layer.num_features, layer.eps, affine=layer.affine)
         norm.weight, norm.bias = layer.weight, layer.bias
         norm.running_mean, norm.running_var = layer.running_mean, layer.running_var
-        self.layers.append(norm)
+        self.steps.append(norm)
 
-    def _pool(self, layer: Any, kind: Any, dilation: Pair, *more: Any) -> None:
-        self._needs_cells()
-        kernel, stride = _pair(layer.kernel_size), _pair(layer.stride)
-        _refuse(any(_pair(layer.padding)), "padding inside the patch")
-        reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-        left = [(n - r) % s for n, r, s in zip(self.size, reach, stride, strict=True)]
-        _refuse(layer.ceil_mode and any(left), "ceil_mode with a window cut off at the rim")
-        self._append_pool(kind, kernel, dilation, stride, *more)
+    def _pool(self, layer: Any, dilation: Pair, weight: Any = None) -> None:
+        _refuse(self.flat, "after Flatten")
+        kernel, stride, before = map(_pair, (layer.kernel_size, layer.stride, layer.padding))
+        made, cut = [], False
+        for n, k, d, s, p in zip(self.size, kernel, dilation, stride, before, strict=True):
+            last = (n + 2 * p - d * (k - 1) - 1) / s
+            whole = ceil(last) if layer.ceil_mode else int(last // 1)
+            whole -= layer.ceil_mode and whole * s >= n + p  # a window begins before the end
+            cut |= whole > last
+            made.append(whole + 1)
+        _refuse(cut and weight is not None, "means of windows that ceil_mode cuts off")
+        groups = 1 if weight is None else self.channels
+        self._window(kernel, dilation, stride, before, made, weight, None, groups)
 
-    def _pool_to(self, wanted: Any, kind: Any) -> None:
-        self._needs_cells()
+    def _pool_to(self, wanted: Any, mean: bool) -> None:
+        _refuse(self.flat, "after Flatten")
         sides = wanted if isinstance(wanted, tuple) else (wanted, wanted)
-        goal = tuple(n if side is None else side for side, n in zip(sides, self.size, strict=True))
+        goal = [n if side is None else side for side, n in zip(sides, self.size, strict=True)]
         uneven = any(n % g for n, g in zip(self.size, goal, strict=True))
         _refuse(uneven, f"windows of unequal size: {goal} of {self.size} cells")
         kernel = (self.size[0] // goal[0], self.size[1] // goal[1])
-        more = (prod(kernel),) if kind is MeanPool else ()
-        self._append_pool(kind, kernel, (1, 1), kernel, *more)
+        weight = self._means(kernel, None) if mean else None
+        groups = self.channels if mean else 1
+        self._window(kernel, (1, 1), kernel, (0, 0), goal, weight, None, groups)
 
-    def _append_pool(
-        self, kind: Any, kernel: Pair, dilation: Pair, stride: Pair, *more: Any
-    ) -> None:
-        self.layers.append(kind(kernel, _times(dilation, self.step), *more))
-        self._move(kernel, dilation, stride)
+    def _means(self, kernel: Pair, divisor: int | None) -> Any:
+        value = 1 / (divisor or prod(kernel))
+        weight = torch.full((self.channels, 1, *kernel), value, dtype=torch.float64)
+        return nn.Parameter(weight, requires_grad=False)
 
     def _flatten(self, layer: Any) -> None:
-        _refuse(
-            (layer.start_dim, layer.end_dim) not in ((1, -1), (1, 3), (-3, -1)),
-            "flattens something else than channels and cells",
-        )
+        flattens = (layer.start_dim, layer.end_dim)
+        _refuse(flattens not in ((1, -1), (1, 3), (-3, -1)), "flattens not all of a patch")
         self.flat = True
 
     def _gather(self) -> None:
-        """Turn the cells that a flat patch still has into channels."""
+        """Turn the cells that a flat patch still has into channels, in the order of Flatten."""
         if self.size == (1, 1):
             return
         _refuse(not self.flat, f"the net ends with {self.size} cells, neither flat nor one")
-        kernel = self.size
-        self.layers.append(Gather(kernel, self.step))
-        self._move(kernel, (1, 1), (1, 1))
-        self.channels *= prod(kernel)
+        kernel, cells = self.size, prod(self.size)
+        each = torch.eye(cells, dtype=torch.float64).reshape(cells, 1, *kernel)
+        weight = nn.Parameter(each.repeat(self.channels, 1, 1, 1), requires_grad=False)
+        self._window(kernel, (1, 1), (1, 1), (0, 0), (1, 1), weight, None, self.channels)
+        self.channels *= cells
 
-    def _move(self, kernel: Pair, dilation: Pair, stride: Pair) -> None:
-        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        if any(n <= r for n, r in zip(self.size, reach, strict=True)):
+    def _window(
+        self, kernel: Pair, dilation: Pair, stride: Pair, before: Pair, made: Any, *weights: Any
+    ) -> None:
+        if min(made) < 1:
             raise ValueError(f"reaches beyond the {self.size} cells that the patch has left")
-        (ny, nx), (ry, rx), (sy, sx) = self.size, reach, stride
-        self.unread = (self.unread[0] - ry * self.step[0], self.unread[1] - rx * self.step[1])
-        self.size = ((ny - ry - 1) // sy + 1, (nx - rx - 1) // sx + 1)
-        self.step = _times(self.step, stride)
-
-    def _needs_cells(self) -> None:
-        _refuse(self.flat, "after Flatten")
+        now = (int(made[0]), int(made[1]))
+        self.steps.append(_Window(kernel, dilation, stride, before, self.size, now, *weights))
+        self.size = now
 
     def _expect(self, wanted: int, found: int) -> None:
         if wanted != found:
             raise ValueError(f"takes {wanted} inputs, what comes before it gives {found}")
+
+
+def _spread(steps: list[nn.Module | _Window], patch: int) -> list[nn.Module]:
+    """Return the layers that do over a map what `steps` do in every patch."""
+    used = (1, 1)
+    for window in (s for s in reversed(steps) if isinstance(s, _Window)):
+        window.made = used  # the rest of what it made is never looked at
+        used = cast("Pair", tuple(_looked_at(window, axis) for axis in (0, 1)))
+    layers: list[nn.Module] = []
+    if used != (patch, patch):
+        layers.append(Crop((patch - used[0], patch - used[1])))
+    classes = [[0] * used[0], [0] * used[1]]
+    step = [1, 1]
+    for layer in steps:
+        if not isinstance(layer, _Window):
+            layers.append(layer)
+            continue
+        sides = []
+        for axis in (0, 1):
+            made, stride = layer.made[axis], layer.stride[axis]
+            dilation, padding = layer.dilation[axis], layer.padding[axis]
+            before, now = classes[axis], step[axis]
+            seen, classes[axis] = sights(
+                before, layer.kernel[axis], dilation, stride, padding, made
+            )
+            step[axis] *= stride
+            shrinks = (len(before) - 1) * now - (made - 1) * step[axis]
+            sides.append(Side(seen, max(before) + 1, dilation * now, padding * now, shrinks))
+        layers.append(_over_map(layer, *sides))
+    return layers
+
+
+def _looked_at(window: _Window, axis: int) -> int:
+    last = (window.made[axis] - 1) * window.stride[axis] - window.padding[axis]
+    last += window.dilation[axis] * (window.kernel[axis] - 1)
+    return max(1, min(window.size[axis], last + 1))
+
+
+def _over_map(window: _Window, y: Side, x: Side) -> nn.Module:
+    step = (y.step, x.step)
+    plain = y.plain and x.plain
+    if window.weight is None:
+        return MaxPool(window.kernel, step) if plain else ClassMax(y, x)
+    if not plain:
+        return ClassConv(window.weight, window.bias, window.groups, y, x)
+    outputs, inputs = window.weight.shape[:2]
+    layer = skip_init(
+        nn.Conv2d,
+        inputs * window.groups,
+        outputs,
+        window.kernel,
+        dilation=ANY_STEP if window.kernel == (1, 1) else step,
+        groups=window.groups,
+        bias=window.bias is not None,
+    )
+    layer.weight, layer.bias = window.weight, window.bias
+    return layer
 
 
 class Crop(nn.Module):  # type: ignore[misc]
@@ -277,68 +331,8 @@ class Crop(nn.Module):  # type: ignore[misc]
         return str(self.cells)
 
 
-class _Window(nn.Module):  # type: ignore[misc]
-    """A window around every cell: ``kernel`` cells, ``step`` apart."""
-
-    def __init__(self, kernel: Pair, step: Pair, *more: Any) -> None:
-        super().__init__()
-        self.kernel, self.step, self.more = kernel, step, more
-
-    def along(self, x: Tensor, axis: int) -> list[Tensor]:
-        """Return what each place of the window sees along y (0) or x (1)."""
-        kernel, step = self.kernel[axis], self.step[axis]
-        length = x.shape[axis - 2] - (kernel - 1) * step
-        return [x.narrow(axis - 2, place * step, length) for place in range(kernel)]
-
-    def extra_repr(self) -> str:
-        """Name the settings: layers are told apart by them."""
-        return f"{self.kernel}, {self.step}, {self.more}"
-
-
-class MaxPool(_Window):
-    """The largest of a window: of its columns' largest, so that 2 x 2 takes two comparisons.
-
-    Five times as fast as torch's pooling with stride 1, which also notes where the largest is.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``(n, C, y - reach, x - reach)``."""
-        for axis in (0, 1):
-            first, *others = self.along(x, axis)
-            for other in others:
-                first = torch.maximum(first, other)
-            x = first
-        return x
-
-
-class MeanPool(_Window):
-    """The sum of a window over a divisor."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``(n, C, y - reach, x - reach)``."""
-        for axis in (0, 1):
-            first, *others = self.along(x, axis)
-            for other in others:
-                first = first + other
-            x = first
-        return x / self.more[0]
-
-
-class Gather(_Window):
-    """The cells of a window as channels, in the order of Flatten."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``(n, C * cells, y - reach, x - reach)``."""
-        cells = [cell for row in self.along(x, 0) for cell in self.along(row, 1)]
-        return torch.stack(cells, 2).flatten(1, 2)
-
-
 def _pair(size: int | tuple[int, ...]) -> Pair:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _times(a: Pair, b: Pair) -> Pair:
-    return (a[0] * b[0], a[1] * b[1])
 
 
 def _refuse(when: bool, why: str) -> None:
@@ -358,8 +352,8 @@ def _self_test(net: nn.Sequential, dense: nn.Sequential, patch: int, bands: int)
     rng = np.random.default_rng(0)
     planes = torch.from_numpy(rng.normal(size=(bands, h + patch - 1, w + patch - 1)))
     with torch.inference_mode():
-        mapped = deepcopy(dense).to("cpu", torch.float64)(planes[None])[0]
-        single = deepcopy(net).to("cpu", torch.float64)(patches_of(planes, patch))
+        mapped = dense(planes[None])[0]
+        single = net(patches_of(planes, patch))
     wanted = single.reshape(h, w, -1).permute(2, 0, 1)
     if mapped.shape != wanted.shape:
         raise Unsupported(f"the dense form gives {tuple(mapped.shape)}, not {tuple(wanted.shape)}")

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .dense_form import POINTWISE, Gather, MaxPool, MeanPool
+from .dense_form import POINTWISE
+from .position_classes import ClassConv, ClassMax, MaxPool
 
 #: Layers whose result is memory of its own, that the next layer may write upon.
 FRESH = (
     nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d,
-    MaxPool, MeanPool, Gather,
+    MaxPool, ClassConv, ClassMax,
 )  # fmt: skip
 
 
@@ -73,14 +74,14 @@ def bytes_per_cell(nodes: Sequence[Node], probe: Tensor, dense: bool) -> tuple[i
     """
 
     def size(x: Tensor) -> int:
-        return 4 * (x.shape[1] if dense else x.numel())
+        return 4 * (x.shape[0] * x.shape[1] if dense else x.numel())
 
     def most(nodes: Sequence[Node], x: Tensor, held: int) -> int:
         held += size(x) if len(nodes) > 1 else 0
         found = held
         for node in nodes:
             made = node.layer(x)
-            here = held + size(x) + 2 * size(made)  # pooling along y, then x
+            here = held + size(x) + _fresh(node.layer) * size(made)
             found = max(found, here, most(node.then, made, held))
         return found
 
@@ -89,6 +90,13 @@ def bytes_per_cell(nodes: Sequence[Node], probe: Tensor, dense: bool) -> tuple[i
         if len(values) > 1:
             raise ValueError(f"nets of one map must give as many values each, found {values}")
         return most(nodes, probe.clone(), 0), values.pop()
+
+
+def _fresh(layer: Any) -> int:
+    """Return how many times its result a layer needs beside what it reads."""
+    if getattr(layer, "inplace", False):
+        return 0
+    return 2 if isinstance(layer, MaxPool | ClassConv | ClassMax) else 1  # along y, then x; a part
 
 
 def _grow(nets: Sequence[Sequence[nn.Module]], those: Sequence[int], place: int) -> list[Node]:
@@ -100,7 +108,7 @@ def _grow(nets: Sequence[Sequence[nn.Module]], those: Sequence[int], place: int)
             nodes.append(_node(copy(first), nets, alike, place))
             continue
         biases = [nets[group[0]][place] for group in groups]
-        cells = isinstance(first, nn.Conv2d)
+        cells = not isinstance(first, nn.Linear)
         then = [
             _node(_Bias(layer.bias, cells), nets, group, place)
             for layer, group in zip(biases, groups, strict=True)
@@ -144,9 +152,12 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _same_weights(a: Any, b: Any) -> bool:
-    if type(a) not in (nn.Conv2d, nn.Linear) or a.bias is None:
+    """Whether two layers are equal, or differ in a bias alone."""
+    if type(a) is not type(b) or type(a) not in (nn.Conv2d, ClassConv, nn.Linear):
         return _equal(a, b)
-    return type(a) is type(b) and repr(a) == repr(b) and torch.equal(a.weight, b.weight)
+    if a.bias is None or b.bias is None:
+        return _equal(a, b)
+    return repr(a) == repr(b) and torch.equal(a.weight, b.weight)
 
 
 def _spare_memory(nodes: Sequence[Node], owned: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -48,8 +50,32 @@ def lively(net: nn.Module, seed: int = 0) -> nn.Module:
 
 
 @st.composite
+def windows(draw: st.DrawFn, kind: str, sides: list[int], channels: int) -> nn.Module:
+    """A convolution, or the largest or mean of windows, of any sort that fits `sides`."""
+    kernel = tuple(draw(st.integers(1, min(3, n))) for n in sides)
+    stride = tuple(draw(st.integers(1, 3)) for _ in sides)
+    padding = tuple(draw(st.sampled_from((0, 0, k // 2))) for k in kernel)
+    apart = tuple(
+        draw(st.integers(1, 2)) if n + 2 * p > 2 * (k - 1) else 1
+        for n, k, p in zip(sides, kernel, padding, strict=True)
+    )
+    if kind == "mean":
+        divisor = draw(st.sampled_from((None, 3)))
+        return nn.AvgPool2d(kernel, stride, padding, divisor_override=divisor)
+    if kind == "max":
+        return nn.MaxPool2d(kernel, stride, padding, apart, ceil_mode=draw(st.booleans()))
+    groups = draw(st.sampled_from((1, channels)))
+    made = channels * draw(st.integers(1, 2)) if groups > 1 else draw(st.integers(1, 6))
+    around: Any = padding
+    if draw(st.integers(0, 4)) == 0:
+        around, stride = "same", (1, 1)
+    bias = draw(st.booleans())
+    return nn.Conv2d(channels, made, kernel, stride, around, apart, groups, bias)
+
+
+@st.composite
 def patch_nets(draw: st.DrawFn) -> tuple[nn.Sequential, int, int]:
-    """A net of plain layers without padding, its patch and its bands."""
+    """A net of plain layers, its patch and its bands."""
     patch, bands = draw(st.integers(3, 15)), draw(st.integers(1, 4))
     layers: list[nn.Module] = []
     sides, channels = [patch, patch], bands
@@ -66,29 +92,12 @@ def patch_nets(draw: st.DrawFn) -> tuple[nn.Sequential, int, int]:
             layers.append(draw(st.sampled_from((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)))(goal))
             sides = list(goal)
         else:
-            kernel = [draw(st.integers(1, min(3, n))) for n in sides]
-            stride = [draw(st.integers(1, 3)) for _ in sides]
-            apart = [draw(st.integers(1, 2)) if (n - 1) >= 2 * (k - 1) else 1
-                     for n, k in zip(sides, kernel, strict=True)]  # fmt: skip
-            if kind == "mean":
-                apart = [1, 1]
-                divisor = draw(st.sampled_from((None, 3)))
-                layers.append(nn.AvgPool2d(tuple(kernel), tuple(stride), divisor_override=divisor))
-            elif kind == "max":
-                layers.append(nn.MaxPool2d(tuple(kernel), tuple(stride), dilation=tuple(apart)))
-            else:
-                groups = draw(st.sampled_from((1, channels)))
-                made = channels * draw(st.integers(1, 2)) if groups > 1 else draw(st.integers(1, 6))
-                layers.append(
-                    nn.Conv2d(
-                        channels, made, tuple(kernel), tuple(stride), dilation=tuple(apart),
-                        groups=groups, bias=draw(st.booleans()),
-                    )
-                )  # fmt: skip
+            layer = draw(windows(kind, sides, channels))
+            layers.append(layer)
+            if kind == "conv":
                 layers.append(draw(st.sampled_from(ACTIVATIONS))())
-                channels = made
-            sides = [(n - d * (k - 1) - 1) // s + 1
-                     for n, k, s, d in zip(sides, kernel, stride, apart, strict=True)]  # fmt: skip
+            seen = layer(torch.zeros(1, channels, *sides))
+            channels, sides = seen.shape[1], list(seen.shape[2:])
     head: list[nn.Module] = [nn.Flatten()]
     width = channels * sides[0] * sides[1]
     if draw(st.booleans()):

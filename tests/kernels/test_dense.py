@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def close(found: np.ndarray, wanted: np.ndarray) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("shape", [ConvShape(), ConvShape(patch=15, pool_after=(1, 2))])
+@pytest.mark.parametrize("shape", [ConvShape(), SPEC_SHAPE, ConvShape(patch=15, pool_after=(1, 2))])
 def test_nets_of_a_shape_are_mapped_dense(shape: ConvShape) -> None:
     net = lively(build(shape, 6, outputs=2, seed=1)).sequential()
     planes = planes_of(6, 9, 13, shape.patch)
@@ -27,12 +29,15 @@ def test_nets_of_a_shape_are_mapped_dense(shape: ConvShape) -> None:
     close(mapper.predict(planes)[0], by_patch(net, planes, shape.patch))
 
 
-def test_padding_inside_the_patch_falls_back_to_patches() -> None:
-    net = lively(build(SPEC_SHAPE, 3, extra=1, seed=1))
-    nets = [net.sequential(extra=[d]) for d in (0.1, 0.9)]
+def test_several_nets_without_a_dense_form_are_run_on_patches() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(), nn.Linear(8 * 49, 2))
+    other = deepcopy(net)
+    nets = [lively(net), lively(other)]
+    with torch.no_grad():
+        other[3].bias += 1
     planes = planes_of(3, 4, 5, 9)
     mapper = DenseMapper(nets, 9, 3, max_bytes=1)
-    assert mapper.how.startswith("patches: layer 0, Conv2d")
+    assert mapper.how.startswith("patches: layer 1, GroupNorm")
     for own, made in zip(nets, mapper.predict(planes), strict=True):
         close(made, by_patch(own, planes, 9))
 
@@ -42,8 +47,9 @@ def depths(shape: ConvShape, bands: int) -> list[nn.Sequential]:
     return [net.sequential(0, [d, d + 0.1]) for d in (0.0, 0.3, 0.6)]
 
 
-def test_depths_of_one_net_share_all_but_a_bias() -> None:
-    nets = depths(ConvShape(), 4)
+@pytest.mark.parametrize("shape", [ConvShape(), SPEC_SHAPE])
+def test_depths_of_one_net_are_mapped_together(shape: ConvShape) -> None:
+    nets = depths(shape, 4)
     planes = planes_of(4, 5, 6, 9)
     for own, made in zip(nets, DenseMapper(nets, 9, 4).predict(planes), strict=True):
         close(made, by_patch(own, planes, 9))

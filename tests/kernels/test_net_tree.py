@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from edaphos.kernels.conv_net import ConvShape, build
+from edaphos.kernels.conv_net import SPEC_SHAPE, ConvShape, build
 from edaphos.kernels.dense_form import dense_form, leaves
 from edaphos.kernels.fold_norm import fold_norms
 from edaphos.kernels.net_tree import Node, grow, run
+from edaphos.kernels.position_classes import ClassConv
 
 from .nets import lively
 
@@ -19,11 +20,13 @@ def chains(nets: list[nn.Sequential]) -> list[list[nn.Module]]:
 
 
 def convolutions(nodes: list[Node]) -> int:
-    return sum((type(n.layer) is nn.Conv2d) + convolutions(n.then) for n in nodes)
+    kinds = (nn.Conv2d, ClassConv)
+    return sum((type(n.layer) in kinds) + convolutions(n.then) for n in nodes)
 
 
-def test_depths_of_a_pooled_net_part_after_the_first_dense_layer() -> None:
-    net = lively(build(ConvShape(), 3, extra=1, seed=0))
+@pytest.mark.parametrize("shape", [ConvShape(), SPEC_SHAPE])
+def test_depths_of_a_pooled_net_part_after_the_first_dense_layer(shape: ConvShape) -> None:
+    net = lively(build(shape, 3, extra=1, seed=0))
     nets = [net.sequential(extra=[d / 10]) for d in range(6)]
     assert convolutions(grow(chains(nets))) == 3 + 1 + 6 * 2
     assert convolutions(grow(chains(nets[:1] * 6))) == 3 + 1 + 2
