@@ -130,6 +130,12 @@ class ConvTable(Table):
         "calibrates, the others teach",
     )
     part_deg: float = Field(5.0, gt=0, le=45, description="side of these blocks, degrees")
+    map_device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where maps are made; cuda asks for workers with a GPU"
+    )
+    map_precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of making maps; the error of bf16 is measured and told"
+    )
     shape: ShapeTable = Field(ShapeTable(), description="sizes of the net")
     training: TrainingTable = Field(TrainingTable(), description="how it is trained")
     fine_tuning: FineTuningTable = Field(FineTuningTable(), description="how it is fine-tuned")

@@ -121,7 +121,9 @@ class FittedNets:
                             run += 1
         return out * self.spread[depth] + self.centre[depth]
 
-    def mapper(self, precision: Literal["float32", "bf16"] = "float32") -> DenseMapper:
+    def mapper(
+        self, precision: Literal["float32", "bf16"] = "float32", device: str = "cpu"
+    ) -> DenseMapper:
         """Return what maps all runs of all depths at once, depth by depth."""
         from edaphos.kernels.dense import DenseMapper
 
@@ -131,7 +133,27 @@ class FittedNets:
             for m in range(len(self.members)):
                 for net, head in self.variants(m, d):
                     chains.append(net.sequential(head, numbers if net.extra else None))
-        return DenseMapper(chains, self.patch, len(self.channels), precision=precision)
+        bands = len(self.channels)
+        return DenseMapper(chains, self.patch, bands, precision=precision, device=device)
+
+    def rounding(
+        self, store: PatchStore, patches: Ints, precision: Literal["float32", "bf16"]
+    ) -> float:
+        """Return how far a precision is from float32: root mean square, as a share of the spread.
+
+        Parameters
+        ----------
+        store, patches
+            Places that are asked for.
+        """
+        x = self.channels.of_patches(store, patches, self.patch)
+        # side by side they are one strip, of which every so manieth cell is the middle of one
+        planes = np.ascontiguousarray(x.transpose(1, 2, 0, 3).reshape(x.shape[1], self.patch, -1))
+        exact, rounded = (
+            self.mapped(self.mapper(how), planes)[..., 0, :: self.patch]
+            for how in ("float32", precision)
+        )
+        return float(np.sqrt(((rounded - exact) ** 2).mean()) / exact.std())
 
     def mapped(self, mapper: DenseMapper, planes: NDArray[np.float32]) -> Floats:
         """Return what each run says of all cells, ``(depths, runs, outputs, y, x)``.

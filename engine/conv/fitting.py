@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from ..models.conv_settings import ConvSettings
 
+#: Patches that the error of a precision is measured on, at most.
+MOST_PATCHES = 256
 #: Rows to learn from, and rows to stop by, that a depth needs for a net of its own.
 FEWEST_ROWS = 2, 1
 
@@ -62,6 +64,9 @@ class Fit:
         How trainings went; empty for a model that was loaded.
     choice
         Which covariates were chosen; None where all are taken.
+    rounding
+        What a precision of maps other than float32 changes, as a share of the spread of what nets
+        say.
     """
 
     nets: FittedNets
@@ -71,6 +76,7 @@ class Fit:
     as_it_began: tuple[str, ...] = ()
     trainings: tuple[Training, ...] = ()
     choice: CovariateChoice | None = None
+    rounding: float = 0.0
 
 
 def fit_nets(
@@ -157,6 +163,10 @@ def fit_nets(
         passes=told.draws,
         seed=seed,
     )
+    rounding = 0.0
+    if told.map_precision != "float32":
+        places = np.unique(rows.patch[rows.part == CALIBRATE])[:MOST_PATCHES]
+        rounding = nets.rounding(store, places, told.map_precision)
     return Fit(
         nets=nets,
         predictive=_calibrated(nets, store, rows, samples, told, levels, pairs),
@@ -169,6 +179,7 @@ def fit_nets(
         as_it_began=trained.as_it_began,
         trainings=tuple(trained.trainings),
         choice=choice,
+        rounding=rounding,
     )
 
 

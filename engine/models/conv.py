@@ -95,6 +95,11 @@ class ConvModel:
         return self.told.shape.patch
 
     @property
+    def needs_gpu(self) -> bool:
+        """Whether tiles ask for a GPU."""
+        return self.told.map_device == "cuda"
+
+    @property
     def learns_from(self) -> tuple[str, ...]:
         """All covariates, among which it may choose."""
         return self.told.covariates
@@ -243,7 +248,8 @@ class ConvModel:
         """What maps all nets at once; made at the first call."""
         if self._mapper is None:
             need_torch()
-            self._mapper = self.fitted.nets.mapper()
+            told = self.told
+            self._mapper = self.fitted.nets.mapper(told.map_precision, told.map_device)
         return self._mapper
 
     def _strip(self, columns: int) -> int:
@@ -297,6 +303,7 @@ class ConvModel:
             "predictive": fitted.predictive.to_json(),
             "rows": fitted.rows,
             "as_it_began": fitted.as_it_began,
+            "rounding": fitted.rounding,
             "choice": None if fitted.choice is None else fitted.choice.to_json(),
         }
         (folder / "model.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -330,6 +337,7 @@ class ConvModel:
             card=card,
             rows=told["rows"],
             as_it_began=tuple(told["as_it_began"]),
+            rounding=told["rounding"],
             choice=None if choice is None else CovariateChoice.from_json(choice),
         )
         return model

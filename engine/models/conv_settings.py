@@ -93,6 +93,11 @@ class ConvSettings:
         training early, another calibrates means and intervals; nets learn from the others.
     part_deg
         Side of these blocks, degrees; halved until there are enough.
+    map_device
+        Where maps are made: ``cpu`` or ``cuda``, which asks for workers with a GPU.
+    map_precision
+        In what maps are made: ``float32``, or ``bf16``, whose error is measured on calibration
+        patches and told in the map's metadata.
     """
 
     covariates: tuple[str, ...]
@@ -111,6 +116,8 @@ class ConvSettings:
     passes: int = 20
     parts: int = 8
     part_deg: float = 5.0
+    map_device: Literal["cpu", "cuda"] = "cpu"
+    map_precision: Literal["float32", "bf16"] = "float32"
 
     def __post_init__(self) -> None:
         stages = len(self.shape.channels) + len(self.shape.dense) + 1

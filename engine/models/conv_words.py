@@ -78,6 +78,11 @@ def _cautions(fit: Fit | None) -> list[str]:
             f"{len(fit.choice.kept)} of {len(fit.choice.considered)} covariates were kept by a "
             "filter that saw the layers learned from alone."
         )
+    if fit.rounding:
+        found.append(
+            "The map is made in bfloat16, which changes what nets say by "
+            f"{100 * fit.rounding:.2g} % of its spread (root mean square, on calibration patches)."
+        )
     if fit.as_it_began:
         found.append(
             f"At {', '.join(fit.as_it_began)} fine-tuning made nothing better for the layers that "

@@ -178,6 +178,21 @@ def test_metadata_say_whose_sizes_these_are(samples, transfer) -> None:
     assert min(counts.values()) > 40
 
 
+def test_what_bf16_changes_is_measured_and_told(cube, samples, transfer) -> None:
+    rounded = make_model(scheme="transfer", map_precision="bf16").fit(samples)
+    inputs, exact = tile_of(transfer, cube, 0, 0, 80, 80)
+    _, made = tile_of(rounded, cube, 0, 0, 80, 80)
+    ours, theirs = (np.log1p(m["soc_q50"][..., inputs.wanted]) for m in (made, exact))
+    found = np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std()
+    assert 1e-5 < found < 0.1
+    assert rounded.fitted.rounding == pytest.approx(found, rel=0.5)
+    assert "The map is made in bfloat16" in rounded.describe()["support"]
+    assert "bfloat16" not in transfer.describe()["support"]
+    assert rounded.emits == transfer.emits
+    assert not rounded.needs_gpu
+    assert make_model(map_device="cuda").needs_gpu
+
+
 def test_another_cube_is_refused(transfer, cube, tmp_path) -> None:
     transfer.check_cube(cube, world_grid())
     with pytest.raises(InputError, match='it has no variable "relief"'):
