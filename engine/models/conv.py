@@ -130,6 +130,7 @@ class ConvModel:
         """What stands beside it in an assessment: a forest that sees depth alone."""
         settings = {
             "covariates": (),
+            "trees": 20,  # there is nothing but top and bottom to learn from
             "quantiles": self.quantiles,
             "depths": self.depths,
             "transform": self.told.transform,
