@@ -9,16 +9,15 @@ were frozen. Layers whose numbers agree to the bit run once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .arithmetic import Precision, arithmetic
 from .dense_form import SILENT, Unsupported, dense_form, leaves, patches_of
 from .fold_norm import fold_norms
 from .net_tree import bytes_per_cell, grow, run
@@ -27,7 +26,6 @@ from .staging import staged
 __all__ = ["DenseMapper", "Rounding", "Unsupported", "dense_form"]
 
 Floats = NDArray[np.float32]
-Precision = Literal["float32", "tf32", "bf16"]
 
 #: Working memory where nothing else is asked for; larger strips are no faster.
 STRIP_BYTES = 64 << 20
@@ -144,6 +142,16 @@ class DenseMapper:
             self.rounding = self._compare(planes, made)
         return made
 
+    def map_piece(self, piece: Tensor, precision: Precision | None = None) -> Tensor:
+        """Return ``(nets, outputs, h, w)`` of planes on the device, in one go and left there."""
+        dense, reach = self.how == "dense", self.patch - 1
+        with torch.inference_mode(), arithmetic(self.device, precision or self.precision):
+            found = run(self._tree, piece[None] if dense else patches_of(piece, self.patch))
+            made = [found[net] for net in range(self._nets)]
+            both = torch.stack([m[0] if dense else m.flatten(1).T for m in made]).float()
+        sides = (piece.shape[1] - reach, piece.shape[2] - reach)
+        return both.reshape(self._nets, self.outputs, *sides)
+
     def memory_bytes(self, cells: int) -> int:
         """Return about how much making a map of so many cells takes, its planes left out."""
         return self.max_bytes + 4 * self._nets * self.outputs * cells
@@ -155,17 +163,9 @@ class DenseMapper:
         halo = reach if self.how == "dense" else 0
         places = list(_blocks(h, w, halo, self.max_bytes // self._cell_bytes))
         pieces = (whole[:, y : y2 + reach, x : x2 + reach] for y, y2, x, x2 in places)
-        with torch.inference_mode(), _arithmetic(self.device, precision):
-            for (y, y2, x, x2), piece in zip(places, staged(pieces, self.device), strict=True):
-                found = self._run(piece).reshape(self._nets, self.outputs, y2 - y, x2 - x)
-                made[:, :, y:y2, x:x2] = found.float().cpu().numpy()
+        for (y, y2, x, x2), piece in zip(places, staged(pieces, self.device), strict=True):
+            made[:, :, y:y2, x:x2] = self.map_piece(piece, precision).cpu().numpy()
         return made
-
-    def _run(self, piece: Tensor) -> Tensor:
-        dense = self.how == "dense"
-        found = run(self._tree, piece[None] if dense else patches_of(piece, self.patch))
-        made = [found[net] for net in range(self._nets)]
-        return torch.stack([m[0] if dense else m.flatten(1).T for m in made])
 
     def _compare(self, planes: Floats, made: Floats) -> Rounding:
         """Return how the middle of a map differs from float32."""
@@ -203,14 +203,3 @@ def _room(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] // 4)
     return STRIP_BYTES
-
-
-@contextmanager
-def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute in `precision`. On GPUs TF32 is torch's default, and a setting of the process."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        if device.type == "cuda":
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
-                yield
-        else:
-            yield

@@ -105,8 +105,9 @@ def test_planes_of_any_memory_are_read_and_left_alone() -> None:
         np.testing.assert_array_equal(given, before)
 
 
-def test_rounding_is_none_in_float32_and_what_bfloat16_changed() -> None:
-    nets = depths(ConvShape(), 4)
+@pytest.mark.parametrize("shape", [ConvShape(), SPEC_SHAPE])
+def test_rounding_is_none_in_float32_and_what_bfloat16_changed(shape: ConvShape) -> None:
+    nets = depths(shape, 4)
     planes = planes_of(4, 60, 50, 9)
     exact = DenseMapper(nets, 9, 4)
     whole = exact.predict(planes)
