@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -10,14 +12,19 @@ from edaphos.kernels.arithmetic import Precision, arithmetic
 SWITCHES = (torch.backends.cudnn, torch.backends.cuda.matmul)
 
 
-@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
-@pytest.mark.parametrize("before", [(True, False), (False, True)])
-def test_tf32_is_a_choice_that_is_put_back(
-    precision: Precision, before: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for switch, allowed in zip(SWITCHES, before, strict=True):
-        monkeypatch.setattr(switch, "allow_tf32", allowed)
+@pytest.fixture(params=[(True, False), (False, True)])
+def before(request: pytest.FixtureRequest) -> Iterator[tuple[bool, bool]]:
+    found = [switch.allow_tf32 for switch in SWITCHES]
+    for switch, allowed in zip(SWITCHES, request.param, strict=True):
+        switch.allow_tf32 = allowed
+    yield request.param
+    for switch, allowed in zip(SWITCHES, found, strict=True):
+        switch.allow_tf32 = allowed
 
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_tf32_is_a_choice_that_is_put_back(precision: Precision, before: tuple[bool, bool]) -> None:
     def inside() -> None:
         with arithmetic(torch.device("cuda"), precision):
             assert [s.allow_tf32 for s in SWITCHES] == [precision == "tf32"] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import numpy as np
@@ -16,7 +17,7 @@ from .nets import by_patch, lively, planes_of
 
 
 def close(found: np.ndarray, wanted: np.ndarray) -> None:
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.nanmax(np.abs(wanted)))
 
 
 @pytest.mark.parametrize("shape", [ConvShape(), SPEC_SHAPE, ConvShape(patch=15, pool_after=(1, 2))])
@@ -75,6 +76,24 @@ def test_strips_give_the_map_of_one_piece(max_bytes: int, monkeypatch: pytest.Mo
     one = mapper._cell_bytes * 9 * 9  # a patch is the least there is
     assert max(seen) <= max(max_bytes, one)
     assert mapper.memory_bytes(100) == max_bytes + 4 * 3 * 100
+
+
+@pytest.mark.parametrize("shape", [ConvShape(), SPEC_SHAPE])
+def test_a_hole_reaches_the_cells_whose_patch_it_is_in_and_no_other(shape: ConvShape) -> None:
+    net = lively(build(shape, 2, seed=1)).sequential()
+    planes = planes_of(2, 24, 21, 9)
+    planes[1, 11, 13] = planes[0, 30, 0] = planes[0, 0, 28] = np.nan
+    wanted = by_patch(net, planes, 9)
+    assert 60 < np.isnan(wanted).sum() < 100
+    close(DenseMapper([net], 9, 2).predict(planes)[0], wanted)
+
+
+def test_several_threads_may_share_a_mapper() -> None:
+    mapper = DenseMapper(depths(ConvShape(), 4), 9, 4, max_bytes=400_000)
+    planes = [planes_of(4, 31, 33, 9, seed) for seed in range(6)]
+    alone = [mapper.predict(p).tobytes() for p in planes]
+    with ThreadPoolExecutor(3, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        assert [made.tobytes() for made in pool.map(mapper.predict, planes)] == alone
 
 
 @pytest.mark.parametrize(("h", "w", "halo", "cells"), [
