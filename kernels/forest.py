@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .forest_nodes import ForestNodes, pack_nodes
-from .forest_quantiles import LeafTargets, leaf_targets, tree_quantiles
+from .forest_quantiles import tree_quantiles
+from .forest_targets import LeafTargets, leaf_targets
 from .forest_walk import tree_leaves, tree_sums
 
 LEAF = -1
@@ -97,8 +98,16 @@ class ForestArrays:
 
     @cached_property
     def targets(self) -> LeafTargets:
-        """The training targets of each leaf, counted."""
-        return leaf_targets(self.leaf_start, self.leaf_rank, self.sorted_y)
+        """The training targets of each leaf, counted.
+
+        Raises
+        ------
+        ValueError
+            For a forest that was put together for means only.
+        """
+        if len(self.leaf_start) != len(self.leaf_mean) + 1:
+            raise ValueError("this forest does not know the targets of its leaves: no quantiles")
+        return leaf_targets(self.leaf_start, self.leaf_rank, self.sorted_y, self.trees)
 
 
 class Predicted(NamedTuple):
@@ -178,7 +187,8 @@ def predict_columns(
         Whether to tell the spread over trees.
     """
     nodes = forest.nodes if nodes is None else nodes
-    values, centre = forest.leaf_mean[None], 0.0
+    # a copy, as it may be mapped from a file: that would be another type to compile for
+    values, centre = np.array(forest.leaf_mean[None]), 0.0
     if spread:
         centre = float(forest.leaf_mean.mean())
         values = np.stack([forest.leaf_mean, (forest.leaf_mean - centre) ** 2])

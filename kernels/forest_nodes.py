@@ -98,6 +98,35 @@ def pack_nodes(
     return ForestNodes(packed, starts, bits, depth, features)
 
 
+def depth_first(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a tree's nodes depth first, left before right.
+
+    Parameters
+    ----------
+    left, right
+        Children of each node, -1 for those of a leaf, ``(nodes,)``; the first node is the root.
+    """
+    order = np.empty(len(left), np.int64)
+    _depth_first(left.astype(np.int64), right.astype(np.int64), order)
+    return order
+
+
+@kernel()
+def _depth_first(
+    left: NDArray[np.int64], right: NDArray[np.int64], order: NDArray[np.int64]
+) -> None:
+    waiting = np.empty(left.shape[0] + 1, np.int64)
+    waiting[0], waits, used = 0, 1, 0
+    while waits > 0:
+        waits -= 1
+        node = waiting[waits]
+        order[used] = node
+        used += 1
+        if left[node] >= 0:
+            waiting[waits], waiting[waits + 1] = right[node], left[node]
+            waits += 2
+
+
 @kernel()
 def _below(
     node: np.int64,

@@ -94,3 +94,19 @@ def group_means(
         raise ValueError(f"{forest.trees} trees do not divide into {groups} equal groups")
     sums = tree_sums(forest.nodes, forest.leaf_mean[None], np.ascontiguousarray(rows.T), groups)
     return sums[0] / (forest.trees // groups)
+
+
+def add_trees(forest: ForestArrays, rows: NDArray[np.float32], base: float) -> NDArray[np.float64]:
+    """Return `base` and what all trees add to it, ``(n,)``: the prediction of boosted trees.
+
+    Parameters
+    ----------
+    forest
+        Leaf means are what a leaf adds.
+    rows
+        Features, float32, ``(n, features)``.
+    base
+        Prediction before the first tree.
+    """
+    sums = tree_sums(forest.nodes, forest.leaf_mean[None], np.ascontiguousarray(rows.T))
+    return np.asarray(base + sums[0, 0])

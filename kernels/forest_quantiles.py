@@ -8,12 +8,11 @@ through. Counts are integers, so nothing is rounded but the interpolation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .forest_nodes import ForestNodes
+from .forest_targets import LeafTargets
 from .forest_walk import (
     FOUND_GROUP,
     FOUND_LEAF,
@@ -28,73 +27,19 @@ from .jit import kernel
 from .lanes import LANES, add_where, lowest
 
 #: Buckets of the coarse histogram, at most: 64 columns of them stay in the first-level cache.
-MOST_BUCKETS = 128
-#: Groups in a block, at most: what is found in all trees is kept for each of them.
-MOST_GROUPS = 32
-#: Fewer than this are sorted by insertion.
-_FEW = 24
+MOST_BUCKETS = 256
+#: Bytes, at most, of what a block's rows find in all trees: leaves with masks, for each group.
+FOUND_BYTES = 1 << 25
+#: More than the first are better counted than sorted, if values lie close enough; more than the
+#: second are not sorted by insertion.
+_FEW, _MANY = 12, 32
 
+#: Lines between what groups find, beyond the most there can be: without them, all groups' lines
+#: would compete for the same few places of the first-level cache.
+_PAD = 4
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-_LANES, _COUNT_BITS = np.uint64(LANES), np.uint64(32)
+_LANES, _TIMES_BITS = np.uint64(LANES), np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
-_VALUE, _TIMES = 0, 1
-
-
-@dataclass(frozen=True)
-class LeafTargets:
-    """The training targets of each leaf, each value once with how often it is there.
-
-    Parameters
-    ----------
-    start
-        Where each leaf's runs begin, int64, ``(leaves + 1,)``.
-    runs
-        Place of the value in `values`, and how often it is in the leaf, int32, ``(runs, 2)``.
-    values
-        Distinct training targets, ascending, float64.
-    """
-
-    start: NDArray[np.int64]
-    runs: NDArray[np.int32]
-    values: NDArray[np.float64]
-
-
-def leaf_targets(
-    leaf_start: NDArray[np.int64], leaf_rank: NDArray[np.int32], sorted_y: NDArray[np.float64]
-) -> LeafTargets:
-    """Count the distinct targets of each leaf.
-
-    Parameters
-    ----------
-    leaf_start, leaf_rank, sorted_y
-        As in :class:`~edaphos.kernels.forest.ForestArrays`.
-    """
-    values, place = np.unique(sorted_y, return_inverse=True)
-    start = np.empty(len(leaf_start), np.int64)
-    runs = np.empty((len(leaf_rank), 2), np.int32)
-    used = _leaf_targets(leaf_start, place.astype(np.int32)[leaf_rank], start, runs)
-    return LeafTargets(start, runs[:used].copy(), values)
-
-
-@kernel()
-def _leaf_targets(
-    leaf_start: NDArray[np.int64],
-    places: NDArray[np.int32],
-    start: NDArray[np.int64],
-    runs: NDArray[np.int32],
-) -> int:
-    used = 0
-    for leaf in range(leaf_start.shape[0] - 1):
-        start[leaf] = used
-        own = np.sort(places[leaf_start[leaf] : leaf_start[leaf + 1]])
-        for i in range(own.shape[0]):
-            if i > 0 and own[i] == own[i - 1]:
-                runs[used - 1, _TIMES] += 1
-            else:
-                runs[used, _VALUE], runs[used, _TIMES] = own[i], 1
-                used += 1
-    start[-1] = used
-    return used
 
 
 def tree_quantiles(
@@ -123,11 +68,12 @@ def tree_quantiles(
         :func:`~edaphos.kernels.forest_walk.tree_sums`; and linear between order statistics,
         ``(n, q)``.
     """
-    groups = min(groups_at_once(nodes, columns), MOST_GROUPS)
+    most = max(1, FOUND_BYTES // (16 * LANES * len(nodes.roots)))
+    groups = min(groups_at_once(nodes, columns), most)
     shift = max(0, (len(targets.values) - 1).bit_length() - (MOST_BUCKETS - 1).bit_length())
     sums = np.empty((len(leaf_values), columns.shape[1]))
     found = np.empty((columns.shape[1], len(quantiles)))
-    told = (targets.start, targets.runs, targets.values)
+    told = (targets.start, targets.place, targets.times, targets.values)
 
     def run(first: int, last: int) -> None:
         _tree_quantiles(
@@ -150,138 +96,203 @@ def tree_quantiles(
 
 @kernel()
 def _count(
-    leaves: NDArray[np.uint32],
-    masks: NDArray[np.uint64],
+    entries: NDArray[np.uint64],
     start: NDArray[np.int64],
-    runs: NDArray[np.int32],
+    place: NDArray[np.int32],
+    times: NDArray[np.integer],
     shift: int,
-    counts: NDArray[np.int32],
+    counts: NDArray[np.integer],
 ) -> None:
     """Fill `counts` with how many targets of each row lie in each bucket or a lower one."""
     counts[:] = 0
     flat = counts.reshape(-1)
-    for i in range(leaves.shape[0]):
-        for run in range(start[leaves[i]], start[leaves[i] + 1]):
-            place = np.uint64(runs[run, _VALUE] >> shift) * _LANES
-            add_where(flat, place, masks[i], runs[run, _TIMES])
-    for bucket in range(1, counts.shape[0]):
+    for i in range(entries.shape[0]):
+        leaf, mask = entries[i, 0], entries[i, 1]
+        for entry in range(start[leaf], start[leaf + _ONE]):
+            bucket = np.uint64(place[entry] >> shift)
+            add_where(flat, bucket * _LANES, mask, times[entry])
+    for low in range(counts.shape[0] - 1):
         for lane in range(LANES):
-            counts[bucket, lane] += counts[bucket - 1, lane]
+            counts[low + 1, lane] += counts[low, lane]
 
 
 @kernel()
 def _buckets(
-    counts: NDArray[np.int32], quantiles: NDArray[np.float64], bucket_of: NDArray[np.int32]
+    counts: NDArray[np.integer],
+    quantiles: NDArray[np.float64],
+    below: NDArray[np.integer],
+    bucket_of: NDArray[np.integer],
 ) -> None:
-    """Fill in the bucket of the order statistic below each quantile, ``(q, 64)``."""
-    below = np.empty(LANES, np.int32)
+    """Fill in the order statistic below each quantile and its bucket, each ``(q, 64)``."""
     for q in range(quantiles.shape[0]):
         for lane in range(LANES):
-            below[lane] = np.int32(np.floor(quantiles[q] * (counts[-1, lane] - 1)))
+            below[q, lane] = np.int64(np.floor(quantiles[q] * (counts[-1, lane] - 1)))
             bucket_of[q, lane] = 0
         for bucket in range(counts.shape[0]):
             for lane in range(LANES):
-                bucket_of[q, lane] += np.int32(counts[bucket, lane] <= below[lane])
+                bucket_of[q, lane] += counts[bucket, lane] <= below[q, lane]
 
 
 @kernel()
-def _sort(keys: NDArray[np.uint64]) -> None:
-    if keys.shape[0] > _FEW:
+def _reserve(
+    counts: NDArray[np.integer],
+    below: NDArray[np.integer],
+    bucket_of: NDArray[np.integer],
+    rows: int,
+    wanted: NDArray[np.uint64],
+    end: NDArray[np.int32],
+    parts: NDArray[np.int64],
+) -> int:
+    """Reserve places for what lies in the buckets that a quantile of a row needs.
+
+    Parameters
+    ----------
+    wanted
+        Filled with the rows that need a bucket, ``(buckets,)``.
+    end
+        Where a row's part of a bucket ends so far, ``(buckets, 64)``; set where it is needed.
+    parts
+        Filled with where the parts begin that hold the order statistic below a quantile and the
+        next one, which may be the first of a later bucket, and the latter's bucket,
+        ``(3, q, 64)``.
+
+    Returns
+    -------
+    int
+        Places.
+    """
+    wanted[:] = 0
+    used, last = 0, counts.shape[0] - 1
+    for lane in range(rows):
+        bit = _ONE << np.uint64(lane)
+        for q in range(below.shape[0]):
+            bucket, other = np.int64(bucket_of[q, lane]), np.int64(bucket_of[q, lane])
+            while other < last and counts[other, lane] <= below[q, lane] + 1:
+                other += 1
+            if counts[other, lane] <= below[q, lane] + 1:
+                other = bucket  # nothing lies above the last order statistic
+            for here in (bucket, other):
+                if wanted[here] & bit == _ZERO:
+                    wanted[here] |= bit
+                    end[here, lane] = used
+                    used += counts[here, lane]
+                    if here > 0:
+                        used -= counts[here - 1, lane]
+            parts[0, q, lane], parts[1, q, lane] = end[bucket, lane], end[other, lane]
+            parts[2, q, lane] = other
+    return used
+
+
+@kernel()
+def _collect(
+    entries: NDArray[np.uint64],
+    start: NDArray[np.int64],
+    place: NDArray[np.int32],
+    times: NDArray[np.integer],
+    shift: int,
+    wanted: NDArray[np.uint64],
+    end: NDArray[np.int32],
+    kept: NDArray[np.uint64],
+) -> None:
+    """Put what lies in wanted buckets where places are reserved, moving their ends."""
+    for i in range(entries.shape[0]):
+        leaf = entries[i, 0]
+        for entry in range(start[leaf], start[leaf + _ONE]):
+            bucket = place[entry] >> shift
+            mask = entries[i, 1] & wanted[bucket]
+            if mask != _ZERO:
+                key = (np.uint64(place[entry]) << _TIMES_BITS) | np.uint64(times[entry])
+                while mask != _ZERO:
+                    lane = lowest(mask)
+                    kept[end[bucket, lane]] = key
+                    end[bucket, lane] += 1
+                    mask &= mask - _ONE
+
+
+@kernel()
+def _sorted(keys: NDArray[np.uint64], tally: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Sort the keys of one bucket in place, each value once; return those that are left.
+
+    Few are sorted by insertion, many are counted in `tally`, all zero before and after.
+    """
+    size, slots = keys.shape[0], tally.shape[0]
+    if size > _FEW and size * 4 > slots:
+        first = (keys[0] >> _TIMES_BITS) & ~np.uint64(slots - 1)
+        for i in range(size):
+            tally[(keys[i] >> _TIMES_BITS) - first] += np.int64(keys[i] & _LOW)
+        size = 0
+        for slot in range(slots):
+            if tally[slot] > 0:
+                keys[size] = ((first + np.uint64(slot)) << _TIMES_BITS) | np.uint64(tally[slot])
+                tally[slot] = 0
+                size += 1
+        return keys[:size]
+    if size > _MANY:
         keys.sort()
-        return
-    for i in range(1, keys.shape[0]):
+        return keys
+    for i in range(1, size):
         key = keys[i]
         j = i - 1
         while j >= 0 and keys[j] > key:
             keys[j + 1] = keys[j]
             j -= 1
         keys[j + 1] = key
+    return keys
 
 
 @kernel()
-def _wanted(
-    counts: NDArray[np.int32],
-    quantiles: NDArray[np.float64],
-    bucket_of: NDArray[np.int32],
-    rows: int,
-    wanted: NDArray[np.uint64],
-    begin: NDArray[np.int64],
-) -> None:
-    """Fill in which rows want what lies in a bucket, and where each row's place begins.
-
-    A quantile wants two order statistics: the second may be the first of a later bucket.
-    """
-    wanted[:] = 0
-    begin[0] = 0
-    for lane in range(rows):
-        bit, size = _ONE << np.uint64(lane), np.int64(0)
-        for q in range(quantiles.shape[0]):
-            bucket = bucket_of[q, lane]
-            last = counts.shape[0] - 1
-            above = np.int64(np.floor(quantiles[q] * (counts[last, lane] - 1))) + 1
-            for _ in range(2):
-                if wanted[bucket] & bit == _ZERO:
-                    wanted[bucket] |= bit
-                    size += counts[bucket, lane]
-                    if bucket > 0:
-                        size -= counts[bucket - 1, lane]
-                while bucket < last and counts[bucket, lane] <= above:
-                    bucket += 1
-        begin[lane + 1] = begin[lane] + size
+def _statistic(keys: NDArray[np.uint64], position: np.int64) -> np.uint64:
+    """Return the place of the order statistic at `position` of sorted keys."""
+    i, seen = 0, np.int64(keys[0] & _LOW)
+    while seen <= position:
+        i += 1
+        seen += np.int64(keys[i] & _LOW)
+    return keys[i] >> _TIMES_BITS
 
 
 @kernel()
-def _collect(
-    leaves: NDArray[np.uint32],
-    masks: NDArray[np.uint64],
+def _group_quantiles(
+    entries: NDArray[np.uint64],
     start: NDArray[np.int64],
-    runs: NDArray[np.int32],
+    place: NDArray[np.int32],
+    times: NDArray[np.integer],
+    distinct: NDArray[np.float64],
     shift: int,
-    wanted: NDArray[np.uint64],
-    end: NDArray[np.int64],
+    quantiles: NDArray[np.float64],
+    counts: NDArray[np.integer],
     kept: NDArray[np.uint64],
-) -> None:
-    """Put what lies in wanted buckets in each row's place, moving the place's end."""
-    for i in range(leaves.shape[0]):
-        for run in range(start[leaves[i]], start[leaves[i] + 1]):
-            value = runs[run, _VALUE]
-            mask = masks[i] & wanted[value >> shift]
-            if mask != _ZERO:
-                key = (np.uint64(value) << _COUNT_BITS) | np.uint64(runs[run, _TIMES])
-                while mask != _ZERO:
-                    lane = lowest(mask)
-                    kept[end[lane]] = key
-                    end[lane] += 1
-                    mask &= mask - _ONE
-
-
-@kernel()
-def _interpolate(
-    keys: NDArray[np.uint64],
-    shift: int,
-    bucket: np.int64,
-    before: np.int64,
-    position: np.float64,
-    values: NDArray[np.float64],
-) -> np.float64:
-    """Return the quantile at `position` of a row's targets, of which `keys` holds some, sorted.
-
-    `before` of them lie below `bucket`, and `bucket` is wanted.
-    """
-    below = np.int64(np.floor(position))
-    place = 0
-    while np.int64(keys[place] >> _COUNT_BITS) >> shift < bucket:
-        place += 1
-    seen = before + np.int64(keys[place] & _LOW)
-    while seen <= below:
-        place += 1
-        seen += np.int64(keys[place] & _LOW)
-    low = values[keys[place] >> _COUNT_BITS]
-    # at the last order statistic nothing lies above, and nothing of it is taken
-    high = low
-    if seen <= below + 1 and place + 1 < keys.shape[0]:
-        high = values[keys[place + 1] >> _COUNT_BITS]
-    return low + (position - below) * (high - low)
+    result: NDArray[np.float64],
+) -> NDArray[np.uint64]:
+    """Fill in the quantiles of a group's rows, ``(rows, q)``; return `kept`, grown if need be."""
+    rows, q_count = result.shape
+    below = np.empty((q_count, LANES), counts.dtype)
+    bucket_of = np.empty((q_count, LANES), counts.dtype)
+    wanted = np.empty(counts.shape[0], np.uint64)
+    end = np.empty(counts.shape, np.int32)
+    parts = np.empty((3, q_count, LANES), np.int64)
+    tally = np.zeros(1 << shift, np.int64)
+    _count(entries, start, place, times, shift, counts)
+    _buckets(counts, quantiles, below, bucket_of)
+    used = _reserve(counts, below, bucket_of, rows, wanted, end, parts)
+    if used > kept.shape[0]:
+        kept = np.empty(2 * used, np.uint64)
+    _collect(entries, start, place, times, shift, wanted, end, kept)
+    for lane in range(rows):
+        for q in range(q_count):
+            bucket, other = np.int64(bucket_of[q, lane]), parts[2, q, lane]
+            keys = _sorted(kept[parts[0, q, lane] : end[bucket, lane]], tally)
+            end[bucket, lane] = parts[0, q, lane] + keys.shape[0]
+            position = np.int64(below[q, lane])
+            if bucket > 0:
+                position -= counts[bucket - 1, lane]
+            low = high = distinct[_statistic(keys, position)]
+            if other != bucket:
+                high = distinct[kept[parts[1, q, lane] : end[other, lane]].min() >> _TIMES_BITS]
+            elif below[q, lane] + 1 < counts[-1, lane]:
+                high = distinct[_statistic(keys, position + 1)]
+            exact = quantiles[q] * (counts[-1, lane] - 1)
+            result[lane, q] = low + (exact - below[q, lane]) * (high - low)
+    return kept
 
 
 @kernel()
@@ -292,7 +303,8 @@ def _tree_quantiles(
     depth: int,
     leaf_values: NDArray[np.float64],
     start: NDArray[np.int64],
-    runs: NDArray[np.int32],
+    place: NDArray[np.int32],
+    times: NDArray[np.integer],
     distinct: NDArray[np.float64],
     columns: NDArray[np.float32],
     first: int,
@@ -307,17 +319,13 @@ def _tree_quantiles(
     flat, size = values.reshape(-1), values.shape[1]
     kinds, trees = sums.shape[0], roots.shape[0]
     block = np.empty(kinds * size)
-    leaves = np.empty((groups, LANES * trees), np.uint32)
-    masks = np.empty((groups, LANES * trees), np.uint64)
+    entries = np.empty((groups, LANES * trees + _PAD, 2), np.uint64)
     used = np.empty(groups, np.int64)
-    counts = np.empty((((distinct.shape[0] - 1) >> shift) + 1, LANES), np.int32)
-    bucket_of = np.empty((quantiles.shape[0], LANES), np.int32)
-    wanted = np.empty(counts.shape[0], np.uint64)
-    begin, end = np.empty(LANES + 1, np.int64), np.empty(LANES + 1, np.int64)
+    counts = np.empty((((distinct.shape[0] - 1) >> shift) + 1, LANES), times.dtype)
     kept = np.empty(1, np.uint64)
-    for top in range(first, last, size):
-        rows = min(size, last - top)
-        fill_block(columns, top, top + rows, values, low, high, gaps)
+    for begin in range(first, last, size):
+        rows = min(size, last - begin)
+        fill_block(columns, begin, begin + rows, values, low, high, gaps)
         block[:] = 0.0
         used[:] = 0
         for tree in range(trees):
@@ -330,31 +338,25 @@ def _tree_quantiles(
                     found[i, FOUND_GROUP],
                     found[i, FOUND_MASK],
                 )
-                leaves[group, used[group]], masks[group, used[group]] = leaf, mask
+                entries[group, used[group], 0], entries[group, used[group], 1] = leaf, mask
                 used[group] += 1
                 for kind in range(kinds):
-                    place = np.uint64(kind * size) + group * _LANES
-                    add_where(block, place, mask, leaf_values[kind, leaf])
+                    where = np.uint64(kind * size) + group * _LANES
+                    add_where(block, where, mask, leaf_values[kind, leaf])
         for kind in range(kinds):
             for i in range(rows):
-                sums[kind, top + i] = block[kind * size + i]
+                sums[kind, begin + i] = block[kind * size + i]
         for group in range((rows + LANES - 1) // LANES):
-            here = min(LANES, rows - group * LANES)
-            own, whose = leaves[group, : used[group]], masks[group, : used[group]]
-            _count(own, whose, start, runs, shift, counts)
-            _buckets(counts, quantiles, bucket_of)
-            _wanted(counts, quantiles, bucket_of, here, wanted, begin)
-            if begin[here] > kept.shape[0]:
-                kept = np.empty(2 * begin[here], np.uint64)
-            end[:here] = begin[:here]
-            _collect(own, whose, start, runs, shift, wanted, end, kept)
-            for lane in range(here):
-                keys = kept[begin[lane] : end[lane]]
-                _sort(keys)
-                for q in range(quantiles.shape[0]):
-                    bucket = np.int64(bucket_of[q, lane])
-                    before = np.int64(counts[bucket - 1, lane]) if bucket > 0 else np.int64(0)
-                    position = quantiles[q] * (counts[-1, lane] - 1)
-                    result[top + group * LANES + lane, q] = _interpolate(
-                        keys, shift, bucket, before, position, distinct
-                    )
+            here = begin + group * LANES
+            kept = _group_quantiles(
+                entries[group, : used[group]],
+                start,
+                place,
+                times,
+                distinct,
+                shift,
+                quantiles,
+                counts,
+                kept,
+                result[here : min(here + LANES, begin + rows)],
+            )

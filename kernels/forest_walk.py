@@ -25,6 +25,8 @@ from .lanes import LANES, add_where, at_most, at_most_or_nan, lowest
 MOST_GROUPS = 128
 #: Bytes of a block's values, about: they should stay in the second-level cache.
 BLOCK_BYTES = 1 << 19
+#: Bytes that a walk needs beside what it is given and what it returns, about.
+WALK_BYTES = 1 << 23
 #: Sides, in cells, of the square of a whole group, and of about what a block holds.
 PACKET_SIDE, REGION_SIDE = 8, 64
 

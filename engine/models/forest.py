@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from edaphos.kernels.forest import ForestArrays, log_centre, predict, predict_columns
 from edaphos.kernels.forest_nodes import ForestNodes
-from edaphos.kernels.forest_walk import packet_order
+from edaphos.kernels.forest_quantiles import FOUND_BYTES
+from edaphos.kernels.forest_walk import WALK_BYTES, packet_order
 
 from ..conformal import Bounds, Conformal, calibrate
 from ..covariate_choice import JUDGE, ChoiceSpec, CovariateChoice, choose_covariates
@@ -312,7 +313,8 @@ class ForestModel:
         outputs = len(self.emits.outputs) * len(self.depths) * years * cells * 4
         chunk = min(cells, CHUNK_CELLS)
         rows = chunk * (4 * len(self.features) + 8 * (1 + len(self.quantiles)))
-        return outputs + rows + 16 * cells
+        walking = WALK_BYTES + (FOUND_BYTES if self.quantiles else 0)
+        return outputs + rows + walking + 16 * cells
 
     def fit_bytes(self, rows: int) -> int:
         """Return the peak bytes of fitting to `rows` rows.
