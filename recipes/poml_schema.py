@@ -173,8 +173,8 @@ class PomlTable(Table):
     emit: tuple[Literal["ml", "po", "poml"], ...] = Field(
         ("ml", "po", "poml"),
         min_length=1,
-        description="mapped: ml forest alone, po process from the forest's stock, poml hybrid; cells "
-        "where one of them has no value are left out of all",
+        description="mapped: ml forest alone, po process from the forest's stock, poml hybrid; "
+        "cells where one of them has no value are left out of all",
     )
     climate: WeatherTable = Field(WeatherTable(), description="monthly climate")
     cover: ClassCoverTable = Field(
