@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .forest_nodes import ForestNodes
-from .forest_targets import LeafTargets
+from .forest_targets import LENGTH_BITS, MANY, TIMES_BITS, LeafTargets
 from .forest_walk import (
     FOUND_GROUP,
     FOUND_LEAF,
@@ -38,8 +38,8 @@ _FEW, _MANY = 12, 32
 #: would compete for the same few places of the first-level cache.
 _PAD = 4
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-_LANES, _TIMES_BITS = np.uint64(LANES), np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
+_LANES = np.uint64(LANES)
+_LOW, _LENGTH = np.uint64(0xFFFFFFFF), (_ONE << LENGTH_BITS) - _ONE
 
 
 def tree_quantiles(
@@ -70,21 +70,25 @@ def tree_quantiles(
     """
     most = max(1, FOUND_BYTES // (16 * LANES * len(nodes.roots)))
     groups = min(groups_at_once(nodes, columns), most)
-    shift = max(0, (len(targets.values) - 1).bit_length() - (MOST_BUCKETS - 1).bit_length())
+    distinct = len(targets.values)
+    shift = max(0, (distinct - 1).bit_length() - (MOST_BUCKETS - 1).bit_length())
+    counted = np.int16 if targets.most <= np.iinfo(np.int16).max else np.int32
     sums = np.empty((len(leaf_values), columns.shape[1]))
     found = np.empty((columns.shape[1], len(quantiles)))
-    told = (targets.start, targets.place, targets.times, targets.values)
 
     def run(first: int, last: int) -> None:
         _tree_quantiles(
             *nodes.parts,
             leaf_values,
-            *told,
+            targets.words,
+            targets.keys,
+            targets.values,
             columns,
             first,
             last,
             groups,
-            shift,
+            TIMES_BITS + np.uint64(shift),
+            np.empty((((distinct - 1) >> shift) + 1, LANES), counted),
             quantiles,
             sums,
             found,
@@ -97,20 +101,25 @@ def tree_quantiles(
 @kernel()
 def _count(
     entries: NDArray[np.uint64],
-    start: NDArray[np.int64],
-    place: NDArray[np.int32],
-    times: NDArray[np.integer],
-    shift: int,
+    keys: NDArray[np.uint64],
+    shift: np.uint64,
     counts: NDArray[np.integer],
 ) -> None:
-    """Fill `counts` with how many targets of each row lie in each bucket or a lower one."""
+    """Fill `counts` with how many targets of each row lie in each bucket or a lower one.
+
+    `entries` has a leaf's word and a mask of rows in each line.
+    """
     counts[:] = 0
     flat = counts.reshape(-1)
     for i in range(entries.shape[0]):
-        leaf, mask = entries[i, 0], entries[i, 1]
-        for entry in range(start[leaf], start[leaf + _ONE]):
-            bucket = np.uint64(place[entry] >> shift)
-            add_where(flat, bucket * _LANES, mask, times[entry])
+        word, mask = entries[i, 0], entries[i, 1]
+        if word & MANY == _ZERO:
+            add_where(flat, (word >> shift) * _LANES, mask, flat.dtype.type(word & _LOW))
+        else:
+            first = (word & ~MANY) >> LENGTH_BITS
+            for at in range(first, first + (word & _LENGTH)):
+                key = keys[at]
+                add_where(flat, (key >> shift) * _LANES, mask, flat.dtype.type(key & _LOW))
     for low in range(counts.shape[0] - 1):
         for lane in range(LANES):
             counts[low + 1, lane] += counts[low, lane]
@@ -184,29 +193,40 @@ def _reserve(
 
 
 @kernel()
+def _keep(
+    key: np.uint64,
+    bucket: np.uint64,
+    mask: np.uint64,
+    end: NDArray[np.int32],
+    kept: NDArray[np.uint64],
+) -> None:
+    while mask != _ZERO:
+        lane = lowest(mask)
+        kept[end[bucket, lane]] = key
+        end[bucket, lane] += 1
+        mask &= mask - _ONE
+
+
+@kernel()
 def _collect(
     entries: NDArray[np.uint64],
-    start: NDArray[np.int64],
-    place: NDArray[np.int32],
-    times: NDArray[np.integer],
-    shift: int,
+    keys: NDArray[np.uint64],
+    shift: np.uint64,
     wanted: NDArray[np.uint64],
     end: NDArray[np.int32],
     kept: NDArray[np.uint64],
 ) -> None:
     """Put what lies in wanted buckets where places are reserved, moving their ends."""
     for i in range(entries.shape[0]):
-        leaf = entries[i, 0]
-        for entry in range(start[leaf], start[leaf + _ONE]):
-            bucket = place[entry] >> shift
-            mask = entries[i, 1] & wanted[bucket]
-            if mask != _ZERO:
-                key = (np.uint64(place[entry]) << _TIMES_BITS) | np.uint64(times[entry])
-                while mask != _ZERO:
-                    lane = lowest(mask)
-                    kept[end[bucket, lane]] = key
-                    end[bucket, lane] += 1
-                    mask &= mask - _ONE
+        word, mask = entries[i, 0], entries[i, 1]
+        if word & MANY == _ZERO:
+            bucket = word >> shift
+            _keep(word, bucket, mask & wanted[bucket], end, kept)
+        else:
+            first = (word & ~MANY) >> LENGTH_BITS
+            for at in range(first, first + (word & _LENGTH)):
+                bucket = keys[at] >> shift
+                _keep(keys[at], bucket, mask & wanted[bucket], end, kept)
 
 
 @kernel()
@@ -217,13 +237,13 @@ def _sorted(keys: NDArray[np.uint64], tally: NDArray[np.int64]) -> NDArray[np.ui
     """
     size, slots = keys.shape[0], tally.shape[0]
     if size > _FEW and size * 4 > slots:
-        first = (keys[0] >> _TIMES_BITS) & ~np.uint64(slots - 1)
+        first = (keys[0] >> TIMES_BITS) & ~np.uint64(slots - 1)
         for i in range(size):
-            tally[(keys[i] >> _TIMES_BITS) - first] += np.int64(keys[i] & _LOW)
+            tally[(keys[i] >> TIMES_BITS) - first] += np.int64(keys[i] & _LOW)
         size = 0
         for slot in range(slots):
             if tally[slot] > 0:
-                keys[size] = ((first + np.uint64(slot)) << _TIMES_BITS) | np.uint64(tally[slot])
+                keys[size] = ((first + np.uint64(slot)) << TIMES_BITS) | np.uint64(tally[slot])
                 tally[slot] = 0
                 size += 1
         return keys[:size]
@@ -247,17 +267,15 @@ def _statistic(keys: NDArray[np.uint64], position: np.int64) -> np.uint64:
     while seen <= position:
         i += 1
         seen += np.int64(keys[i] & _LOW)
-    return keys[i] >> _TIMES_BITS
+    return keys[i] >> TIMES_BITS
 
 
 @kernel()
 def _group_quantiles(
     entries: NDArray[np.uint64],
-    start: NDArray[np.int64],
-    place: NDArray[np.int32],
-    times: NDArray[np.integer],
+    targets: NDArray[np.uint64],
     distinct: NDArray[np.float64],
-    shift: int,
+    shift: np.uint64,
     quantiles: NDArray[np.float64],
     counts: NDArray[np.integer],
     kept: NDArray[np.uint64],
@@ -270,13 +288,13 @@ def _group_quantiles(
     wanted = np.empty(counts.shape[0], np.uint64)
     end = np.empty(counts.shape, np.int32)
     parts = np.empty((3, q_count, LANES), np.int64)
-    tally = np.zeros(1 << shift, np.int64)
-    _count(entries, start, place, times, shift, counts)
+    tally = np.zeros(1 << (shift - TIMES_BITS), np.int64)
+    _count(entries, targets, shift, counts)
     _buckets(counts, quantiles, below, bucket_of)
     used = _reserve(counts, below, bucket_of, rows, wanted, end, parts)
     if used > kept.shape[0]:
         kept = np.empty(2 * used, np.uint64)
-    _collect(entries, start, place, times, shift, wanted, end, kept)
+    _collect(entries, targets, shift, wanted, end, kept)
     for lane in range(rows):
         for q in range(q_count):
             bucket, other = np.int64(bucket_of[q, lane]), parts[2, q, lane]
@@ -287,7 +305,7 @@ def _group_quantiles(
                 position -= counts[bucket - 1, lane]
             low = high = distinct[_statistic(keys, position)]
             if other != bucket:
-                high = distinct[kept[parts[1, q, lane] : end[other, lane]].min() >> _TIMES_BITS]
+                high = distinct[kept[parts[1, q, lane] : end[other, lane]].min() >> TIMES_BITS]
             elif below[q, lane] + 1 < counts[-1, lane]:
                 high = distinct[_statistic(keys, position + 1)]
             exact = quantiles[q] * (counts[-1, lane] - 1)
@@ -302,15 +320,15 @@ def _tree_quantiles(
     feature_bits: int,
     depth: int,
     leaf_values: NDArray[np.float64],
-    start: NDArray[np.int64],
-    place: NDArray[np.int32],
-    times: NDArray[np.integer],
+    words: NDArray[np.uint64],
+    targets: NDArray[np.uint64],
     distinct: NDArray[np.float64],
     columns: NDArray[np.float32],
     first: int,
     last: int,
     groups: int,
-    shift: int,
+    shift: np.uint64,
+    counts: NDArray[np.integer],
     quantiles: NDArray[np.float64],
     sums: NDArray[np.float64],
     result: NDArray[np.float64],
@@ -321,7 +339,6 @@ def _tree_quantiles(
     block = np.empty(kinds * size)
     entries = np.empty((groups, LANES * trees + _PAD, 2), np.uint64)
     used = np.empty(groups, np.int64)
-    counts = np.empty((((distinct.shape[0] - 1) >> shift) + 1, LANES), times.dtype)
     kept = np.empty(1, np.uint64)
     for begin in range(first, last, size):
         rows = min(size, last - begin)
@@ -338,7 +355,7 @@ def _tree_quantiles(
                     found[i, FOUND_GROUP],
                     found[i, FOUND_MASK],
                 )
-                entries[group, used[group], 0], entries[group, used[group], 1] = leaf, mask
+                entries[group, used[group], 0], entries[group, used[group], 1] = words[leaf], mask
                 used[group] += 1
                 for kind in range(kinds):
                     where = np.uint64(kind * size) + group * _LANES
@@ -350,9 +367,7 @@ def _tree_quantiles(
             here = begin + group * LANES
             kept = _group_quantiles(
                 entries[group, : used[group]],
-                start,
-                place,
-                times,
+                targets,
                 distinct,
                 shift,
                 quantiles,
