@@ -32,6 +32,12 @@ from .samples import Samples
 
 #: Blocks with rows of a depth, below which it takes the margin of all depths.
 FEWEST_BLOCKS = 30
+#: What the metadata of a map with such intervals say.
+CONFORMAL = (
+    "Intervals are conformal (Romano, Patterson & Candès 2019): moved at each depth until they "
+    "hold their share of values in spatial blocks left out of training, each block weighing alike. "
+    "Where soils differ from all that were sampled they may hold less."
+)
 
 
 @dataclass(frozen=True)

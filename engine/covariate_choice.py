@@ -27,6 +27,11 @@ from .samples import Samples
 Scale = Literal["log1p", "none"]
 #: What becomes of a covariate: ``beyond`` is weaker than those of the batch of least error.
 Fate = Literal["kept", "constant", "weak", "twin", "beyond"]
+#: What the metadata of a map by chosen covariates say.
+CHOSEN = (
+    "Covariates were chosen by their correlation with the target and with each other, and by the "
+    "error of batches of them in spatial blocks left out (Han et al. 2025)."
+)
 #: The judge of batches, where none is given.
 JUDGE = ModelSpec("forest", {"trees": 30, "quantiles": ()})
 

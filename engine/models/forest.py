@@ -20,8 +20,8 @@ from edaphos.kernels.forest_nodes import ForestNodes
 from edaphos.kernels.forest_quantiles import FOUND_BYTES
 from edaphos.kernels.forest_walk import WALK_BYTES, packet_order
 
-from ..conformal import Bounds, Conformal, calibrate
-from ..covariate_choice import JUDGE, ChoiceSpec, CovariateChoice, choose_covariates
+from ..conformal import CONFORMAL, Bounds, Conformal, calibrate
+from ..covariate_choice import CHOSEN, JUDGE, ChoiceSpec, CovariateChoice, choose_covariates
 from ..errors import InputError
 from ..samples import Samples, feature_names
 from .forest_arrays import load_arrays, pack, save_arrays
@@ -36,16 +36,6 @@ GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
     (100, 200),
 )
 DEPTH_FEATURES = ("top_cm", "bottom_cm")
-#: What is said of the options in a map's metadata.
-CHOSEN = (
-    "Covariates were chosen by their correlation with the target and with each other, and by the "
-    "error of batches of them in spatial blocks left out (Han et al. 2025)."
-)
-CONFORMAL = (
-    "Intervals are conformal (Romano, Patterson & Candès 2019): moved at each depth until they "
-    "hold their share of values in spatial blocks left out of training, each block weighing alike. "
-    "Where soils differ from all that were sampled they may hold less."
-)
 #: Cells gathered into rows at once; bounds memory beside the tile itself.
 CHUNK_CELLS = 65_536
 
