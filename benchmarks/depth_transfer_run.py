@@ -66,15 +66,12 @@ class Task:
 def tasks_of(plan: Told) -> list[Task]:
     """Return what is to be run, the main comparison first, split by split."""
     arms = [arm for arm in plan["arm"] if "kind" in arm]
-    inits = {arm["name"]: min(arm.get("inits", 1), plan["inits"]) for arm in arms}
-    tasks = [
-        Task(arm["name"], split, init)
-        for init in range(1, plan["inits"] + 1)
-        for split in plan["splits"]
-        for arm in arms
-        if init <= inits[arm["name"]] and split in arm.get("splits", plan["splits"])
+    main = [arm["name"] for arm in arms if "splits" not in arm]
+    first = [Task(arm, split, 1) for split in plan["splits"] for arm in main]
+    tried = [
+        Task(a["name"], s, 1) for a in arms for s in a.get("splits", ()) if s in plan["splits"]
     ]
-    curve = [arm["name"] for arm in plan["arm"] if arm.get("curve")]
+    curve = [arm["name"] for arm in arms if arm.get("curve")]
     less = [(share, 1.0) for share in plan["shares"]]
     if plan.get("thinned"):
         less.append((1.0, float(plan["thinned"])))
@@ -84,8 +81,14 @@ def tasks_of(plan: Told) -> list[Task]:
         for share, thinned in less
         for arm in curve
     ]
-    once = sum(task.init == 1 for task in tasks)
-    return [*tasks[:once], *some, *tasks[once:]]
+    again = [
+        Task(arm["name"], split, init)
+        for init in range(2, plan["inits"] + 1)
+        for split in plan["splits"]
+        for arm in arms
+        if init <= arm.get("inits", 1)
+    ]
+    return [*first, *tried, *some, *again]
 
 
 def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd.DataFrame:

@@ -32,9 +32,10 @@ stocks (0-20 cm, kg/m²) are known everywhere. Surveyors visit places that they 
 dates, and measure with an error of 7 %. Arms see that, covariates, and a driver of the carbon \
 input; they predict {test} places that nobody visited, in all years. The truth is RothC with \
 other constants, an input that nobody knows in full, and a driver that is in no covariate \
-(`rothc`); or a model of microbes, or Century's pools, both out of equilibrium from 1960 on and \
-with a fifth of the land converted in a random year (`microbial`, `century`). Drivers are given \
-as they are, upside down (`wrong`), or five years late (`lagged`). The base case is {base}.
+(`rothc`); or a model of microbes, or Century's pools, with a fifth of the land converted in a \
+random year (`microbial`, `century`). All leave equilibrium in 1960; arms with a process take \
+1980 for one. Drivers are given as they are, upside down (`wrong`), or five years late \
+(`lagged`). The base case is {base}.
 
 Arms: `ml` the forest alone; `forest_trend` a forest of what does not change and a line in time; \
 `persistence` no change; `po_fair` RothC from the forest's stock of the first date; `po` RothC \
