@@ -281,6 +281,10 @@ class Recipe(Table):
                 found[other.name] = other_model(self.model, other.model)
             except ValueError as error:
                 raise ValueError(f'assess.compare "{other.name}": {error}') from error
+            if found[other.name] in (self.model, *list(found.values())[:-1]):
+                raise ValueError(
+                    f'assess.compare "{other.name}": the same model stands there twice'
+                )
         return found
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Patches run at once when rows are predicted.
 BATCH = 2048
+PARTS = "trunk", "heads"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,14 @@ class FittedNets:
         return len(self.members) * (1 + self.passes)
 
     def nbytes(self) -> int:
-        """Return the bytes of all weights."""
-        every = [p for nets in self.members for net in nets for p in net.state_dict().values()]
-        return sum(p.numel() * p.element_size() for p in every)
+        """Return the bytes of all weights, and of what maps them.
+
+        There convolutions that nets share are held once, dense layers for each depth and run.
+        """
+        every = [net for nets in self.members for net in nets]
+        trunks, heads = (sum(_bytes(getattr(net, part)) for net in every) for part in PARTS)
+        one = sum(_bytes(net.heads[0]) for net in every) / len(every)
+        return int(2 * trunks + heads + one * len(self.depths) * self.runs)
 
     def of_rows(
         self, store: PatchStore, patch: Ints, depth: Ints, top: Floats, bottom: Floats
@@ -175,6 +181,10 @@ class FittedNets:
         found = said.reshape(len(self.depths), self.runs, *said.shape[1:]).astype(np.float64)
         shape = (-1, 1, 1, 1, 1)
         return found * self.spread.reshape(shape) + self.centre.reshape(shape)
+
+
+def _bytes(module: Any) -> int:
+    return sum(p.numel() * p.element_size() for p in module.state_dict().values())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 from ..covariate_choice import CovariateChoice, choose_covariates
 from ..errors import InputError
 from ..models.protocol import Depth
+from ..run import versions
 from ..samples import Samples
 from ..training_curve import Training
 from .channels import Channels
@@ -140,7 +141,8 @@ def fit_nets(
         cell=store.cell,
     )
     levels = quantiles if told.interval == "quantile" else ()
-    digest = digest_of(rows.digest, store.digest, asdict(card), asdict(told), depths, levels, seed)
+    of_what = (rows.digest, store.digest, asdict(card), asdict(told), depths, levels, seed)
+    digest = digest_of(*of_what, versions(("torch",)))
     ground = Ground(
         folder=trainings_folder(samples.patches) / digest,
         patches=samples.patches,

@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from distributed import Client, get_worker, worker_client
+from distributed import Client, get_client, get_worker, worker_client
 
 from ..errors import EdaphosError, InputError, RunError, Stopped
 from ..fan_out import fan_out
-from ..gpu import training_resources
+from ..gpu import gpu_offered, training_resources
 from ..place import Place
 from ..progress import QUIET, Reporter
 from ..store import remove_tree
@@ -81,6 +81,7 @@ def run_jobs(
     *,
     client: Client | None = None,
     resources: Mapping[str, float] | None = None,
+    hand_on: Literal["always", "gpu"] = "always",
     reporter: Reporter = QUIET,
     label: str = "training",
 ) -> list[Place]:
@@ -98,6 +99,10 @@ def run_jobs(
         one after another. Results are the same.
     resources
         What each task asks of its worker; by default a GPU to itself, where workers have any.
+    hand_on
+        Whether a task of a cluster hands its jobs on ``always``, or only where workers have a
+        ``gpu``. A task that hands on lets others begin, which all hold what they need until theirs
+        are done.
 
     Raises
     ------
@@ -110,7 +115,7 @@ def run_jobs(
         raise ValueError(f"{len(jobs)} jobs share {len(places)} names: {', '.join(places)}")
     todo = [job for job in jobs if not is_whole(places[job.name])]
     if todo:
-        with _cluster(client) as found:
+        with _cluster(client, hand_on) as found:
             if found is not None and resources is None:
                 resources = training_resources(found)
             one = partial(_run, function, folder)
@@ -143,7 +148,7 @@ def _run(function: Work, folder: Place, job: Job) -> None:
 
 
 @contextmanager
-def _cluster(client: Client | None) -> Iterator[Client | None]:
+def _cluster(client: Client | None, hand_on: str) -> Iterator[Client | None]:
     """Yield the client to use: the one given, that of the task we are in, or none."""
     if client is not None:
         yield client
@@ -151,6 +156,9 @@ def _cluster(client: Client | None) -> Iterator[Client | None]:
     try:
         get_worker()
     except ValueError:
+        yield None
+        return
+    if hand_on == "gpu" and not gpu_offered(get_client()):
         yield None
         return
     with worker_client() as own:  # gives this task's thread to others until the block ends

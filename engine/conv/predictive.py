@@ -8,7 +8,8 @@ nor stopped its training, by depth:
 - the *margins* of intervals (conformalised quantile regression, ``kernels/conformal.py``), with
   equal weight for every spatial block.
 
-A depth with few blocks takes what all depths say together.
+A depth with few blocks takes what all depths say together: means need fewer than margins, and
+differ more between depths.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from edaphos.kernels.conformal import margins, widen
 from ..errors import InputError
 from .learning_rows import Floats, Ints
 
-#: Blocks of a depth below which it takes what all depths say.
-FEWEST = 30
+#: Blocks of a depth below which its margins, and its means, are those of all depths.
+FEWEST, FEWEST_FOR_MEANS = 30, 10
 
 Interval = Literal["residual", "quantile", "ensemble", "dropout"]
 Pair = tuple[float, float]
@@ -183,11 +184,9 @@ def calibrate(
     """
     said, target, depth = rows
     residual = target - said.centre
-    groups = [depth == d for d in range(depths)]
+    groups, every = [depth == d for d in range(depths)], np.ones(len(depth), bool)
     blocks = tuple(len(np.unique(block[g])) for g in groups)
-    used = [
-        g if n >= FEWEST else np.ones(len(depth), bool) for g, n in zip(groups, blocks, strict=True)
-    ]
+    used = [g if n >= FEWEST_FOR_MEANS else every for g, n in zip(groups, blocks, strict=True)]
     smear = tuple(
         float(np.average(np.exp(residual[g]), weights=weight[g])) if log1p else 1.0 for g in used
     )

@@ -143,11 +143,16 @@ def run_tasks(
     client: Client | None = None,
     reporter: Reporter = QUIET,
 ) -> list[Place]:
-    """Do trainings that are not done yet; return the folder of each."""
+    """Do trainings that are not done yet; return the folder of each.
+
+    Those of a fold stay in its task, as there are folds enough for all workers, unless GPUs are to
+    be had.
+    """
     if not tasks:
         return []
     jobs = [Job({"depth": t.name, "seed": t.seed, "frozen": t.freeze_until}, t) for t in tasks]
-    return run_jobs(jobs, _train, tasks[0].ground.folder, client=client, reporter=reporter)
+    folder = tasks[0].ground.folder
+    return run_jobs(jobs, _train, folder, client=client, hand_on="gpu", reporter=reporter)
 
 
 def load_trained(folder: Place) -> Trained:

@@ -278,7 +278,7 @@ class ConvModel:
 
     def resident_bytes(self) -> int:
         """Return the bytes of the weights, in nets and in what maps them."""
-        return self.fitted.nets.nbytes() * (2 + self.fitted.nets.passes)
+        return self.fitted.nets.nbytes()
 
     # -- files ----------------------------------------------------------------------------------
 

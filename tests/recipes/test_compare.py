@@ -42,6 +42,7 @@ def test_models_are_told_by_what_differs(tmp_path: Path) -> None:
         ('["rain"]', '["rainfall"]', r"rainfall not among those of \[model\]"),
         ('"rain alone"', '"full"', '"full" is taken'),
         ('"rain alone"', '"a forest for each depth"', "is taken"),
+        ("by_depth = true, trees = 5", "trees = 10", "that model is there already"),
         ("bootstrap = 50", 'bootstrap = 50\nsplits = ["profile"]', 'add "block" to assess.splits'),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +182,21 @@ def device(task: Any, out: Path, begun: Any) -> None:
     (out / "device").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 
 
+def place_of_thread() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+def device_and_thread(task: Any, out: Path, begun: Any) -> None:
+    device(task, out, begun)
+    (out / "thread").write_text(json.dumps(place_of_thread()))
+
+
+def threads_of(folder: str) -> tuple[tuple[int, int], set[tuple[int, int]]]:
+    """Return the thread of a task, and those of its jobs."""
+    places = run_jobs(jobs_of(2), device_and_thread, Path(folder), hand_on="gpu")
+    return place_of_thread(), {tuple(json.loads((p / "thread").read_text())) for p in places}
+
+
 @pytest.mark.parametrize("devices", ["7", ""])
 def test_trainings_go_to_the_worker_with_a_gpu_where_there_is_one(
     devices, tmp_path, monkeypatch
@@ -191,3 +207,7 @@ def test_trainings_go_to_the_worker_with_a_gpu_where_there_is_one(
     with connect(ClusterSpec(workers=2, tiles_at_once=2)) as client:
         places = run_jobs(jobs_of(4), device, tmp_path / "jobs", client=client)
         assert {(p / "device").read_text() for p in places} == {devices}
+        # a task hands its own on to the GPU, and without one keeps them
+        mine, theirs = client.submit(threads_of, str(tmp_path / "inside"), pure=False).result()
+        assert ({mine} == theirs) == (devices == "")
+        assert {(p / "device").read_text() for p in (tmp_path / "inside").iterdir()} == {devices}

@@ -125,8 +125,11 @@ def test_it_learns_and_its_mean_is_no_logarithms(samples, transfer) -> None:
     said = long.predict_rows(samples)
     residual = samples.y - said["soc_mean"]
     assert 1 - residual.var() / samples.y.var() > 0.5
-    assert abs(residual.mean()) < 0.1 * samples.y.mean()
-    assert (said["soc_mean"] > said["soc_logmean"]).all()
+    for d in range(len(DEPTHS)):  # right on average at each depth, where the logarithm's is not
+        mine = depth_rows(samples.top, samples.bottom, DEPTHS) == d
+        assert abs(residual[mine].mean()) < 0.15 * samples.y[mine].mean()
+    bias = [np.mean(samples.y - said[f"soc_{what}"]) for what in ("mean", "logmean")]
+    assert abs(bias[0]) < 0.5 * abs(bias[1])
     inside = (samples.y >= said["soc_q05"]) & (samples.y <= said["soc_q95"])
     assert inside.mean() > 0.85
 
@@ -185,7 +188,7 @@ def test_what_bf16_changes_is_measured_and_told(cube, samples, transfer) -> None
     ours, theirs = (np.log1p(m["soc_q50"][..., inputs.wanted]) for m in (made, exact))
     found = np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std()
     assert 1e-5 < found < 0.1
-    assert rounded.fitted.rounding == pytest.approx(found, rel=0.5)
+    assert found / 4 < rounded.fitted.rounding < 4 * found
     assert "The map is made in bfloat16" in rounded.describe()["support"]
     assert "bfloat16" not in transfer.describe()["support"]
     assert rounded.emits == transfer.emits
