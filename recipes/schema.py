@@ -282,9 +282,7 @@ class Recipe(Table):
             except ValueError as error:
                 raise ValueError(f'assess.compare "{other.name}": {error}') from error
             if found[other.name] in (self.model, *list(found.values())[:-1]):
-                raise ValueError(
-                    f'assess.compare "{other.name}": the same model stands there twice'
-                )
+                raise ValueError(f'assess.compare "{other.name}": that model is there already')
         return found
 
     @property
