@@ -40,6 +40,23 @@ def test_every_leaf_is_scikit_learns(grown, seed, count, kind):
 
 
 @slow
+@given(forests, st.integers(0, 2**16), st.integers(0, 2**16))
+def test_blocks_that_begin_or_end_at_a_threshold(grown, seed, which):
+    """The range of a block's values decides a split only where the threshold is not inside."""
+    model, x, y = grown
+    packed = pack(model, x, y)
+    node = packed.roots[which % packed.trees]  # which every row comes to
+    threshold = packed.threshold[node]
+    ends = [np.nextafter(threshold, np.float32(end)) for end in (-np.inf, np.inf)]
+    if packed.feature[node] < 0 or not np.isfinite(ends).all():
+        return
+    for values in ([threshold], [threshold, ends[1]], [ends[0], threshold], [ends[1]]):
+        rows = np.nan_to_num(rows_of("smooth", seed, len(values)))
+        rows[:, packed.feature[node]] = values
+        np.testing.assert_array_equal(leaves(packed, rows), expected_leaves(model, rows))
+
+
+@slow
 @given(forests, st.integers(0, 2**16), st.integers(1, 300))
 def test_missing_values_go_where_scikit_learn_sends_them(grown, seed, count):
     model, x, y = grown
