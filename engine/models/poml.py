@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edaphos.kernels.forest_walk import packet_order
+
 from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
@@ -262,7 +264,7 @@ class PomlModel:
         status = out["status"].reshape(-1)
         years = np.array(inputs.years) - self.told.span[0]
         told = self.told.domain
-        latitude, cells = latitudes(inputs.window).reshape(-1), np.flatnonzero(inputs.wanted)
+        latitude, cells = latitudes(inputs.window).reshape(-1), packet_order(inputs.wanted)
         for first in range(0, len(cells), CHUNK_CELLS):
             chunk = cells[first : first + CHUNK_CELLS]
             here = latitude[chunk]
