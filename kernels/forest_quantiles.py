@@ -1,9 +1,8 @@
 """Quantiles of the training targets that share leaves with a row, for 64 rows at once.
 
-All that a group's rows find in the leaves of all trees is counted twice over. First into a coarse
-histogram with a column for each row, 64 at a time: it tells in which buckets the wanted order
-statistics lie. Then what lies in those buckets is collected for each row, sorted, and looked
-through. Counts are integers, so nothing is rounded but the interpolation.
+All that a group's rows find in the leaves of all trees goes into a histogram with a column for each
+row, 64 at a time: first a coarse one, which tells in which buckets the wanted order statistics lie,
+then a fine one of those buckets. Counts are integers, so nothing is rounded but the interpolation.
 """
 
 from __future__ import annotations
@@ -24,20 +23,17 @@ from .forest_walk import (
     walk_tree,
 )
 from .jit import kernel
-from .lanes import LANES, add_where, lowest
+from .lanes import LANES, add_lanes, add_where
 
-#: Buckets of the coarse histogram, at most: 64 columns of them stay in the first-level cache.
-MOST_BUCKETS = 256
+#: Bits of a target's place that tell its bucket, at most, and those beyond, at least: 64 columns
+#: of either histogram should stay in cache.
+COARSE_BITS, FINE_BITS = 10, 5
 #: Bytes, at most, of what a block's rows find in all trees: leaves with masks, for each group.
 FOUND_BYTES = 1 << 25
-#: More than the first are better counted than sorted, if values lie close enough; more than the
-#: second are not sorted by insertion.
-_FEW, _MANY = 12, 32
-
 #: Lines between what groups find, beyond the most there can be: without them, all groups' lines
 #: would compete for the same few places of the first-level cache.
 _PAD = 4
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ZERO, _ONE, _TWO = np.uint64(0), np.uint64(1), np.uint64(2)
 _LANES = np.uint64(LANES)
 _LOW, _LENGTH = np.uint64(0xFFFFFFFF), (_ONE << LENGTH_BITS) - _ONE
 
@@ -71,7 +67,8 @@ def tree_quantiles(
     most = max(1, FOUND_BYTES // (16 * LANES * len(nodes.roots)))
     groups = min(groups_at_once(nodes, columns), most)
     distinct = len(targets.values)
-    shift = max(0, (distinct - 1).bit_length() - (MOST_BUCKETS - 1).bit_length())
+    bits = (distinct - 1).bit_length()
+    shift = max(min(FINE_BITS, bits), bits - COARSE_BITS)
     counted = np.int16 if targets.most <= np.iinfo(np.int16).max else np.int32
     sums = np.empty((len(leaf_values), columns.shape[1]))
     found = np.empty((columns.shape[1], len(quantiles)))
@@ -120,9 +117,8 @@ def _count(
             for at in range(first, first + (word & _LENGTH)):
                 key = keys[at]
                 add_where(flat, (key >> shift) * _LANES, mask, flat.dtype.type(key & _LOW))
-    for low in range(counts.shape[0] - 1):
-        for lane in range(LANES):
-            counts[low + 1, lane] += counts[low, lane]
+    for bucket in range(1, counts.shape[0]):
+        add_lanes(flat, np.uint64(bucket) * _LANES, np.uint64(bucket - 1) * _LANES)
 
 
 @kernel()
@@ -143,174 +139,120 @@ def _buckets(
 
 
 @kernel()
-def _reserve(
+def _want(
     counts: NDArray[np.integer],
     below: NDArray[np.integer],
     bucket_of: NDArray[np.integer],
     rows: int,
     wanted: NDArray[np.uint64],
-    end: NDArray[np.int32],
-    parts: NDArray[np.int64],
-) -> int:
-    """Reserve places for what lies in the buckets that a quantile of a row needs.
+    part_of: NDArray[np.uint64],
+) -> np.uint64:
+    """Fill in which rows need a bucket, and its part of the fine histogram; return the parts.
 
-    Parameters
-    ----------
-    wanted
-        Filled with the rows that need a bucket, ``(buckets,)``.
-    end
-        Where a row's part of a bucket ends so far, ``(buckets, 64)``; set where it is needed.
-    parts
-        Filled with where the parts begin that hold the order statistic below a quantile and the
-        next one, which may be the first of a later bucket, and the latter's bucket,
-        ``(3, q, 64)``.
-
-    Returns
-    -------
-    int
-        Places.
+    A quantile needs the order statistic below it, and the next one, which may be the first of a
+    later bucket; its bucket takes the second place in `bucket_of`, ``(2, q, 64)``.
     """
     wanted[:] = 0
-    used, last = 0, counts.shape[0] - 1
+    parts, last = _ZERO, counts.shape[0] - 1
     for lane in range(rows):
         bit = _ONE << np.uint64(lane)
         for q in range(below.shape[0]):
-            bucket, other = np.int64(bucket_of[q, lane]), np.int64(bucket_of[q, lane])
-            while other < last and counts[other, lane] <= below[q, lane] + 1:
-                other += 1
-            if counts[other, lane] <= below[q, lane] + 1:
-                other = bucket  # nothing lies above the last order statistic
-            for here in (bucket, other):
-                if wanted[here] & bit == _ZERO:
-                    wanted[here] |= bit
-                    end[here, lane] = used
-                    used += counts[here, lane]
-                    if here > 0:
-                        used -= counts[here - 1, lane]
-            parts[0, q, lane], parts[1, q, lane] = end[bucket, lane], end[other, lane]
-            parts[2, q, lane] = other
-    return used
+            bucket = np.int64(bucket_of[0, q, lane])
+            for step in range(2):
+                while bucket < last and counts[bucket, lane] <= below[q, lane] + step:
+                    bucket += 1
+                bucket_of[step, q, lane] = bucket
+                if wanted[bucket] == _ZERO:
+                    part_of[bucket] = parts
+                    parts += _ONE
+                wanted[bucket] |= bit
+    return parts
 
 
 @kernel()
-def _keep(
-    key: np.uint64,
-    bucket: np.uint64,
-    mask: np.uint64,
-    end: NDArray[np.int32],
-    kept: NDArray[np.uint64],
-) -> None:
-    while mask != _ZERO:
-        lane = lowest(mask)
-        kept[end[bucket, lane]] = key
-        end[bucket, lane] += 1
-        mask &= mask - _ONE
-
-
-@kernel()
-def _collect(
+def _refine(
     entries: NDArray[np.uint64],
     keys: NDArray[np.uint64],
     shift: np.uint64,
     wanted: NDArray[np.uint64],
-    end: NDArray[np.int32],
-    kept: NDArray[np.uint64],
+    part_of: NDArray[np.uint64],
+    fine: NDArray[np.integer],
 ) -> None:
-    """Put what lies in wanted buckets where places are reserved, moving their ends."""
+    """Fill in how many targets of each row lie at a place of a wanted bucket or before it."""
+    fine[:] = 0
+    flat, slots = fine.reshape(-1), np.uint64(fine.shape[1])
     for i in range(entries.shape[0]):
         word, mask = entries[i, 0], entries[i, 1]
-        if word & MANY == _ZERO:
-            bucket = word >> shift
-            _keep(word, bucket, mask & wanted[bucket], end, kept)
-        else:
-            first = (word & ~MANY) >> LENGTH_BITS
-            for at in range(first, first + (word & _LENGTH)):
-                bucket = keys[at] >> shift
-                _keep(keys[at], bucket, mask & wanted[bucket], end, kept)
+        first = (word & ~MANY) >> LENGTH_BITS
+        many = word & MANY != _ZERO
+        length = word & _LENGTH if many else _ONE
+        for at in range(first, first + length):
+            key = keys[at] if many else word
+            bucket = key >> shift
+            rows = mask & wanted[bucket]
+            if rows != _ZERO:
+                slot = part_of[bucket] * slots + ((key >> TIMES_BITS) & (slots - _ONE))
+                add_where(flat, slot * _LANES, rows, flat.dtype.type(key & _LOW))
+    for part in range(fine.shape[0]):
+        begin = np.uint64(part) * slots
+        for slot in range(begin + _ONE, begin + slots):
+            add_lanes(flat, slot * _LANES, (slot - _ONE) * _LANES)
 
 
 @kernel()
-def _sorted(keys: NDArray[np.uint64], tally: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Sort the keys of one bucket in place, each value once; return those that are left.
-
-    Few are sorted by insertion, many are counted in `tally`, all zero before and after.
-    """
-    size, slots = keys.shape[0], tally.shape[0]
-    if size > _FEW and size * 4 > slots:
-        first = (keys[0] >> TIMES_BITS) & ~np.uint64(slots - 1)
-        for i in range(size):
-            tally[(keys[i] >> TIMES_BITS) - first] += np.int64(keys[i] & _LOW)
-        size = 0
-        for slot in range(slots):
-            if tally[slot] > 0:
-                keys[size] = ((first + np.uint64(slot)) << TIMES_BITS) | np.uint64(tally[slot])
-                tally[slot] = 0
-                size += 1
-        return keys[:size]
-    if size > _MANY:
-        keys.sort()
-        return keys
-    for i in range(1, size):
-        key = keys[i]
-        j = i - 1
-        while j >= 0 and keys[j] > key:
-            keys[j + 1] = keys[j]
-            j -= 1
-        keys[j + 1] = key
-    return keys
-
-
-@kernel()
-def _statistic(keys: NDArray[np.uint64], position: np.int64) -> np.uint64:
-    """Return the place of the order statistic at `position` of sorted keys."""
-    i, seen = 0, np.int64(keys[0] & _LOW)
-    while seen <= position:
-        i += 1
-        seen += np.int64(keys[i] & _LOW)
-    return keys[i] >> TIMES_BITS
+def _place(
+    position: np.int64,
+    bucket: np.int64,
+    lane: int,
+    counts: NDArray[np.integer],
+    part_of: NDArray[np.uint64],
+    fine: NDArray[np.integer],
+) -> np.int64:
+    """Return the place, among all targets, of a row's order statistic, which is in `bucket`."""
+    if bucket > 0:
+        position -= counts[bucket - 1, lane]
+    low, step = np.int64(0), fine.shape[1] >> 1
+    while step > 0:
+        if fine[part_of[bucket], low + step - 1, lane] <= position:
+            low += step
+        step >>= 1
+    return bucket * fine.shape[1] + low
 
 
 @kernel()
 def _group_quantiles(
     entries: NDArray[np.uint64],
-    targets: NDArray[np.uint64],
+    keys: NDArray[np.uint64],
     distinct: NDArray[np.float64],
     shift: np.uint64,
     quantiles: NDArray[np.float64],
     counts: NDArray[np.integer],
-    kept: NDArray[np.uint64],
+    fine: NDArray[np.integer],
     result: NDArray[np.float64],
-) -> NDArray[np.uint64]:
-    """Fill in the quantiles of a group's rows, ``(rows, q)``; return `kept`, grown if need be."""
+) -> NDArray[np.integer]:
+    """Fill in the quantiles of a group's rows, ``(rows, q)``; return `fine`, grown if need be."""
     rows, q_count = result.shape
     below = np.empty((q_count, LANES), counts.dtype)
-    bucket_of = np.empty((q_count, LANES), counts.dtype)
+    bucket_of = np.empty((2, q_count, LANES), counts.dtype)
     wanted = np.empty(counts.shape[0], np.uint64)
-    end = np.empty(counts.shape, np.int32)
-    parts = np.empty((3, q_count, LANES), np.int64)
-    tally = np.zeros(1 << (shift - TIMES_BITS), np.int64)
-    _count(entries, targets, shift, counts)
-    _buckets(counts, quantiles, below, bucket_of)
-    used = _reserve(counts, below, bucket_of, rows, wanted, end, parts)
-    if used > kept.shape[0]:
-        kept = np.empty(2 * used, np.uint64)
-    _collect(entries, targets, shift, wanted, end, kept)
+    part_of = np.empty(counts.shape[0], np.uint64)
+    _count(entries, keys, shift, counts)
+    _buckets(counts, quantiles, below, bucket_of[0])
+    parts = _want(counts, below, bucket_of, rows, wanted, part_of)
+    if parts > fine.shape[0]:
+        fine = np.empty((parts + parts // _TWO, fine.shape[1], LANES), counts.dtype)
+    _refine(entries, keys, shift, wanted, part_of, fine[:parts])
     for lane in range(rows):
         for q in range(q_count):
-            bucket, other = np.int64(bucket_of[q, lane]), parts[2, q, lane]
-            keys = _sorted(kept[parts[0, q, lane] : end[bucket, lane]], tally)
-            end[bucket, lane] = parts[0, q, lane] + keys.shape[0]
-            position = np.int64(below[q, lane])
-            if bucket > 0:
-                position -= counts[bucket - 1, lane]
-            low = high = distinct[_statistic(keys, position)]
-            if other != bucket:
-                high = distinct[kept[parts[1, q, lane] : end[other, lane]].min() >> TIMES_BITS]
-            elif below[q, lane] + 1 < counts[-1, lane]:
-                high = distinct[_statistic(keys, position + 1)]
-            exact = quantiles[q] * (counts[-1, lane] - 1)
-            result[lane, q] = low + (exact - below[q, lane]) * (high - low)
-    return kept
+            position, most = np.int64(below[q, lane]), np.int64(counts[-1, lane])
+            low = high = distinct[
+                _place(position, np.int64(bucket_of[0, q, lane]), lane, counts, part_of, fine)
+            ]
+            if position + 1 < most:
+                other = np.int64(bucket_of[1, q, lane])
+                high = distinct[_place(position + 1, other, lane, counts, part_of, fine)]
+            result[lane, q] = low + (quantiles[q] * (most - 1) - position) * (high - low)
+    return fine
 
 
 @kernel()
@@ -339,7 +281,7 @@ def _tree_quantiles(
     block = np.empty(kinds * size)
     entries = np.empty((groups, LANES * trees + _PAD, 2), np.uint64)
     used = np.empty(groups, np.int64)
-    kept = np.empty(1, np.uint64)
+    fine = np.empty((1, 1 << (shift - TIMES_BITS), LANES), counts.dtype)
     for begin in range(first, last, size):
         rows = min(size, last - begin)
         fill_block(columns, begin, begin + rows, values, low, high, gaps)
@@ -365,13 +307,13 @@ def _tree_quantiles(
                 sums[kind, begin + i] = block[kind * size + i]
         for group in range((rows + LANES - 1) // LANES):
             here = begin + group * LANES
-            kept = _group_quantiles(
+            fine = _group_quantiles(
                 entries[group, : used[group]],
                 targets,
                 distinct,
                 shift,
                 quantiles,
                 counts,
-                kept,
+                fine,
                 result[here : min(here + LANES, begin + rows)],
             )

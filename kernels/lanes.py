@@ -83,6 +83,21 @@ def add_where(typing: Any, sums: Any, offset: Any, mask: Any, value: Any) -> Any
 
 
 @_function
+def add_lanes(typing: Any, sums: Any, offset: Any, other: Any) -> Any:  # noqa: ARG001
+    """Add ``sums[other + i]`` to ``sums[offset + i]``. ``(array (n,), uint64, uint64) -> None``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, offset, other = args
+        old, pointer = _load(context, builder, signature.args[0], array, offset)
+        more, _ = _load(context, builder, signature.args[0], array, other)
+        add = builder.fadd if isinstance(signature.args[0].dtype, types.Float) else builder.add
+        builder.store(add(old, more), pointer, align=signature.args[0].dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.uint64, types.uint64), code
+
+
+@_function
 def lowest(typing: Any, mask: Any) -> Any:  # noqa: ARG001
     """Return the place of the lowest bit set; `mask` must not be 0. ``uint64 -> uint64``."""
 

@@ -33,12 +33,13 @@ def pooled(model, x, y, new) -> list[np.ndarray]:
 
 
 @slow
-@given(forests, levels, st.integers(0, 2**16), st.integers(1, 140), st.integers(1, 300))
-def test_quantiles_are_numpys(grown, q, seed, count, buckets):
+@given(forests, levels, st.integers(0, 2**16), st.integers(1, 140), st.integers(0, 9))
+def test_quantiles_are_numpys(grown, q, seed, count, bits):
     model, x, y = grown
     new = rows_of("smooth", seed, count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forest_quantiles, "MOST_BUCKETS", buckets)
+        patch.setattr(forest_quantiles, "FINE_BITS", bits)
+        patch.setattr(forest_quantiles, "COARSE_BITS", 9 - bits)
         _, found = predict(pack(model, x, y), new, q)
     expected = np.array([np.quantile(pool, q) for pool in pooled(model, x, y, new)])
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

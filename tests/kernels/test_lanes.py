@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from edaphos.kernels.lanes import LANES, add_where, at_most, at_most_or_nan, lowest
+from edaphos.kernels.lanes import LANES, add_lanes, add_where, at_most, at_most_or_nan, lowest
 
 EXTREMES = [0.0, -0.0, 1e-45, -1e-45, 1.0, 3.4028235e38, np.inf, -np.inf, np.nan]
 FLOATS = st.one_of(st.sampled_from(EXTREMES), st.floats(width=32))
@@ -22,6 +22,11 @@ def masks(values, offset, bound):
 @njit
 def added(sums, offset, mask, value):
     add_where(sums, offset, mask, value)
+
+
+@njit
+def added_up(sums, offset, other):
+    add_lanes(sums, offset, other)
 
 
 @njit
@@ -56,3 +61,12 @@ def test_additions_touch_what_the_mask_says(mask, offset, kind):
 @given(MASKS.filter(bool))
 def test_the_lowest_bit(mask):
     assert first(np.uint64(mask)) == (mask & -mask).bit_length() - 1
+
+
+@given(st.integers(0, 70), st.integers(0, 70), st.sampled_from([np.float64, np.int32, np.int16]))
+def test_lanes_add_up(offset, other, kind):
+    sums = np.arange(70 + LANES).astype(kind)
+    expected = sums.copy()
+    expected[offset : offset + LANES] += sums[other : other + LANES]
+    added_up(sums, np.uint64(offset), np.uint64(other))
+    np.testing.assert_array_equal(sums, expected)
