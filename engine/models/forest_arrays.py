@@ -38,6 +38,11 @@ def pack(
         Training targets on the original scale, ``(n,)``.
     weight
         By which leaf means weight the rows drawn into them, ``(n,)``; alike if None.
+
+    Raises
+    ------
+    InputError
+        For trees too large to be walked.
     """
     order = np.argsort(y, kind="stable")
     rank = np.empty(len(y), np.int32)
@@ -52,13 +57,15 @@ def pack(
         means.append(_leaf_means(members, size, y[drawn], weight, drawn))
         starts.append(starts[-1][-1] + np.cumsum(size))
         ranks.append(rank[drawn][np.argsort(members, kind="stable")])
-    return ForestArrays(
+    packed = ForestArrays(
         **_joined(trees),
         leaf_mean=np.concatenate(means),
         leaf_start=np.concatenate(starts),
         leaf_rank=np.concatenate(ranks),
         sorted_y=y[order],
     )
+    _see_that_it_can_be_walked(packed)
+    return packed
 
 
 def pack_boosted(model: Any) -> tuple[ForestArrays, float]:
@@ -102,7 +109,16 @@ def pack_boosted(model: Any) -> tuple[ForestArrays, float]:
         leaf_rank=np.empty(0, np.int32),
         sorted_y=np.empty(0),
     )
+    _see_that_it_can_be_walked(forest)
     return forest, base
+
+
+def _see_that_it_can_be_walked(forest: ForestArrays) -> None:
+    """Refuse trees that do not fit into their nodes now, not when a map is made."""
+    try:
+        _ = forest.nodes
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 @dataclass(frozen=True)

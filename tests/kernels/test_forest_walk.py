@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.forest_arrays import pack, pack_boosted
-from edaphos.kernels import forest_walk
+from edaphos.kernels import forest_nodes, forest_walk
 from edaphos.kernels.forest import leaves, predict, predict_columns
 from edaphos.kernels.forest_nodes import pack_nodes
 from edaphos.kernels.forest_parts import add_trees
@@ -199,6 +199,13 @@ def test_trees_too_large_for_their_nodes_are_refused():
     assert pack_nodes(np.array([0, size]), *arrays, unknown[: 1 << 20]).depth == inner
     with pytest.raises(ValueError, match="299 nodes left of one node"):
         pack_nodes(np.array([0, size]), *arrays, unknown)
+
+
+def test_a_forest_that_could_not_be_walked_is_refused_when_it_is_packed(monkeypatch):
+    model, x, y = grow("smooth", 2, 3, 100)
+    monkeypatch.setattr(forest_nodes, "_WORD", 9)
+    with pytest.raises(InputError, match="use fewer features, or larger leaves"):
+        pack(model, x, y)
 
 
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 2**16))
