@@ -71,7 +71,7 @@ def test_a_model_of_stocks_takes_layers_as_they_are(country: Country, tmp_path: 
     country.replace(
         "small.toml",
         '[model]\nkind = "forest"\ncovariates = ["rain", "elevation"]\ntrees = 10\n',
-        '[model]\nkind = "poml"\n',
+        '[model]\nkind = "poml"\ncoupling = "guarded"\n',
     )
     country.replace(
         "small.toml", "depths = [[0, 5], [30, 60]]", "depths = [[0, 20]]\nyears = [1980, 1990]"
