@@ -9,16 +9,15 @@ after an hour. It needs the open data beside the repository, and says so without
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .depth_transfer_data import DATA
 from .depth_transfer_run import run, tasks_of
 from .depth_transfer_scores import SUMS, Scored
 from .depth_transfer_table import table
+from .open_data import has_open_data
 from .result import Result
 
 PLAN = Path(__file__).with_suffix(".toml")
@@ -29,8 +28,7 @@ CACHE = Path(__file__).resolve().parents[1] / "build" / "depth_transfer"
 
 def measure(*, small: bool, write: bool = False, minutes: float | None = None) -> Iterator[Result]:
     """Yield for each contrast by how many per cent the pooled RMSE differs."""
-    if not DATA.is_dir():
-        sys.stderr.write(f"depth_transfer: needs the open data folder, looked for at {DATA}\n")
+    if not has_open_data("depth_transfer"):
         return
     plan = read_plan(small)
     nothing = Path("/nonexistent")

@@ -18,8 +18,9 @@ from edaphos.recipes.job import Overrides, load_job, year_policy
 from edaphos.recipes.pipeline import draw, load, open_cube
 from edaphos.recipes.templates import builtin_path
 
+from .open_data import DATA
+
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data"
 KEPT = ROOT / "build" / "depth_transfer" / "samples"
 #: Of the largest patch that an arm sees.
 SIZE = 15

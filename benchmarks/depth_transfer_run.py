@@ -32,7 +32,7 @@ from edaphos.engine.samples import Samples
 
 from .depth_transfer_data import Drawn, load_samples, prepare
 from .depth_transfer_scores import KEYS, sums_of
-from .virtual_world_run import PROCESSES, _one_thread
+from .processes import PROCESSES, one_thread
 
 Told = Mapping[str, Any]
 
@@ -111,7 +111,7 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     tasks = tasks_of(plan)
     missing = [task for task in tasks if digest(plan, task) not in known]
     started, ends = time.monotonic(), None if minutes is None else 60 * minutes
-    with _one_thread(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+    with one_thread(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
         waiting: dict[Any, Task] = {}
         queue, finished = iter(missing), 0
 

@@ -7,7 +7,6 @@ It needs the open data beside the repository, and is left out, saying so, withou
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +23,7 @@ from edaphos.recipes.job import Overrides, load_job, profile_files, qa_rules
 from edaphos.recipes.pipeline import open_cube
 from edaphos.recipes.templates import builtin_path
 
+from .open_data import DATA, has_open_data
 from .result import Result
 
 #: R² of log1p(SOC) that the trial reached, by source.
@@ -33,12 +33,10 @@ FOLDS = 5
 
 def measure(*, small: bool) -> Iterator[Result]:
     """Yield R² of log1p(SOC) of each source, over the trial's."""
-    data = Path(__file__).resolve().parents[2] / "shared" / "data"
-    if not data.is_dir():
-        sys.stderr.write(f"floor: needs the open data folder, looked for at {data}\n")
+    if not has_open_data("floor"):
         return
     with tempfile.TemporaryDirectory() as scratch:
-        overrides = Overrides(data=data, cube=Path(scratch) / "world.zarr")
+        overrides = Overrides(data=DATA, cube=Path(scratch) / "world.zarr")
         job = load_job(builtin_path("world"), overrides)
         cube = open_cube(job, None, QUIET)
         table = job.recipe.profiles

@@ -20,6 +20,7 @@ from edaphos.engine.products.pictures import Picture, blank, finish, style
 from edaphos.engine.rothc_input import SiteInput
 from edaphos.engine.rothc_site import SiteOptions, run_site
 
+from .open_data import DATA, has_open_data
 from .result import Result
 
 HERE = Path(__file__).parent
@@ -182,20 +183,13 @@ def _truth(data: Path, plot: Plot) -> dict[int, float]:
     return {year: values[plot.column - 2] for year, values in measured(data).items()}
 
 
-def data_folder() -> Path:
-    """Return where the open data are looked for."""
-    return HERE.resolve().parents[1] / "shared" / "data"
-
-
 def measure(*, small: bool) -> Iterator[Result]:
     """Yield RMSE of each plot from the model's equilibrium, over that of no change at all."""
     del small  # it takes a second
-    data = data_folder()
-    if not data.is_dir():
-        sys.stderr.write(f"hoosfield: needs the open data folder, looked for at {data}\n")
+    if not has_open_data("hoosfield"):
         return
     for plot in PLOTS:
-        truth = _truth(data, plot)
+        truth = _truth(DATA, plot)
         scores = {start: score(simulated(plot, start), truth) for start in STARTS}
         still = score(np.full(LAST - FIRST + 2, truth[FIRST]), truth)
         own = scores["equilibrium"]
@@ -327,15 +321,13 @@ def picture(data: Path) -> Picture:
 
 def main() -> int:
     """Print the table, or write it with its figure."""
-    data = data_folder()
-    if not data.is_dir():
-        sys.stderr.write(f"hoosfield: needs the open data folder, looked for at {data}\n")
+    if not has_open_data("hoosfield"):
         return 1
     if "--write" in sys.argv[1:]:
-        TABLE.write_text(table(data), encoding="utf-8")
-        picture(data).save(FIGURE.parent)
+        TABLE.write_text(table(DATA), encoding="utf-8")
+        picture(DATA).save(FIGURE.parent)
     else:
-        print(table(data), end="")
+        print(table(DATA), end="")
     return 0
 
 

@@ -10,7 +10,6 @@ the open data beside the repository, and is left out, saying so, without them.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -40,6 +39,7 @@ from edaphos.recipes.job import Overrides, load_job
 from edaphos.recipes.pipeline import draw, load, open_cube
 from edaphos.recipes.templates import builtin_path
 
+from .open_data import DATA, has_open_data
 from .result import Result
 
 BAND = (0.87, 0.93)
@@ -68,12 +68,10 @@ class RandomlyCalibrated(ForestModel):
 
 def measure(*, small: bool) -> Iterator[Result]:
     """Yield coverage of conformal intervals at each depth, and their score over the forest's."""
-    data = Path(__file__).resolve().parents[2] / "shared" / "data"
-    if not data.is_dir():
-        sys.stderr.write(f"intervals: needs the open data folder, looked for at {data}\n")
+    if not has_open_data("intervals"):
         return
     with tempfile.TemporaryDirectory() as scratch:
-        overrides = Overrides(data=data, cube=Path(scratch) / "world.zarr")
+        overrides = Overrides(data=DATA, cube=Path(scratch) / "world.zarr")
         job = load_job(builtin_path("world"), overrides)
         cube = open_cube(job, None, QUIET)
         assert job.recipe.profiles is not None  # the built-in recipe has some

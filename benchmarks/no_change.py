@@ -32,11 +32,11 @@ from edaphos.engine.hybrid.time_uncertainty import TimeSpec, TimeUncertainty, ca
 from edaphos.kernels.discovery import p_histogram, threshold
 
 from .no_change_table import Row, failures, table
+from .processes import PROCESSES, one_thread
 from .result import Result
 from .virtual_truths import Conditions, still
 from .virtual_world_make import Variant, World, make_still_world, make_world
 from .virtual_world_places import FIRST
-from .virtual_world_run import PROCESSES, _one_thread
 
 PLAN = Path(__file__).with_suffix(".toml")
 TABLE = Path(__file__).with_name("NO_CHANGE.md")
@@ -135,7 +135,7 @@ def run(plan: Told, cache: Path) -> list[Row]:
     started = time.perf_counter()
     with (
         store.open("a") as file,
-        _one_thread(),
+        one_thread(),
         ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool,
     ):
         waiting = {pool.submit(judged, plan, *task): task for task in missing}

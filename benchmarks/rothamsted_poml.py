@@ -8,7 +8,6 @@ writes ``ROTHAMSTED_POML.md``. Needs the open data beside the repository.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from edaphos.engine.hybrid.learners import ForestLearner
 from edaphos.engine.hybrid.rothc_process import RothCProcess
 from edaphos.engine.hybrid.site_years import Floats, SiteYears
 
-from .hoosfield import data_folder
+from .open_data import DATA, has_open_data
 from .result import Result
 from .rothamsted_plots import Plots, read_plots
 
@@ -177,11 +176,9 @@ def _difference(error: Floats, other: Floats) -> tuple[float, float, float]:
 
 def measure(*, small: bool, write: bool = False) -> Iterator[Result]:
     """Yield RMSE of each way at hidden dates, over that of straight lines."""
-    data = data_folder()
-    if not data.is_dir():
-        sys.stderr.write(f"rothamsted_poml: needs the open data folder, looked for at {data}\n")
+    if not has_open_data("rothamsted_poml"):
         return
-    plots = read_plots(data / "rothamsted")
+    plots = read_plots(DATA / "rothamsted")
     lines = list(score(plots, trees=20 if small else 200))
     for line in lines:
         straight_line = line.rmse - line.difference[0]

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from edaphos.kernels.depth_means import interval_means, slice_means
 from edaphos.recipes.job import Overrides, load_job, profile_files, qa_rules
 from edaphos.recipes.templates import builtin_path
 
+from .open_data import DATA, has_open_data
 from .result import Result
 from .soils import best
 
@@ -121,13 +121,11 @@ def measure(*, small: bool) -> Iterator[Result]:
 
 def _real() -> Iterator[Result]:
     """Yield what the world recipe's profiles become at the six depths."""
-    data = Path(__file__).resolve().parents[2] / "shared" / "data"
-    if not data.is_dir():
-        sys.stderr.write(f"spline: needs the open data folder, looked for at {data}\n")
+    if not has_open_data("spline"):
         return
-    table = load_job(builtin_path("world"), Overrides(data=data)).recipe.profiles
+    table = load_job(builtin_path("world"), Overrides(data=DATA)).recipe.profiles
     assert table is not None  # the built-in recipe has one
-    layers = load_profiles(profile_files(table, data), qa_rules(table)).table
+    layers = load_profiles(profile_files(table, DATA), qa_rules(table)).table
     report = harmonise(layers, DEPTHS)[1]
     chosen = choose_lambda(layers)
     yield Result(

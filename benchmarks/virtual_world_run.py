@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,16 +23,14 @@ from edaphos.engine.hybrid.rothc_process import RothCProcess
 from edaphos.engine.hybrid.seen import PlaceAndTime
 from edaphos.engine.hybrid.site_years import Drivers, Floats, SiteYears
 
+from .processes import PROCESSES, one_thread
 from .virtual_world_make import World, make_world
 from .virtual_world_plan import ArmPlan, Plan, Task
 from .virtual_world_scores import score, score_visited
 
-PROCESSES = 2
 #: What the table was made of, as good as the code it was made with: to be deleted, and the cache,
 #: when an arm is changed.
 KEPT = Path(__file__).with_name("virtual_world_records.jsonl")
-#: Libraries that would start threads of their own in each process.
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -119,23 +115,9 @@ def _run(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[list[Rec
     if processes < 2 or len(tasks) < 2:
         yield from (run_task(plan, task) for task in tasks)
         return
-    with _one_thread(), ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with one_thread(), ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run_task, plan, task) for task in tasks]):
             yield future.result()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _progress(steps: Iterable[list[Record]], total: int) -> Iterator[list[Record]]:

@@ -10,7 +10,6 @@ the tiles, drawn by a fixed seed, and says so.
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -45,11 +44,11 @@ from edaphos.recipes.cube_schema import read_cube_spec
 from edaphos.recipes.job import Overrides, load_job, profile_files, qa_rules
 from edaphos.recipes.templates import builtin_path
 
+from .open_data import DATA, has_open_data
 from .result import Result
 from .rothc_phases_timed import timed_phases
 from .soils import CORES
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TILE = 1024
 START, END = 1960, 1980
 #: Gaps are filled from this far: islands and Greenland too.
@@ -60,8 +59,7 @@ CLASSES = {str(code): 0.67 for code in (0, 15, 17, 254, 255)}
 
 def measure(*, small: bool, fraction: float = 1.0) -> Iterator[Result]:
     """Yield cells a second of the whole job, month by month, and with years at once."""
-    if not DATA.is_dir():
-        sys.stderr.write(f"world: needs the open data folder, looked for at {DATA}\n")
+    if not has_open_data("world"):
         return
     fraction = min(fraction, 0.02) if small else fraction
     with tempfile.TemporaryDirectory() as scratch:
