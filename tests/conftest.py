@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,23 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def s3_servers() -> Any:
-    """Return the module that runs S3 servers; this folder need not be on the path."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        from benchmarks.servers import s3
-    finally:
-        sys.path.remove(str(ROOT))
-    return s3
+def benchmark_module() -> Callable[[str], Any]:
+    """Return how a module of the benchmarks is got; their folder need not be on the path."""
+
+    def get(name: str) -> Any:
+        sys.path.insert(0, str(ROOT))
+        try:
+            return importlib.import_module(f"benchmarks.{name}")
+        finally:
+            sys.path.remove(str(ROOT))
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def s3_servers(benchmark_module: Callable[[str], Any]) -> Any:
+    """Return the module that runs S3 servers."""
+    return benchmark_module("servers.s3")
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +62,9 @@ def moto_endpoint(s3_servers: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Any]:
+def slurm(benchmark_module: Callable[[str], Any]) -> Iterator[Any]:
     """Return the module that calls a running Slurm of one node; skips where there is none."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        from benchmarks.servers import slurm as server
-    finally:
-        sys.path.remove(str(ROOT))
+    server = benchmark_module("servers.slurm")
     missing = server.available()
     if missing is not None:
         pytest.skip(missing)

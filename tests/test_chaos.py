@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import importlib
 import json
-import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,27 +15,14 @@ import pytest
 
 from edaphos.engine.store import checksum
 
-ROOT = Path(__file__).resolve().parents[1]
 BODY = bytes(range(256)) * 8
 
 
 @pytest.fixture(scope="module")
-def chaos():
+def chaos(benchmark_module):
     """The benchmark's modules."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        names = (
-            "chaos",
-            "chaos_job",
-            "chaos_table",
-            "chaos_world",
-            "memory",
-            "servers.fault_proxy",
-        )
-        found = {n.split(".")[-1]: importlib.import_module(f"benchmarks.{n}") for n in names}
-    finally:
-        sys.path.remove(str(ROOT))
-    return SimpleNamespace(**found)
+    names = ("chaos", "chaos_job", "chaos_table", "chaos_world", "memory", "servers.fault_proxy")
+    return SimpleNamespace(**{n.split(".")[-1]: benchmark_module(n) for n in names})
 
 
 # -- the proxy ---------------------------------------------------------------------------------

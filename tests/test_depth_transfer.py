@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,13 @@ import pytest
 
 from edaphos.kernels.metrics import metrics
 
-ROOT = Path(__file__).resolve().parents[1]
 ROWS = 4000
 
 
 @pytest.fixture(scope="module")
-def told() -> Any:
+def told(benchmark_module: Callable[[str], Any]) -> Any:
     """Return the benchmark's module of scores."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        return importlib.import_module("benchmarks.depth_transfer_scores")
-    finally:
-        sys.path.remove(str(ROOT))
+    return benchmark_module("depth_transfer_scores")
 
 
 @pytest.fixture(scope="module")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="module")
-def no_change() -> Any:
+def no_change(benchmark_module: Callable[[str], Any]) -> Any:
     """Return the benchmark's module."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        return importlib.import_module("benchmarks.no_change")
-    finally:
-        sys.path.remove(str(ROOT))
+    return benchmark_module("no_change")
 
 
 def test_a_steady_world_gains_what_it_says(no_change: Any) -> None:

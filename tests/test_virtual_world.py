@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,18 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def virtual():
+def virtual(benchmark_module):
     """The benchmark's modules."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        names = (
-            "truths", "world", "world_make", "world_places", "world_plan", "world_pools",
-            "world_results", "world_run", "world_scores", "world_table", "world_words",
-        )  # fmt: skip
-        found = {n: importlib.import_module(f"benchmarks.virtual_{n}") for n in names}
-    finally:
-        sys.path.remove(str(ROOT))
-    return SimpleNamespace(**found)
+    names = (
+        "truths", "world", "world_make", "world_places", "world_plan", "world_pools",
+        "world_results", "world_run", "world_scores", "world_table", "world_words",
+    )  # fmt: skip
+    return SimpleNamespace(**{n: benchmark_module(f"virtual_{n}") for n in names})
 
 
 @pytest.fixture(scope="module")
