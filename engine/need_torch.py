@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .errors import InputError
@@ -23,3 +25,16 @@ def need_torch() -> Any:
             f'a net needs {missing.name}, which is not installed: pip install "edaphos[nets]"'
         ) from missing
     return torch
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads in this process; the last bits of results depend on them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError, RunError
+from .need_torch import torch_threads
 from .training_checkpoint import Checkpoint
 from .training_curve import Curve
 from .training_spec import Batch, Device, IntArray, Source, Tensor, TrainSpec, laid
@@ -206,14 +207,9 @@ def alone(torch: Any, spec: TrainSpec) -> Iterator[Any]:
     """Yield the device to compute on, with torch's threads and random state to ourselves."""
     with _ONE_AT_A_TIME:
         device = _device(torch, spec.device)
-        threads = torch.get_num_threads()
         devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.set_num_threads(spec.threads)
-            try:
-                yield device
-            finally:
-                torch.set_num_threads(threads)
+        with torch.random.fork_rng(devices), torch_threads(spec.threads):
+            yield device
 
 
 def _device(torch: Any, wanted: Device) -> Any:

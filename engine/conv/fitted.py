@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..need_torch import torch_threads
 from .channels import Channels
 from .learning_rows import Floats, Ints, depth_numbers
 from .patches import PatchStore
@@ -118,7 +117,7 @@ class FittedNets:
                 )
                 extra = torch.from_numpy(numbers[row])
                 run = 0
-                with one_thread(), torch.inference_mode():
+                with torch_threads(1), torch.inference_mode():
                     for variants in every:
                         flat = variants[0][0].trunk(x)[torch.from_numpy(place)]
                         for net, head in variants:
@@ -176,7 +175,7 @@ class FittedNets:
         ndarray
             float64, on the scale that is learned.
         """
-        with one_thread():
+        with torch_threads(1):
             said = mapper.predict(planes)
         found = said.reshape(len(self.depths), self.runs, *said.shape[1:]).astype(np.float64)
         shape = (-1, 1, 1, 1, 1)
@@ -185,16 +184,3 @@ class FittedNets:
 
 def _bytes(module: Any) -> int:
     return sum(p.numel() * p.element_size() for p in module.state_dict().values())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread, on whose number the last bits depend."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

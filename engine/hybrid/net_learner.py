@@ -8,8 +8,6 @@ Resour. Res. 55, 9173-9190).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -17,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..errors import InputError
-from ..need_torch import need_torch
+from ..need_torch import need_torch, torch_threads
 from .learners import Rows
 from .site_years import Floats
 
@@ -77,7 +75,7 @@ class NetLearner:
         rng = np.random.default_rng(self.seed)
         sizes = (x.shape[1], *self.hidden, 1)
         first = [(rng.normal(size=(a, b)) / np.sqrt(a), np.zeros(b)) for a, b in pairwise(sizes)]
-        with _one_thread(torch):
+        with torch_threads(1):
             layers = [[torch.tensor(p, requires_grad=True) for p in pair] for pair in first]
             inputs, wanted, weight = torch.tensor(x), torch.tensor(y), torch.tensor(share)
             optimizer = torch.optim.AdamW(
@@ -113,13 +111,3 @@ class NetLearner:
     def to_json(self) -> dict[str, Any]:
         """Return the settings."""
         return {"kind": self.kind, "settings": asdict(self)}
-
-
-@contextmanager
-def _one_thread(torch: Any) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
