@@ -148,19 +148,17 @@ def depth_chart(
         ax.set_xlabel(axis)
         ax.margins(x=0.08)
         if len(series) > 1:
-            handles, names = ax.get_legend_handles_labels()
-            figure.legend(
-                handles,
-                names,
-                loc="lower left",
-                bbox_to_anchor=(0.0, 0.14 / figure.get_figheight()),
-                ncols=len(series),
-                handletextpad=0.3,
-                columnspacing=1.2,
-                borderpad=0.3,
-            )
+            spaces = {"handletextpad": 0.3, "columnspacing": 1.2, "borderpad": 0.3}
+            legend_below(figure, ax, len(series), **spaces)
         words = "; ".join(_series_words(one) for one in series)
         return finish(figure, name, title, f"{title}. {words}.")
+
+
+def legend_below(figure: Figure, ax: Axes, columns: int, **spaces: float) -> None:
+    """Write what the marks of `ax` mean at the foot of a chart, in so many columns."""
+    handles, names = ax.get_legend_handles_labels()
+    place = (0.0, 0.14 / figure.get_figheight())
+    figure.legend(handles, names, loc="lower left", bbox_to_anchor=place, ncols=columns, **spaces)
 
 
 @dataclass(frozen=True)
@@ -209,14 +207,7 @@ def year_chart(
         figure, ax = chart(title, labels, tall=2.7, foot=foot, left=0.78)
         draw_years(ax, told, limits)
         ax.set_ylabel(axis)
-        handles, names = ax.get_legend_handles_labels()
-        figure.legend(
-            handles,
-            names,
-            loc="lower left",
-            bbox_to_anchor=(0.0, 0.14 / figure.get_figheight()),
-            ncols=across,
-        )
+        legend_below(figure, ax, across)
         return finish(figure, name, title, f"{title}, {axis}. {years_in_words(told)}.")
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ..assess.assessment import Assessment
 from ..assess.crossval import DEPTH_ONLY, FULL
 from ..assess.levels import level_bounds, level_table
-from .charts import COLOURS, chart
+from .charts import COLOURS, chart, legend_below
 from .colours import INK
 from .pictures import Labels, Picture, finish, style
 from .report_tables import main_split
 from .scales import number
 from .validation_pictures import assessed_quantity
 
+#: Between the entries of legends.
+SPACES = {"handletextpad": 0.4, "columnspacing": 1.2, "borderpad": 0.3}
 #: Models drawn beside the observations, at most.
 MOST_MODELS = 4
 #: Rows observed in a level below which no quantiles are drawn.
@@ -71,7 +71,7 @@ def _shares(table: pd.DataFrame, units: str, labels: Labels) -> Picture:
         ax.set_xlabel(units)
         ax.grid(axis="y", zorder=0)
         ax.set_axisbelow(True)
-        _legend(figure, ax, len(models))
+        legend_below(figure, ax, min(len(models), 3), **SPACES)
         return finish(
             figure, "levels_share", title, f"{title}, {units}, out of fold. {'; '.join(words)}."
         )
@@ -111,7 +111,7 @@ def _spreads(table: pd.DataFrame, units: str, labels: Labels) -> Picture:
         ax.set_xlabel(f"{units}: median, middle half and 90 % of values")
         ax.grid(axis="x", zorder=0)
         ax.set_axisbelow(True)
-        _legend(figure, ax, len(models))
+        legend_below(figure, ax, min(len(models), 3), **SPACES)
         return finish(
             figure,
             "levels_spread",
@@ -122,17 +122,3 @@ def _spreads(table: pd.DataFrame, units: str, labels: Labels) -> Picture:
 
 def _colour(i: int) -> str:
     return INK if i == 0 else COLOURS[(i - 1) % len(COLOURS)]
-
-
-def _legend(figure: Figure, ax: Axes, number_of: int) -> None:
-    handles, names = ax.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        names,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 0.14 / figure.get_figheight()),
-        ncols=min(number_of, 3),
-        handletextpad=0.4,
-        columnspacing=1.2,
-        borderpad=0.3,
-    )

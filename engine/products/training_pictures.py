@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ..training_curve import Curve, Training
-from .charts import chart
+from .charts import chart, legend_below
 from .colours import ACCENT, MUTED, TEAL
 from .pictures import Labels, Picture, finish, style
 from .scales import number
@@ -75,16 +75,8 @@ def _picture(name: str, of: str, trainings: Sequence[Training], labels: Labels) 
         ax.set_axisbelow(True)
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss, logarithmic scale" if wide else "loss")
-        handles, names = ax.get_legend_handles_labels()
-        figure.legend(
-            handles,
-            names,
-            loc="lower left",
-            bbox_to_anchor=(0.0, 0.14 / figure.get_figheight()),
-            ncols=len(names),
-            handlelength=1.4,
-            columnspacing=1.2,
-        )
+        named = len(ax.get_legend_handles_labels()[1])
+        legend_below(figure, ax, named, handlelength=1.4, columnspacing=1.2)
         words = "; ".join(_words(t) for t in trainings)
         return finish(figure, name, title, f"Loss by epoch. {title}. {words}.")
 
