@@ -115,7 +115,11 @@ class DenseMapper:
             form.to(self.device, torch.float32, memory_format=torch.channels_last)
         chains = [[x for _, x in leaves(form) if type(x) not in SILENT] for form in forms]
         self._nets = len(nets)
-        self._tree = grow([fold_norms(c) for c in chains] if self.how == "dense" else chains)
+        # float32 keeps the net's own steps, whose rounding is then that of its patches; coarser
+        # arithmetic loses less where a normalisation is no step of its own
+        if self.how == "dense" and precision != "float32":
+            chains = [fold_norms(chain) for chain in chains]
+        self._tree = grow(chains)
         probe = torch.zeros(1, bands, patch, patch, device=self.device)
         self._cell_bytes, self.outputs = bytes_per_cell(self._tree, probe, self.how == "dense")
 
