@@ -31,9 +31,9 @@ from ..grid import Grid
 from ..need_torch import need_torch
 from ..samples import Samples
 from ..training_curve import save_curves
+from .columns import GLOBALSOILMAP_DEPTHS, quantile_name
 from .conv_settings import ConvSettings, pairs_of
 from .depth_rows import depth_rows
-from .forest import GLOBALSOILMAP_DEPTHS, quantile_name
 from .protocol import Depth, Emits, ModelSpec, Output, Reads, TileInputs
 from .rothc_settings import from_plain
 

@@ -23,19 +23,20 @@ from edaphos.kernels.forest_walk import WALK_BYTES, packet_order
 from ..conformal import CONFORMAL, Bounds, Conformal, calibrate
 from ..covariate_choice import CHOSEN, JUDGE, ChoiceSpec, CovariateChoice, choose_covariates
 from ..errors import InputError
-from ..samples import Samples, feature_names
+from ..samples import Samples
+from .columns import (
+    DEPTH_FEATURES,
+    GLOBALSOILMAP_DEPTHS,
+    Feature,
+    column_name,
+    quantile_name,
+    resolve_feature,
+    sample_rows,
+    tile_column,
+)
 from .forest_arrays import load_arrays, pack, save_arrays
 from .protocol import Depth, Emits, ModelSpec, Output, Reads, TileInputs
 
-GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
-    (0, 5),
-    (5, 15),
-    (15, 30),
-    (30, 60),
-    (60, 100),
-    (100, 200),
-)
-DEPTH_FEATURES = ("top_cm", "bottom_cm")
 #: Cells gathered into rows at once; bounds memory beside the tile itself.
 CHUNK_CELLS = 65_536
 
@@ -88,11 +89,12 @@ class ForestModel:
         self.covariates = tuple(self.covariates)
         self.quantiles = tuple(self.quantiles)
         self.depths = tuple((float(top), float(bottom)) for top, bottom in self.depths)
-        self._features: tuple[tuple[str, int | None], ...] = ()
+        self._features: tuple[Feature, ...] = ()
         self._target = ("soc", "g kg-1")
         self._forest: ForestArrays | None = None
         self._nodes: dict[Depth, ForestNodes] = {}
         self._choice: CovariateChoice | None = None
+        self._importance: dict[str, float] | None = None
         self._conformal: tuple[Conformal, ...] = ()
         if self.intervals == "conformal" and not self._pairs:
             raise InputError(
@@ -172,7 +174,9 @@ class ForestModel:
                 f"{2 * self.min_samples_leaf} samples, found {len(samples)}"
             )
         self._target = samples.target
-        self._features = tuple(f for name in self.covariates for f in _resolve(name, samples))
+        self._features = tuple(
+            f for name in self.covariates for f in resolve_feature(name, samples)
+        )
         if self.choose == "filter" and self._features:
             self._choice = self._chosen(samples)
             kept = set(self._choice.kept)
@@ -190,6 +194,8 @@ class ForestModel:
             random_state=self.seed,
         ).fit(rows, grown_on, sample_weight=None if np.ptp(weight) == 0 else weight)
         self._forest, self._nodes = pack(forest, rows, samples.y), {}
+        shares = forest.feature_importances_.tolist()
+        self._importance = dict(zip(self.features, shares, strict=True))
         return self
 
     def _chosen(self, samples: Samples) -> CovariateChoice:
@@ -229,9 +235,17 @@ class ForestModel:
         )
 
     def _rows(self, samples: Samples) -> NDArray[np.float32]:
-        covariates = samples.matrix(tuple(column_name(*f) for f in self._features))
-        depth = np.stack([samples.top, samples.bottom], axis=1).astype(np.float32)
-        return np.ascontiguousarray(np.concatenate([covariates, depth], axis=1))
+        return sample_rows(self._features, samples)
+
+    def importance(self) -> dict[str, float]:
+        """Return each feature's share of what splits on it lowered the variance, adding up to 1.
+
+        Breiman's (2001) importance by impurity, of the training rows: it costs nothing, and
+        flatters features of many values; ``engine/importance.py`` measures it on rows left out.
+        """
+        if self._importance is None:
+            raise InputError("this forest was saved without its importance; fit the model again")
+        return dict(self._importance)
 
     # -- prediction -----------------------------------------------------------------------------
 
@@ -259,7 +273,7 @@ class ForestModel:
         cells = packet_order(inputs.wanted)
         quantiles = np.array(self.quantiles)
         for year in range(len(inputs.years)):
-            columns = [_column(inputs, *f, year) for f in self._features]
+            columns = [tile_column(inputs, f, year) for f in self._features]
             for first in range(0, len(cells), CHUNK_CELLS):
                 chunk = cells[first : first + CHUNK_CELLS]
                 values = np.empty((len(columns), len(chunk)), np.float32)
@@ -333,6 +347,7 @@ class ForestModel:
             "target": self._target,
             "choice": None if self._choice is None else self._choice.to_json(),
             "conformal": [one.to_json() for one in self._conformal],
+            "importance": self._importance,
         }
         (folder / "model.json").write_text(json.dumps(described, indent=1) + "\n")
 
@@ -349,43 +364,6 @@ class ForestModel:
         if described.get("choice"):
             model._choice = CovariateChoice.from_json(described["choice"])
         model._conformal = tuple(Conformal.from_json(c) for c in described.get("conformal", ()))
+        model._importance = described.get("importance")
         model._forest = load_arrays(folder)
         return model
-
-
-def quantile_name(quantity: str, level: float) -> str:
-    """Return the map variable of a quantile.
-
-    >>> quantile_name("soc", 0.05)
-    'soc_q05'
-    """
-    percent = round(100 * level, 6)
-    return (
-        f"{quantity}_q{int(percent):02d}" if percent == int(percent) else f"{quantity}_q{percent:g}"
-    )
-
-
-def column_name(variable: str, month: int | None) -> str:
-    """Return the feature column of a variable, or of one of its months (0-11)."""
-    return variable if month is None else feature_names(variable, "monthly")[month]
-
-
-def _resolve(variable: str, samples: Samples) -> tuple[tuple[str, int | None], ...]:
-    if variable in samples.features:
-        return ((variable, None),)
-    if feature_names(variable, "monthly")[0] in samples.features:
-        return tuple((variable, month) for month in range(12))
-    samples.matrix((variable,))  # raises, naming the nearest feature
-    raise AssertionError("unreachable")
-
-
-def _column(inputs: TileInputs, variable: str, month: int | None, year: int) -> NDArray[np.float32]:
-    """Return one feature over the tile, flattened, without halo."""
-    values = inputs.values[variable]
-    if month is not None:
-        values = values[month]
-    elif values.ndim == 3:
-        values = values[year]
-    if inputs.halo:
-        values = values[inputs.halo : -inputs.halo, inputs.halo : -inputs.halo]
-    return np.ascontiguousarray(values).reshape(-1)

@@ -90,6 +90,12 @@ class ForestByDepth(ForestModel):
         layers = [forest.predict(inputs) for forest in self.forests]
         return {name: np.concatenate([one[name] for one in layers]) for name in layers[0]}
 
+    def importance(self) -> dict[str, float]:
+        """Return the mean over depths of :meth:`ForestModel.importance`."""
+        of_depth = [forest.importance() for forest in self.forests]
+        names = {name: None for one in of_depth for name in one}
+        return {name: sum(one.get(name, 0.0) for one in of_depth) / len(of_depth) for name in names}
+
     def memory_bytes(self, cells: int, years: int = 1) -> int:
         """Return the peak bytes of predicting a tile of `cells` cells, beside its inputs."""
         # the layers of each depth, and once more as they are put together

@@ -24,7 +24,8 @@ from ..errors import InputError
 from ..grid import Grid
 from ..samples import Samples, Target, feature_names
 from ..status import Status
-from .forest import ForestModel, quantile_name
+from .columns import quantile_name
+from .forest import ForestModel
 from .protocol import Emits, Output, Reads, TileInputs
 from .rothc_cells import Gathered, gather
 from .rothc_cover import legend_of

@@ -171,3 +171,18 @@ def test_forests_by_depth_take_both_options(tmp_path: Path) -> None:
 def test_intervals_without_pairs_are_refused() -> None:
     with pytest.raises(InputError, match=r"pairs of quantiles.*found 0.1, 0.5"):
         ForestModel(("wet",), quantiles=(0.1, 0.5), intervals="conformal")
+
+
+def test_importance_is_a_share_for_each_feature_and_is_saved(tmp_path: Path) -> None:
+    samples = world()  # where "wet" and depth make the target
+    model = ForestModel(("wet", "noise"), **SMALL).fit(samples)
+    found = model.importance()
+    assert list(found) == ["wet", "noise", "top_cm", "bottom_cm"]
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["noise"] < found["wet"]
+    model.save(tmp_path)
+    assert ForestModel.load(tmp_path).importance() == found
+    by_depth = ForestByDepth(("wet", "noise"), **{**SMALL, "depths": ((0.0, 30.0), (30.0, 100.0))})
+    assert sum(by_depth.fit(samples).importance().values()) == pytest.approx(1)
+    with pytest.raises(InputError, match="fit the model again"):
+        ForestModel(("wet",)).importance()
