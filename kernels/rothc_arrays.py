@@ -138,39 +138,52 @@ class Microbial:
 
 
 def forcing_arrays(forcing: Forcing, soil: Soil, dtype: np.dtype[Any]) -> KernelArrays:
-    """Return the arrays that kernels take: forcing as it is stored, shares and soil in `dtype`.
+    """Return the arrays that kernels take: forcing as it is stored, the others in `dtype`.
 
     Temperature, rain, evaporation, cover, plant input, share of it that is DPM, manure, rate
     factor, each ``(block, months, width)``, rows of all pixels being one block; then clay and
     depth, ``(pixel,)``. All are contiguous; manure and rate factor are empty where there is none.
     Clay is missing where cover is missing in any month, as kernels would take a missing cover for
     bare soil.
+
+    Cover is bytes of 0 and 1, and every array is read-only, however it is given: a kernel is
+    compiled, for seconds, anew for each combination of types that it is called with.
     """
     ratio = np.asarray(forcing.dpm_rpm, dtype)
     pixels = (forcing.pixels,)
     clay = np.ascontiguousarray(np.broadcast_to(soil.clay, pixels), dtype)
-    if forcing.cover.dtype.kind == "f":
-        lacking = np.isnan(forcing.cover).any(axis=-2).reshape(-1)[: forcing.pixels]
+    cover = forcing.cover
+    if cover.dtype.kind == "f":
+        lacking = np.isnan(cover).any(axis=-2).reshape(-1)[: forcing.pixels]
         clay = np.where(lacking, dtype.type(np.nan), clay)
+    if cover.dtype != np.uint8:
+        cover = (cover > 0).view(np.uint8)
 
-    def rows(array: Array | None) -> Array:
+    def rows(array: Array | None, kind: np.dtype[Any] | None = None) -> Array:
         if array is None:
-            return np.empty((1, 1, 0), dtype)
-        whole = np.ascontiguousarray(array)
-        return whole if whole.ndim == 3 else whole[None]
+            return read_only(np.empty((1, 1, 0), kind))
+        whole = np.ascontiguousarray(array, kind)
+        return read_only(whole if whole.ndim == 3 else whole[None])
 
     return (
         rows(forcing.temperature),
         rows(forcing.rain),
         rows(forcing.evaporation),
-        rows(forcing.cover),
+        rows(cover),
         rows(forcing.plant_input),
         rows(ratio / (1 + ratio)),
-        rows(forcing.manure),
-        rows(forcing.rate_factor),
-        clay,
-        np.ascontiguousarray(np.broadcast_to(soil.depth, pixels), dtype),
+        rows(forcing.manure, dtype),
+        rows(forcing.rate_factor, dtype),
+        read_only(clay),
+        read_only(np.ascontiguousarray(np.broadcast_to(soil.depth, pixels), dtype)),
     )
+
+
+def read_only(array: Array) -> Array:
+    """Return a view that cannot be written to, which to Numba is a type of its own."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def one_block(arrays: KernelArrays) -> KernelArrays:

@@ -41,6 +41,7 @@ from .rothc_arrays import (
     missing,
     one_block,
     over_blocks,
+    read_only,
     row_after,
     units,
 )
@@ -187,7 +188,7 @@ def prepare(
         raise ValueError(
             f"input_factor must be (years, {pixels}) or (years, 1), found {factor.shape}"
         )
-    factor = np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype)
+    factor = read_only(np.ascontiguousarray(np.broadcast_to(factor, (len(factor), pixels)), dtype))
     begun = State(state.pools.copy(), state.deficit.astype(dtype) + missing(arrays))
     return arrays, units(forcing, evaporation_factor, dtype), factor, begun
 
