@@ -107,16 +107,19 @@ def _create_output(root: zarr.Group, grid: Grid, output: Output, depths: int, ye
     if encoding.packed:
         attributes |= {"scale_factor": encoding.scale, "add_offset": 0.0}
         attributes |= {"_FillValue": int(encoding.fill)}
+    if not output.by_depth:
+        attributes["cell_methods"] = "area: mean"
+    left_out = 0 if output.by_depth else 1  # of four axes
     if output.name not in root:
         root.create_array(
             output.name,
-            shape=(depths, years, *grid.shape),
+            shape=(depths, years, *grid.shape)[left_out:],
             dtype=encoding.dtype,
-            chunks=(1, 1, inner, inner),
-            shards=(depths, 1, grid.tile_size, grid.tile_size),
+            chunks=(1, 1, inner, inner)[left_out:],
+            shards=(depths, 1, grid.tile_size, grid.tile_size)[left_out:],
             compressors=CODECS,
             fill_value=encoding.fill,
-            dimension_names=("depth", "year", "y", "x"),
+            dimension_names=("depth", "year", "y", "x")[left_out:],
             attributes=attributes,
         )
 
@@ -153,6 +156,7 @@ _QUANTITIES = {
     "iom": "carbon of inert organic matter",
     "co2": "carbon respired",
     "input": "carbon input",
+    "dissimilarity": "dissimilarity to the training places",
 }
 
 
@@ -248,6 +252,10 @@ def write_tile(
             codes = data.astype(encoding.dtype)
         array = group[output.name]
         for year in range(data.shape[1]):
-            array[:, year : year + 1, rows, cols] = codes[:, year : year + 1]  # type: ignore[index]
+            at = slice(year, year + 1)
+            if output.by_depth:
+                array[:, at, rows, cols] = codes[:, at]  # type: ignore[index]
+            else:
+                array[at, rows, cols] = codes[0, at]  # type: ignore[index]
     group["status"][rows, cols] = status  # type: ignore[index]
     return clipped

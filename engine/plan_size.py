@@ -72,12 +72,14 @@ def size_of(
     emits, read = model.emits, model.reads.years_for(tuple(years))
     stored = _stored_cells(grid, counts)
     per_cell = sum(_bytes_per_cell(cube, name, len(read)) for name in model.reads.variables)
-    packed = sum(np.dtype(ENCODINGS[o.encoding].dtype).itemsize for o in emits.outputs)
+    packed = sum(
+        np.dtype(ENCODINGS[o.encoding].dtype).itemsize * emits.layers_of(o) for o in emits.outputs
+    )
     soil = int((counts > 0).sum())
-    layers = len(emits.outputs) * len(emits.depths) * len(years)
+    layers = emits.layers * len(years)
     return Size(
         bytes_read=per_cell * stored,
-        bytes_written=(packed * len(emits.depths) * len(years) + 1) * stored,
+        bytes_written=(packed * len(years) + 1) * stored,
         map_objects=soil * len(emits.outputs) * len(years) + counts.size + _metadata(emits),
         ledger_records=counts.size,
         cogs=_product_files(grid, layers + 1) + len(years) + 1 if cogs else 0,
@@ -117,7 +119,7 @@ def peak_memory(
     size = grid.tile_size**2
     read = model.reads.years_for(years)
     reading = cube.nbytes_for(window, reads.variables, read, reads.halo) + 24 * size
-    outputs = len(emits.outputs) * len(emits.depths) * len(years) * size
+    outputs = emits.layers * len(years) * size
     own = getattr(model, "memory_bytes", None)
     predicting = own(size, len(years)) if own else 4 * outputs + 16 * size
     # one variable at a time is packed, each of its years cut into chunks, assembled into a shard

@@ -123,8 +123,11 @@ class Run:
         return place(self.manifest()["provenance"]["cube"])
 
     def load_model(self) -> Any:
-        """Open the fitted model."""
-        return model_class(self.identity["model"]["kind"]).load(on_disk(self.model_folder))
+        """Open the fitted model, with its area of applicability if it has one."""
+        from .models.applicable import with_area  # compiles kernels, which a status need not
+
+        folder = on_disk(self.model_folder)
+        return with_area(model_class(self.identity["model"]["kind"]).load(folder), folder)
 
     def manifest(self) -> dict[str, Any]:
         """Read the manifest."""

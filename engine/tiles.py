@@ -261,7 +261,7 @@ def judge_outputs(
                 f'model "{model.kind}" declares the output "{output.name}" but returned '
                 f"only {sorted(values)}"
             )
-        expected = inputs.out_shape(len(model.emits.depths))
+        expected = inputs.out_shape(len(model.emits.depths) if output.by_depth else 1)
         if values[output.name].shape != expected:
             raise InputError(
                 f'model "{model.kind}" returned "{output.name}" with shape '

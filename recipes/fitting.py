@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from distributed import Client
 
 from edaphos.engine.conv.fitting import trainings_folder
-from edaphos.engine.models.protocol import ModelSpec
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.samples import Samples
@@ -32,10 +30,10 @@ def fit(
     """
     if is_whole(run.model_folder):
         return
-    settings: Mapping[str, Any] = job.model.settings
-    if job.model.kind in ("forest", "forest_by_depth", "rothc", "poml"):
-        settings = {**settings, "threads": job.cluster.processes}
-    model = ModelSpec(job.model.kind, settings).build()
+    spec = job.model
+    if spec.kind in ("forest", "forest_by_depth", "rothc", "poml"):
+        spec = replace(spec, settings={**spec.settings, "threads": job.cluster.processes})
+    model = spec.build()
     if hasattr(model, "client"):
         model.client = client
     if samples is not None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edaphos.engine.applicability import ApplicabilitySpec
 from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
@@ -143,7 +144,15 @@ def build_grid(recipe: Recipe, path: Path) -> Grid:
 
 def model_spec(recipe: Recipe) -> ModelSpec:
     """Return the kind and settings of the model that makes the map."""
-    return _spec(recipe.model, recipe)
+    return _with_area(_spec(recipe.model, recipe), recipe)
+
+
+def _with_area(spec: ModelSpec, recipe: Recipe) -> ModelSpec:
+    """Return a model that maps where it holds, if the recipe asks for that."""
+    table = recipe.applicability
+    if table is None:
+        return spec
+    return replace(spec, applicability=ApplicabilitySpec(**table.model_dump(), seed=recipe.seed))
 
 
 def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
@@ -187,7 +196,7 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
     A forest may get fewer trees there; it and nets always give the bounds of the 90 % interval. Of
     RothC it is the clay forest that profiles can judge.
     """
-    return _assessed(recipe.model, recipe)
+    return _with_area(_assessed(recipe.model, recipe), recipe)
 
 
 def sketched_model(recipe: Recipe) -> ModelSpec:
@@ -198,7 +207,7 @@ def sketched_model(recipe: Recipe) -> ModelSpec:
     told = dict(spec.settings["settings"])
     for part in ("training", "fine_tuning"):
         told[part] = {**told[part], "epochs": 1}
-    return ModelSpec(spec.kind, {**spec.settings, "settings": told})
+    return replace(spec, settings={**spec.settings, "settings": told})
 
 
 def compared_models(recipe: Recipe) -> dict[str, ModelSpec]:

@@ -185,6 +185,22 @@ class AssessTable(Table):
     )
 
 
+class ApplicabilityTable(Table):
+    """Where the map holds: its area of applicability (Meyer & Pebesma 2021).
+
+    The map gets a layer dissimilarity: how unlike a cell's covariates are those of the nearest
+    training place, over a threshold learned between spatial blocks; cells above 1 are outside.
+    """
+
+    importance: Literal["model", "equal"] = Field(
+        "model", description="covariates weigh by the model's importance of each, or all alike"
+    )
+    folds: int = Field(
+        5, ge=2, le=20, description="folds of spatial blocks between which training places differ"
+    )
+    block_deg: float = Field(5.0, gt=0, le=45, description="side of these blocks, degrees")
+
+
 class ProductsTable(Table):
     """What is made from the map."""
 
@@ -218,6 +234,9 @@ class Recipe(Table):
     )
     model: ModelTable = Field(description="what learns")
     map: MapTable = Field(MapTable(), description="what is mapped")
+    applicability: ApplicabilityTable | None = Field(
+        None, description="maps where the model holds, by covariates like those it learned from"
+    )
     assess: AssessTable = Field(AssessTable(), description="how it is judged")
     cluster: ClusterTable = Field(ClusterTable(), description="where it computes")
     products: ProductsTable = Field(ProductsTable(), description="what is made from it")
@@ -257,6 +276,15 @@ class Recipe(Table):
             )
         if isinstance(self.model, PomlTable) and "quantiles" in self.map.model_fields_set:
             raise ValueError("poml maps the 90 % interval alone: leave map.quantiles out")
+        return self
+
+    @model_validator(mode="after")
+    def _row_model(self) -> Recipe:
+        if self.applicability and isinstance(self.model, (RothCTable, PomlTable)):
+            raise ValueError(
+                f"applicability: {self.model.kind} does not predict rows of covariates alone, so "
+                "that no area of applicability can be learned: leave [applicability] out"
+            )
         return self
 
     @model_validator(mode="after")

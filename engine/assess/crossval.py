@@ -49,7 +49,8 @@ def depth_only(spec: ModelSpec) -> ModelSpec | None:
     own: ModelSpec | None = getattr(spec.build(), "depth_only", None)
     if own is not None or "covariates" not in spec.settings:
         return own
-    return replace(spec, settings={**spec.settings, "covariates": ()})
+    # to depth alone all places are alike
+    return replace(spec, settings={**spec.settings, "covariates": ()}, applicability=None)
 
 
 def cross_validate(

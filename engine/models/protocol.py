@@ -58,7 +58,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,9 @@ from numpy.typing import NDArray
 from ..errors import InputError, did_you_mean
 from ..grid import Window
 from ..samples import SOC_TARGET, Samples, Target
+
+if TYPE_CHECKING:
+    from ..applicability import ApplicabilitySpec
 
 Depth = tuple[float, float]
 
@@ -114,6 +117,9 @@ class Output:
         or ``float`` (float32).
     long_name
         For people.
+    by_depth
+        Whether each depth has its own values; if not, the model returns one depth, and the map's
+        array has none.
     """
 
     name: str
@@ -121,6 +127,7 @@ class Output:
     statistic: str
     encoding: Literal["content", "stock", "float"] = "content"
     long_name: str = ""
+    by_depth: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,15 @@ class Emits:
 
     outputs: tuple[Output, ...]
     depths: tuple[Depth, ...]
+
+    def layers_of(self, output: Output) -> int:
+        """Layers of an output in each year."""
+        return len(self.depths) if output.by_depth else 1
+
+    @property
+    def layers(self) -> int:
+        """Layers of all outputs in each year."""
+        return sum(self.layers_of(output) for output in self.outputs)
 
 
 @dataclass(frozen=True)
@@ -180,6 +196,8 @@ class Model(Protocol):
 
     def predict(self, inputs: TileInputs) -> Mapping[str, NDArray[np.floating[Any]]]:
         """Return each output as ``(depth, year, y, x)``, NaN where it cannot tell.
+
+        One that is not by depth has a single one.
 
         Beside them it may return ``"status"``, uint8 ``(y, x)``: 0 leaves a cell as it is, any
         other code of :class:`~edaphos.engine.status.Status` says why a wanted cell has no value
@@ -281,11 +299,25 @@ def model_class(kind: str) -> type[Any]:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model's kind and its settings, as a recipe names them."""
+    """A model's kind and its settings, as a recipe names them, and whether it maps where it holds.
+
+    Parameters
+    ----------
+    kind, settings
+        Of the model.
+    applicability
+        How its area of applicability is learned; None: it has none.
+    """
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    applicability: ApplicabilitySpec | None = None
 
     def build(self) -> Any:
         """Return an untrained model."""
-        return model_class(self.kind)(**self.settings)
+        model = model_class(self.kind)(**self.settings)
+        if self.applicability is None:
+            return model
+        from .applicable import ApplicableModel  # which is made of models itself
+
+        return ApplicableModel(model, self.applicability)

@@ -26,6 +26,8 @@ Block = tuple[slice, slice]
 class Layer:
     """One variable of a map at one depth and one year: what becomes one product.
 
+    A variable without depths is one layer from the top to the bottom of the map.
+
     Parameters
     ----------
     variable
@@ -73,16 +75,23 @@ def depths_of(ds: xr.Dataset) -> list[tuple[float, float]]:
     return [(float(top), float(bottom)) for top, bottom in ds["depth_bounds"].values]
 
 
+def whole_depth(ds: xr.Dataset) -> tuple[float, float]:
+    """Return the top of the first and the bottom of the last depth of a map, cm."""
+    depths = depths_of(ds)
+    return depths[0][0], depths[-1][1]
+
+
 def layers(ds: xr.Dataset) -> list[Layer]:
     """Return the layers of a map: by quantity, mean before quantiles, then depth, then year."""
     years = years_of(ds)
     found = []
     for variable, array in ds.data_vars.items():
-        if not {"depth", "year", "y", "x"} <= set(array.dims):
+        if not {"year", "y", "x"} <= set(array.dims):
             continue
         statistic = str(array.attrs.get("statistic", str(variable).rpartition("_")[2]))
         quantity = str(variable).rpartition("_")[0] or str(variable)
-        for d, depth in enumerate(depths_of(ds)):
+        by_depth = "depth" in array.dims
+        for d, depth in enumerate(depths_of(ds) if by_depth else [whole_depth(ds)]):
             for t, year in enumerate(years):
                 suffix = f"_{year}" if len(years) > 1 else ""
                 found.append(
@@ -96,7 +105,9 @@ def layers(ds: xr.Dataset) -> list[Layer]:
                         year=year,
                         depth_index=d,
                         year_index=t,
-                        name=f"{quantity}_{depth_label(depth)}_{statistic}{suffix}",
+                        name=f"{quantity}_{depth_label(depth)}_{statistic}{suffix}"
+                        if by_depth
+                        else f"{quantity}{suffix}",
                     )
                 )
     return sorted(found, key=_order)
@@ -125,9 +136,8 @@ def _order(layer: Layer) -> tuple[str, bool, str, int, int]:
 
 def read_block(ds: xr.Dataset, layer: Layer, block: Block) -> NDArray[np.float32]:
     """Read the cells of `block` of one layer, and nothing else; missing is NaN."""
-    array = ds[layer.variable].isel(
-        depth=layer.depth_index, year=layer.year_index, y=block[0], x=block[1]
-    )
+    at = {"depth": layer.depth_index, "year": layer.year_index, "y": block[0], "x": block[1]}
+    array = ds[layer.variable].isel(at, missing_dims="ignore")
     return np.asarray(array.transpose("y", "x").values, dtype=np.float32)
 
 

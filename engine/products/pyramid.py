@@ -163,7 +163,7 @@ def _dims(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
 
 def _amounts(root: zarr.Group) -> list[str]:
     dims = ("depth", "year", "y", "x")
-    return sorted(name for name, array in root.arrays() if _dims(array) == dims)
+    return sorted(name for name, array in root.arrays() if _dims(array) in (dims, dims[1:]))
 
 
 def _tile(root: zarr.Group) -> int:
@@ -289,14 +289,18 @@ def _fill_window(fine: zarr.Group, made: zarr.Group, amounts: list[str], window:
     for name in amounts:
         source, target = _array(fine, name), _array(made, name)
         fill = float(source.fill_value)
-        for year in range(source.shape[1]):
-            found = np.stack(
-                [
-                    weighted_mean(np.asarray(source[d, year, rows, cols]), quarters, fill)
-                    for d in range(source.shape[0])
-                ]
-            )
-            target[:, year : year + 1, window[0], window[1]] = found[:, None]
+        by_depth = source.ndim == 4
+        for year in range(source.shape[-3]):
+            cells = [
+                np.asarray(source[(*at, year, rows, cols)])
+                for at in ([(d,) for d in range(source.shape[0])] if by_depth else [()])
+            ]
+            found = np.stack([weighted_mean(one, quarters, fill) for one in cells])
+            at = (slice(year, year + 1), *window)
+            if by_depth:
+                target[(slice(None), *at)] = found[:, None]
+            else:
+                target[at] = found
 
 
 def weighted_mean(
