@@ -30,6 +30,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .interval_scores import interval_score
+
 Floats = NDArray[np.float64]
 
 #: Names of the measures, in the order tables show them.
@@ -94,11 +96,10 @@ def metric_terms(
         bounded = use & np.isfinite(low) & np.isfinite(high)
         low, high = np.where(bounded, low, raw_o), np.where(bounded, high, raw_o)
         wi = np.where(bounded, w, 0.0)
-        miss = np.maximum(low - raw_o, 0.0) + np.maximum(raw_o - high, 0.0)
         terms[:, _WI] = wi
         terms[:, _IN] = wi * ((low <= raw_o) & (raw_o <= high))
         terms[:, _WIDTH] = wi * (high - low)
-        terms[:, _SCORE] = wi * (high - low + 2.0 / (1.0 - coverage) * miss)
+        terms[:, _SCORE] = wi * interval_score(raw_o, low, high, coverage)
     return terms
 
 

@@ -8,7 +8,7 @@ folds; what the assessed one gains over each comes with a paired interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..models.columns import quantile_name
 from ..models.protocol import ModelSpec
 from ..progress import QUIET, Reporter
 from ..samples import Samples
@@ -24,18 +25,30 @@ from .arms import arm_rows, compare_arms
 from .assessment import Assessment
 from .comparison import check_compared, compare_models
 from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
+from .interval_scoring import interval_tables
 from .scoring import (
     DIFFERENCE_COLUMNS,
     FEWEST_BLOCKS,
+    SCORED_LEVELS,
     BlockBootstrap,
+    Floats,
     Predictions,
     Scored,
     difference_table,
     metric_table,
+    quantile_key,
     score,
 )
 from .splits import Split, location_blocks, location_codes, make_split, split_table
-from .strata import KoeppenSource, koeppen_zones, row_strata, row_table, tercile_stratum
+from .strata import (
+    DISSIMILARITY,
+    KoeppenSource,
+    applicability_strata,
+    koeppen_zones,
+    row_strata,
+    row_table,
+    tercile_stratum,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -52,6 +65,7 @@ COMPARED: tuple[str, ...] = (
     "MAE",
     "PICP",
     "IS",
+    "CRPS",
 )
 
 Scores = Mapping[tuple[str, str], Scored]
@@ -155,13 +169,11 @@ def assess(
         if split.kind in wanted.baseline:
             arms |= {(name, split.name): other for name, other in beside_it.items()}
     beside: Mapping[str, str] = getattr(spec.build(), "beside", {})
-    outputs = {**_outputs(samples, wanted), **{name: (name,) for name in beside}}
+    outputs = {**_outputs(samples, wanted), **{name: (name,) for name in (*beside, DISSIMILARITY)}}
     predicted = cross_validate(
         samples, splits, arms, outputs, client=client, reporter=reporter, scratch=scratch
     )
-    everywhere = arm_rows(
-        samples, splits, {s.name: predicted[FULL, s.name].beside for s in splits}, beside
-    )
+    everywhere = arm_rows(samples, splits, _arms(predicted, beside), beside)
     known = np.isfinite(samples.y)
     samples, splits = samples.take(known), [split.take(known) for split in splits]
     predicted = {key: found.take(known) for key, found in predicted.items()}
@@ -171,16 +183,20 @@ def assess(
         location_blocks(samples, wanted.block_deg), wanted.bootstrap, wanted.seed
     )
     weight = samples.weight if wanted.weighted else None
+    strata = {
+        split.name: [*common, *applicability_strata(predicted[FULL, split.name], samples)]
+        for split in splits
+    }
     scored = {
-        key: score(
+        (arm, split): score(
             samples.y,
             p,
-            [*common, tercile_stratum(p.mean)],
+            [*strata[split], tercile_stratum(p.mean)],
             bootstrap,
             coverage=wanted.coverage,
             weight=weight,
         )
-        for key, p in predicted.items()
+        for (arm, split), p in predicted.items()
     }
     return Assessment(
         settings=_settings(samples, spec, others, wanted, splits, bootstrap),
@@ -194,18 +210,28 @@ def assess(
             samples.y,
             predicted,
             list(others),
-            common,
+            strata,
             bootstrap,
             COMPARED,
             coverage=wanted.coverage,
             weight=weight,
         ),
         notes=_notes(predicted, bootstrap, zones is None, plain is None),
-        arms=compare_arms(
-            samples, {split.name: predicted[FULL, split.name].beside for split in splits}, beside
-        ),
+        arms=compare_arms(samples, _arms(predicted, beside), beside),
         arm_rows=everywhere,
+        intervals=interval_tables(samples.y, predicted, strata, bootstrap, weight=weight),
     )
+
+
+def _arms(
+    predicted: Mapping[tuple[str, str], Predictions], names: Iterable[str]
+) -> dict[str, dict[str, Floats]]:
+    """Return the further predictions of the model that are to be compared, by split and name."""
+    return {
+        split: {name: p.beside[name] for name in names}
+        for (arm, split), p in predicted.items()
+        if arm == FULL
+    }
 
 
 def _splits(samples: Samples, wanted: AssessSpec) -> list[Split]:
@@ -241,7 +267,12 @@ def _outputs(samples: Samples, wanted: AssessSpec) -> dict[str, tuple[str, ...]]
         "centre": ("logmean", "q50"),
         "upper": (upper,),
     }
-    return {name: tuple(f"{target}_{s}" for s in found) for name, found in suffixes.items()}
+    levels = {quantile_key(q): (quantile_name(target, q),) for q in SCORED_LEVELS}
+    return {
+        **{name: tuple(f"{target}_{s}" for s in found) for name, found in suffixes.items()},
+        **levels,
+        DISSIMILARITY: (DISSIMILARITY,),
+    }
 
 
 def _prediction_table(
@@ -260,6 +291,7 @@ def _prediction_table(
                 "lower": p.lower,
                 "centre": p.centre,
                 "upper": p.upper,
+                DISSIMILARITY: p.beside[DISSIMILARITY],
             }
         )
         for (arm, name), p in predicted.items()

@@ -61,6 +61,10 @@ class Assessment:
     arm_rows
         Their predictions of every held-out site and year, as
         :func:`~edaphos.engine.assess.arms.arm_rows` returns them.
+    intervals
+        Central intervals of several nominal coverages, by split and model, as
+        :func:`~edaphos.engine.assess.interval_scoring.interval_table` returns them; empty for
+        models that give no quantiles.
     """
 
     settings: Mapping[str, Any]
@@ -74,6 +78,7 @@ class Assessment:
     compared: pd.DataFrame = field(default_factory=pd.DataFrame)
     arms: pd.DataFrame = field(default_factory=pd.DataFrame)
     arm_rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    intervals: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def bias(self) -> pd.DataFrame:
@@ -111,6 +116,7 @@ class Assessment:
             "gain": self.gain,
             "flattery": self.flattery,
             "compared": self.compared,
+            "intervals": self.intervals,
         }
         return json.dumps(_plain(document), indent=1, allow_nan=False)
 
@@ -158,6 +164,7 @@ class Assessment:
             compared=_frame(document.get("compared", [])),
             arms=_arms(folder / ARMS),
             arm_rows=_arm_rows(folder / ARM_ROWS),
+            intervals=_frame(document.get("intervals", [])),
         )
 
 

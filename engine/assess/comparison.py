@@ -43,7 +43,7 @@ def compare_models(
     obs: Floats,
     predicted: Mapping[tuple[str, str], Predictions],
     names: Sequence[str],
-    strata: Sequence[Stratum],
+    strata: Mapping[str, Sequence[Stratum]],
     bootstrap: BlockBootstrap,
     measures: tuple[str, ...],
     *,
@@ -64,7 +64,9 @@ def compare_models(
         Out-of-fold predictions by model and split; ``full`` is the assessed model.
     names
         The other models.
-    strata, bootstrap, coverage, weight
+    strata
+        Groupings of the rows, by split.
+    bootstrap, coverage, weight
         As for :func:`~edaphos.engine.assess.scoring.score`.
     measures
         Scores to be compared.
@@ -83,7 +85,7 @@ def compare_models(
             model: score(
                 obs[shared],
                 p.take(shared),
-                [s.take(shared) for s in strata],
+                [s.take(shared) for s in strata[split]],
                 bootstrap.take(shared),
                 coverage=coverage,
                 weight=None if weight is None else weight[shared],

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from edaphos.kernels.interval_scores import crps_of_quantiles
 from edaphos.kernels.metrics import (
     METRICS,
     SUMS,
@@ -32,8 +33,17 @@ Floats = NDArray[np.float64]
 #: skewed distribution and scores lower for it.
 LOG_SCORES: tuple[str, ...] = ("R2_log1p", "RMSE_log1p", "R2_log1p_mean")
 MEANS: tuple[str, ...] = ("mean_obs", "mean_pred")
+#: Of the whole predictive distribution, for models that give some of its quantiles.
+CRPS = "CRPS"
 #: Every score, in the order of the columns of a metric table.
-SCORES: tuple[str, ...] = (*METRICS[1:], *LOG_SCORES, *MEANS)
+SCORES: tuple[str, ...] = (*METRICS[1:], CRPS, *LOG_SCORES, *MEANS)
+#: Levels of quantiles that are scored: the bounds of :data:`COVERAGES`, and some between them.
+SCORED_LEVELS: tuple[float, ...] = (
+    0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.65, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975,
+)  # fmt: skip
+#: Nominal coverages of a coverage curve.
+COVERAGES: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_QUANTILE = "quantile "
 
 #: Columns of a table of differences.
 DIFFERENCE_COLUMNS: tuple[str, ...] = (
@@ -52,7 +62,7 @@ class Predictions:
 
     NaN in `mean` where there is no prediction; `lower`, `centre` and `upper` are NaN throughout
     for a model without them. `beside` holds further predictions by name, of a model that gives
-    several to be compared.
+    several to be compared, and its quantiles by :func:`quantile_key`.
     """
 
     mean: Floats
@@ -61,6 +71,16 @@ class Predictions:
     upper: Floats
     beside: Mapping[str, Floats] = field(default_factory=dict)
 
+    @property
+    def quantiles(self) -> dict[float, Floats]:
+        """Quantiles by level, ascending; those that a model does not give are left out."""
+        told = {
+            float(name.removeprefix(_QUANTILE)): values
+            for name, values in self.beside.items()
+            if name.startswith(_QUANTILE) and np.isfinite(values).any()
+        }
+        return dict(sorted(told.items()))
+
     def take(self, rows: NDArray[np.bool_]) -> Predictions:
         """Return the predictions where a mask is true."""
         beside = {name: values[rows] for name, values in self.beside.items()}
@@ -68,6 +88,11 @@ class Predictions:
             values[rows] for values in (self.mean, self.lower, self.centre, self.upper)
         )
         return Predictions(mean, lower, centre, upper, beside)
+
+
+def quantile_key(level: float) -> str:
+    """Return under which name `Predictions.beside` holds a quantile."""
+    return f"{_QUANTILE}{level:g}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +184,31 @@ def score(
     weight
         Weights of rows, ``(n,)``; default equal.
     """
-    terms = _terms(obs, predictions, coverage, weight)
+    sums = group_sums(_terms(obs, predictions, coverage, weight), strata, bootstrap)
+    return Scored(
+        groups=sums.groups,
+        n=sums.total[:, 0].astype(np.int64),
+        blocks=sums.blocks,
+        estimate=_scores(sums.total),
+        replicates=_scores(np.moveaxis(sums.drawn, 0, 1)),
+    )
+
+
+@dataclass(frozen=True)
+class GroupSums:
+    """Sums of rows by group: `total` ``(groups, k)``, `drawn` ``(replicates, groups, k)``.
+
+    `blocks` counts those in which the first of the k sums is positive.
+    """
+
+    groups: tuple[tuple[str, str], ...]
+    blocks: NDArray[np.int64]
+    total: Floats
+    drawn: Floats
+
+
+def group_sums(terms: Floats, strata: Iterable[Stratum], bootstrap: BlockBootstrap) -> GroupSums:
+    """Add up what each row adds, ``(n, k)``, over each group, and over the blocks of each draw."""
     size = bootstrap.counts.shape[1]
     groups: list[tuple[str, str]] = []
     sums: list[Floats] = []
@@ -175,13 +224,7 @@ def score(
     # In one thread, whose number would change the last bits.
     with threadpool_limits(1, user_api="blas"):
         drawn = (bootstrap.counts @ flat).reshape(len(bootstrap.counts), *total.shape)
-    return Scored(
-        groups=tuple(groups),
-        n=total[:, 0].astype(np.int64),
-        blocks=(by_block[:, :, 0] > 0).sum(axis=1),
-        estimate=_scores(total),
-        replicates=_scores(np.moveaxis(drawn, 0, 1)),
-    )
+    return GroupSums(tuple(groups), (by_block[:, :, 0] > 0).sum(axis=1), total, drawn)
 
 
 def metric_table(scored: Scored) -> pd.DataFrame:
@@ -194,7 +237,7 @@ def metric_table(scored: Scored) -> pd.DataFrame:
     }
     for name in SCORES:
         columns[name] = scored.estimate[name]
-        columns[f"{name}_low"], columns[f"{name}_high"] = _interval(
+        columns[f"{name}_low"], columns[f"{name}_high"] = interval_over_blocks(
             scored.replicates[name], scored.blocks
         )
     return pd.DataFrame(columns)[scored.n > 0].reset_index(drop=True)
@@ -211,7 +254,9 @@ def difference_table(
     """
     tables = []
     for name in names:
-        low, high = _interval(scored.replicates[name] - other.replicates[name], scored.blocks)
+        low, high = interval_over_blocks(
+            scored.replicates[name] - other.replicates[name], scored.blocks
+        )
         tables.append(
             pd.DataFrame(
                 {
@@ -242,17 +287,31 @@ def _terms(obs: Floats, predictions: Predictions, coverage: float, weight: Float
             metric_terms(obs, p.mean, p.lower, p.upper, weight, coverage),
             metric_terms(log_obs, _log1p(p.centre), weight=weight),
             metric_terms(log_obs, _log1p(p.mean), weight=weight),
+            _crps_terms(obs, p.quantiles, weight),
         ],
         axis=1,
     )
+
+
+def _crps_terms(obs: Floats, quantiles: Mapping[float, Floats], weight: Floats | None) -> Floats:
+    """Return weight and weighted CRPS of each row, ``(n, 2)``; nothing without two quantiles."""
+    if len(quantiles) < 2:
+        return np.zeros((len(obs), 2))
+    found = crps_of_quantiles(obs, np.stack(list(quantiles.values()), axis=1), list(quantiles))
+    known = np.isfinite(found)
+    own = np.where(known, 1.0 if weight is None else weight, 0.0)
+    return np.stack([own, own * np.where(known, found, 0.0)], axis=1)
 
 
 def _scores(sums: Floats) -> dict[str, Floats]:
     raw, log_centre, log_mean = (sums[..., i * SUMS : (i + 1) * SUMS] for i in range(3))
     logs = metrics_from_sums(log_centre)
     means = means_from_sums(raw)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crps = sums[..., 3 * SUMS + 1] / sums[..., 3 * SUMS]
     return {
         **metrics_from_sums(raw),
+        CRPS: crps,
         "R2_log1p": logs["R2"],
         "RMSE_log1p": logs["RMSE"],
         "R2_log1p_mean": metrics_from_sums(log_mean)["R2"],
@@ -265,7 +324,7 @@ def _log1p(values: Floats) -> Floats:
     return np.log1p(np.maximum(values, 0.0))
 
 
-def _interval(replicates: Floats, blocks: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def interval_over_blocks(replicates: Floats, blocks: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Return the 95 % percentile interval of each group; NaN for groups with few blocks."""
     if replicates.shape[1] == 0:
         nothing = np.full(len(replicates), np.nan)

@@ -13,7 +13,7 @@ from edaphos.kernels.climate import KOEPPEN_NAMES, koeppen
 
 from ..errors import InputError
 from ..samples import Samples, feature_names
-from .scoring import Floats, Stratum
+from .scoring import Floats, Predictions, Stratum
 
 #: GlobalSoilMap depth intervals, cm.
 DEPTHS: tuple[tuple[int, int], ...] = (
@@ -21,6 +21,9 @@ DEPTHS: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 ABOVE, BELOW = "above 0 cm", "200+ cm"
 DEPTH_LABELS: tuple[str, ...] = (ABOVE, *(f"{top}-{bottom} cm" for top, bottom in DEPTHS), BELOW)
+#: What models with an area of applicability call the dissimilarity of a row to their training rows.
+DISSIMILARITY = "dissimilarity"
+INSIDE, OUTSIDE = "inside", "outside"
 TERCILES: tuple[str, ...] = ("low", "middle", "high")
 
 
@@ -110,6 +113,21 @@ def row_strata(samples: Samples, zones: NDArray[np.str_] | None) -> list[Stratum
         strata.append(_of_text("koeppen_zone", zones))
         strata.append(_by_depth("koeppen_depth", strata[-2], depth))
     return strata
+
+
+def applicability_strata(predictions: Predictions, samples: Samples) -> list[Stratum]:
+    """Group rows by whether they lie inside the model's area of applicability, and by depth.
+
+    By the dissimilarity to its training rows that the model gives, as a multiple of its threshold
+    (``engine/applicability.py``); none for a model without.
+    """
+    found = predictions.beside.get(DISSIMILARITY)
+    if found is None or not np.isfinite(found).any():
+        return []
+    codes = np.where(np.isfinite(found), np.where(found > 1, 1, 0), -1).astype(np.int64)
+    inside = Stratum("applicability", (INSIDE, OUTSIDE), codes)
+    depth = depth_groups(samples.top, samples.bottom)
+    return [inside, _by_depth("applicability_depth", inside, depth)]
 
 
 def tercile_stratum(mean: Floats) -> Stratum:
