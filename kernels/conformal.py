@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-#: Of a sum of weights, so that the last bits of a product do not decide on a rank.
+#: Of all weight, so that the last bits of a sum do not decide on a rank.
 _ROUNDING = 1e-12
 
 
@@ -169,6 +169,38 @@ def widen(
     return np.where(crossed, middle, below), np.where(crossed, middle, above)
 
 
+def weighted_quantile(
+    values: Floats,
+    weight: Floats,
+    levels: ArrayLike,
+    *,
+    total: float | None = None,
+    unreached: float | None = None,
+) -> Floats:
+    """Return the smallest value with at least each share of the weight at or below it.
+
+    Parameters
+    ----------
+    values, weight
+        Shape ``(n,)``; weights are not negative.
+    levels
+        Shares, of any shape.
+    total
+        Weight that levels are shares of; more than that of `values` where some more weight lies
+        above them all, such as that of rows not seen yet. Default: theirs.
+    unreached
+        What a level gets that they do not reach; the largest value by default.
+    """
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order])
+    whole = (reached[-1] if len(reached) else 0.0) if total is None else total
+    wanted = (np.asarray(levels, np.float64) - _ROUNDING) * whole
+    at = np.searchsorted(reached, wanted, side="left")
+    if unreached is None:
+        return np.asarray(values[order][np.minimum(at, len(values) - 1)])
+    return np.append(values[order], unreached)[at]
+
+
 def _quantile(scores: Floats, level: float, weight: Floats, own: float) -> float:
     """Return the weighted quantile of the scores and one at infinity of weight `own`."""
     if not 0 < level < 1:
@@ -176,11 +208,10 @@ def _quantile(scores: Floats, level: float, weight: Floats, own: float) -> float
     if not own >= 0:
         raise ValueError(f"weights must not be negative, found {own}")
     use = np.isfinite(scores) & (weight > 0)
-    order = np.argsort(scores[use], kind="stable")
-    reached = np.cumsum(weight[use][order])
-    total = (reached[-1] if len(reached) else 0.0) + own
-    place = int(np.searchsorted(reached, level * total * (1 - _ROUNDING), side="left"))
-    return float(scores[use][order][place]) if place < len(reached) else float("inf")
+    kept, w = scores[use], weight[use]
+    # summed one after the other, as the weight reached is
+    total = (float(np.cumsum(w)[-1]) if len(w) else 0.0) + own
+    return float(weighted_quantile(kept, w, level, total=total, unreached=float("inf")))
 
 
 def _weights(weight: ArrayLike | None, scores: Floats) -> Floats:

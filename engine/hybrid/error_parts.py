@@ -25,17 +25,6 @@ LENGTHS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 FEWEST_BLOCKS = 5
 
 
-def weighted_quantile(values: Floats, weight: Floats, levels: Floats) -> Floats:
-    """Return the smallest value with at least each share of the weight at or below it.
-
-    The weights may add up to less than 1; a level that they do not reach gets the largest value.
-    """
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order])
-    at = np.searchsorted(reached, np.asarray(levels) - 1e-12)
-    return np.asarray(values[order][np.minimum(at, len(values) - 1)])
-
-
 # -- spread ---------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from edaphos.kernels.conformal import weighted_quantile
+
 from ..errors import InputError
 from .course import Course, fit_course
 from .error_parts import (
@@ -30,7 +32,6 @@ from .error_parts import (
     fit_correlation,
     fit_spread,
     plain,
-    weighted_quantile,
 )
 from .held_out import HeldOut, HiddenDate, Pairs, block_weights, pairs_of
 from .site_years import Floats
@@ -227,7 +228,7 @@ class ErrorModel:
             )
             scores[mine] = np.abs(pairs.change[mine]) / ((told.high - told.low) / 2)
         own = block_weights(pairs.block) * _share(self.correlation.blocks)
-        return max(1.0, float(weighted_quantile(scores, own, np.array([COVERED]))[0]))
+        return max(1.0, float(weighted_quantile(scores, own, COVERED, total=1.0)))
 
     # -- files ----------------------------------------------------------------------------------
 
@@ -286,8 +287,8 @@ def _count(held: HeldOut) -> int:
 def _conformal(scores: Floats, weight: Floats, blocks: int) -> Floats:
     """Return quantiles at :data:`LEVELS`, each moved outward for one block not seen yet."""
     own = weight * _share(blocks)
-    upper = weighted_quantile(scores, own, LEVELS)
-    lower = -weighted_quantile(-scores, own, 1 - LEVELS)
+    upper = weighted_quantile(scores, own, LEVELS, total=1.0)
+    lower = -weighted_quantile(-scores, own, 1 - LEVELS, total=1.0)
     return np.where(LEVELS < 0.5, lower, upper)
 
 

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from edaphos.kernels.conformal import block_weights, conformal_margin, margins, outside_by, widen
+from edaphos.kernels.conformal import (
+    block_weights,
+    conformal_margin,
+    margins,
+    outside_by,
+    weighted_quantile,
+    widen,
+)
 
 RNG = np.random.default_rng(5)
 
@@ -199,3 +206,14 @@ def test_intervals_are_those_of_mapie_and_crepes():
         low, high = widen(case["new"], case["new"], by_group[case["new_group"]])
         assert low == pytest.approx(case["low"], rel=1e-12)
         assert high == pytest.approx(case["high"], rel=1e-12)
+
+
+def test_weighted_quantiles_are_numpys_where_weights_are_equal():
+    values = np.random.default_rng(6).standard_normal(99)
+    levels = np.array([0.05, 0.31, 0.5, 0.95])
+    mine = weighted_quantile(values, np.full(99, 1 / 99), levels)
+    np.testing.assert_array_equal(mine, np.quantile(values, levels, method="inverted_cdf"))
+    assert weighted_quantile(values, np.full(99, 0.5 / 99), 0.9, total=1.0) == values.max()
+    assert weighted_quantile(values, np.full(99, 0.5), 0.9, total=99, unreached=np.inf) == np.inf
+    doubled, half = np.repeat(values, 2), block_weights(np.repeat(np.arange(99), 2))
+    np.testing.assert_array_equal(weighted_quantile(doubled, half, levels), mine)

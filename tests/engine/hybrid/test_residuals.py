@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edaphos.engine.errors import InputError
-from edaphos.engine.hybrid.error_parts import fit_spread, weighted_quantile
-from edaphos.engine.hybrid.held_out import HeldOut, HiddenDate, block_weights, pairs_of
+from edaphos.engine.hybrid.error_parts import fit_spread
+from edaphos.engine.hybrid.held_out import HeldOut, HiddenDate, pairs_of
 from edaphos.engine.hybrid.residuals import ErrorModel
 
 YEARS = np.arange(1980, 2001)
@@ -300,17 +300,6 @@ def test_members_of_held_out_sites_are_paired() -> None:
     assert pairs.member_variance.max() < 1e-3
     assert len(pairs) == 600
     assert set(pairs.lag) == {20.0}
-
-
-def test_weighted_quantiles_are_numpys_where_weights_are_equal() -> None:
-    values = np.random.default_rng(6).standard_normal(99)
-    levels = np.array([0.05, 0.31, 0.5, 0.95])
-    mine = weighted_quantile(values, np.full(99, 1 / 99), levels)
-    np.testing.assert_array_equal(mine, np.quantile(values, levels, method="inverted_cdf"))
-    assert weighted_quantile(values, np.full(99, 0.5 / 99), np.array([0.9])) == values.max()
-    doubled = np.repeat(values, 2)
-    block = np.repeat(np.arange(99), 2)
-    np.testing.assert_array_equal(weighted_quantile(doubled, block_weights(block), levels), mine)
 
 
 def test_quantiles_are_conservative_where_blocks_are_few() -> None:
