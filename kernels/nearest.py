@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +85,8 @@ def build_tree(amounts: Floats, classes: Codes, penalties: Sequence[float]) -> N
     order, first = np.arange(n), [0, n]
     while len(first) <= leaves:  # a level of the tree after another
         split = [0]
-        for start, end in pairwise(first):
+        for i, start in enumerate(first[:-1]):
+            end = first[i + 1]
             part = order[start:end]
             values = _most_spread(amounts[part], classes[part], own)
             order[start:end] = part[np.argsort(values, kind="stable")]

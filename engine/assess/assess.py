@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..models.columns import quantile_name
-from ..models.protocol import ModelSpec
+from ..models.protocol import DISSIMILARITY, ModelSpec
 from ..progress import QUIET, Reporter
 from ..samples import Samples
 from .arms import arm_rows, compare_arms
@@ -41,7 +41,6 @@ from .scoring import (
 )
 from .splits import Split, location_blocks, location_codes, make_split, split_table
 from .strata import (
-    DISSIMILARITY,
     KoeppenSource,
     applicability_strata,
     koeppen_zones,
@@ -169,7 +168,7 @@ def assess(
         if split.kind in wanted.baseline:
             arms |= {(name, split.name): other for name, other in beside_it.items()}
     beside: Mapping[str, str] = getattr(spec.build(), "beside", {})
-    outputs = {**_outputs(samples, wanted), **{name: (name,) for name in (*beside, DISSIMILARITY)}}
+    outputs = {**_outputs(samples, wanted), **{name: (name,) for name in beside}}
     predicted = cross_validate(
         samples, splits, arms, outputs, client=client, reporter=reporter, scratch=scratch
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edaphos.kernels.climate import KOEPPEN_NAMES, koeppen
 
 from ..errors import InputError
+from ..models.protocol import DISSIMILARITY
 from ..samples import Samples, feature_names
 from .scoring import Floats, Predictions, Stratum
 
@@ -21,8 +22,6 @@ DEPTHS: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 ABOVE, BELOW = "above 0 cm", "200+ cm"
 DEPTH_LABELS: tuple[str, ...] = (ABOVE, *(f"{top}-{bottom} cm" for top, bottom in DEPTHS), BELOW)
-#: What models with an area of applicability call the dissimilarity of a row to their training rows.
-DISSIMILARITY = "dissimilarity"
 INSIDE, OUTSIDE = "inside", "outside"
 TERCILES: tuple[str, ...] = ("low", "middle", "high")
 

@@ -16,10 +16,8 @@ from ..errors import InputError
 from ..samples import Samples
 from ..status import Status
 from .columns import tile_column
-from .protocol import Emits, Output, Reads, TileInputs
+from .protocol import DISSIMILARITY, Emits, Output, Reads, TileInputs
 
-#: What it adds to the outputs of the model.
-DISSIMILARITY = "dissimilarity"
 #: Cells gathered into columns at once.
 CHUNK_CELLS = 65_536
 

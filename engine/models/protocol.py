@@ -29,6 +29,8 @@ It may offer more, all of it optional:
     (``engine/site_sampling.py``); ``y`` is NaN where not.
 ``learns_from: tuple[str, ...]``
     Cube variables that its samples are joined with; all it reads by default.
+``profile_depths: tuple[Depth, ...]``
+    Depths that a recipe's ``profiles.harmonise`` turns layers into, if not those that are mapped.
 ``patch_size: int``
     Cells along a side of the square around each sample that it learns from, odd: its samples then
     come with patches of the variables it learns from, of that size or, where a model beside it
@@ -71,6 +73,9 @@ if TYPE_CHECKING:
     from ..applicability import ApplicabilitySpec
 
 Depth = tuple[float, float]
+
+#: What a model with an area of applicability gives beside its own outputs; above 1 is outside.
+DISSIMILARITY = "dissimilarity"
 
 
 @dataclass(frozen=True)
