@@ -33,10 +33,11 @@ from edaphos.engine.models.protocol import (
 from edaphos.engine.observer import Stoppable, never
 from edaphos.engine.place import Place
 from edaphos.engine.profiles.harmonise import at_depths
+from edaphos.engine.profiles.layer_stocks import STOCK_TARGET, profiles_with_stocks
 from edaphos.engine.profiles.profiles import Profiles, load_profiles
 from edaphos.engine.progress import QUIET, Interruptible, Reporter
 from edaphos.engine.run import GridSpec, Run, files_digest, versions
-from edaphos.engine.samples import Samples
+from edaphos.engine.samples import SOC_TARGET, Samples
 from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
 from edaphos.engine.site_sampling import SiteReport, draw_sites
 from edaphos.engine.store import write_atomically
@@ -229,13 +230,17 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
 
     The cube's land tells swapped coordinates.
     """
-    target = target_of(job.model.build())
+    model = job.model.build()
+    target = target_of(model)
+    stocks = target[1] == STOCK_TARGET[1]
+    if stocks:  # made of carbon and density, which are harmonised each by itself
+        target = SOC_TARGET
     files, rules = profile_files(table, job.data), qa_rules(table, target)
     profiles = load_profiles(files, rules, reporter, land=land_test(cube))
     if table.harmonise != "none":
-        depths = job.recipe.map.depths
+        depths = getattr(model, "profile_depths", job.recipe.map.depths)
         profiles = at_depths(profiles, depths, target[1], table.harmonise, reporter)
-    return profiles
+    return profiles_with_stocks(profiles, reporter) if stocks else profiles
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
