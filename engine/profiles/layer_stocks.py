@@ -1,7 +1,7 @@
 """The carbon stock of each soil layer, as a column of a profile table.
 
-``stock = SOC x bulk density x (1 - coarse fraction) x thickness`` of the row's own layer; an unknown
-coarse fraction is taken as 0, which makes the stock an upper bound.
+``stock = SOC x bulk density x (1 - coarse fraction) x thickness`` of the row's own layer; an
+unknown coarse fraction is taken as 0, which makes the stock an upper bound.
 """
 
 from __future__ import annotations
