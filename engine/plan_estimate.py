@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 #: Strata of tiles by their number of soil cells.
 STRATA = 4
@@ -111,8 +111,8 @@ def total(
         found += size * float(mine.mean())
         freedom += mine.size - 1
         variance += variance_of(size, mine)
-    spread = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(freedom, 1))) * math.sqrt(variance)
-    spread = math.hypot(spread, float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * drift * found)
+    spread = float(stdtrit(max(freedom, 1), (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
+    spread = math.hypot(spread, float(ndtri((1 + CONFIDENCE) / 2)) * drift * found)
     # what was measured has been spent for certain
     low = max(found - spread, float(measured.sum()) * (1 - 2 * drift), 0.0)
     return Estimate(found, min(low, found), found + spread)

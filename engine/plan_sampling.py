@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from distributed import Client
-from scipy import stats
+from scipy.special import ndtri
 
 from .cluster import ClusterSpec, connect
 from .cube.cube import Cube
@@ -104,7 +104,7 @@ class Sample:
 
         Other work may end, or grow as much again: that is taken for the ends of a 90 % interval.
         """
-        return math.hypot(LEAST_DRIFT, self.crowding / stats.norm.ppf((1 + CONFIDENCE) / 2))
+        return math.hypot(LEAST_DRIFT, self.crowding / float(ndtri((1 + CONFIDENCE) / 2)))
 
     @property
     def share(self) -> float:
