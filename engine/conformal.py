@@ -125,16 +125,9 @@ def calibrate(
     InputError
         If there are too few locations for the level, or the model has no such outputs.
     """
-    needed = max(math.ceil(b.level / (1 - b.level) - 1e-9) for b in bounds)
-    split = inner_split(
-        samples, folds=folds, seed=seed, block_deg=block_deg, least=max(FEWEST_BLOCKS, needed)
+    split = calibration_split(
+        samples, max(b.level for b in bounds), folds=folds, block_deg=block_deg, seed=seed
     )
-    places = len(np.unique(split.blocks))
-    if places < needed:
-        raise InputError(
-            f"intervals cannot be calibrated on {places} places {split.block_deg:.2g}° apart: at "
-            f"least {needed} are needed; take the model's own intervals"
-        )
     found = _out_of_fold(spec, samples, [name for b in bounds for name in (b.low, b.high)], split)
     depth = depth_groups(samples.top, samples.bottom)
     blocks = tuple(
@@ -160,6 +153,29 @@ def calibrate(
         found_margins = tuple(by_depth.tolist())
         learned.append(Conformal(b.level, found_margins, blocks, offset, split.block_deg))
     return tuple(learned)
+
+
+def calibration_split(
+    samples: Samples, level: float, *, folds: int = 5, block_deg: float = 5.0, seed: int = 0
+) -> Split:
+    """Return the inner folds, by spatial block, that intervals of a level are learned from.
+
+    Raises
+    ------
+    InputError
+        If there are too few locations for the level.
+    """
+    needed = math.ceil(level / (1 - level) - 1e-9)
+    split = inner_split(
+        samples, folds=folds, seed=seed, block_deg=block_deg, least=max(FEWEST_BLOCKS, needed)
+    )
+    places = len(np.unique(split.blocks))
+    if places < needed:
+        raise InputError(
+            f"intervals cannot be calibrated on {places} places {split.block_deg:.2g}° apart: at "
+            f"least {needed} are needed; take the model's own intervals"
+        )
+    return split
 
 
 def _out_of_fold(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..samples import Samples, feature_names
-from .protocol import Depth, TileInputs
+from .protocol import Depth, Output, TileInputs
 
 GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
     (0, 5),
@@ -17,6 +20,8 @@ GLOBALSOILMAP_DEPTHS: tuple[Depth, ...] = (
     (100, 200),
 )
 DEPTH_FEATURES = ("top_cm", "bottom_cm")
+#: Cells gathered into rows at once; bounds memory beside the tile itself.
+CHUNK_CELLS = 65_536
 
 #: A covariate, and which of its months (0-11) if it has any.
 Feature = tuple[str, int | None]
@@ -31,6 +36,22 @@ def quantile_name(quantity: str, level: float) -> str:
     percent = round(100 * level, 6)
     return (
         f"{quantity}_q{int(percent):02d}" if percent == int(percent) else f"{quantity}_q{percent:g}"
+    )
+
+
+def mean_and_quantiles(
+    target: tuple[str, str], quantiles: Sequence[float], words: Callable[[float], str] | None = None
+) -> tuple[Output, ...]:
+    """Return what a model maps: the mean of its target, and quantiles.
+
+    `words` says what a quantile is called for people.
+    """
+    name, units = target
+    encoding: Literal["content", "float"] = "content" if units == "g kg-1" else "float"
+    told = words or (lambda q: f"{100 * q:g} % quantile")
+    return (
+        Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction"),
+        *(Output(quantile_name(name, q), units, f"Q{q:g}", encoding, told(q)) for q in quantiles),
     )
 
 

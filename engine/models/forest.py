@@ -25,20 +25,19 @@ from ..covariate_choice import CHOSEN, JUDGE, ChoiceSpec, CovariateChoice, choos
 from ..errors import InputError
 from ..samples import Samples
 from .columns import (
+    CHUNK_CELLS,
     DEPTH_FEATURES,
     GLOBALSOILMAP_DEPTHS,
     Feature,
     column_name,
+    mean_and_quantiles,
     quantile_name,
     resolve_feature,
     sample_rows,
     tile_column,
 )
 from .forest_arrays import load_arrays, pack, save_arrays
-from .protocol import Depth, Emits, ModelSpec, Output, Reads, TileInputs
-
-#: Cells gathered into rows at once; bounds memory beside the tile itself.
-CHUNK_CELLS = 65_536
+from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
 
 
 @dataclass
@@ -115,16 +114,8 @@ class ForestModel:
     @property
     def emits(self) -> Emits:
         """Mean and quantiles for each depth."""
-        name, units = self._target
-        encoding: Literal["content", "float"] = "content" if units == "g kg-1" else "float"
-        outputs = [
-            Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction")
-        ]
-        outputs += [
-            Output(quantile_name(name, q), units, f"Q{q:g}", encoding, self._quantile_words(q))
-            for q in self.quantiles
-        ]
-        return Emits(tuple(outputs), self.depths)
+        outputs = mean_and_quantiles(self._target, self.quantiles, self._quantile_words)
+        return Emits(outputs, self.depths)
 
     @property
     def features(self) -> tuple[str, ...]:

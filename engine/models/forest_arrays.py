@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +68,18 @@ def pack(
     return packed
 
 
-def pack_boosted(model: Any) -> tuple[ForestArrays, float]:
+def pack_boosted(
+    model: Any, link: Literal["identity", "log"] = "identity"
+) -> tuple[ForestArrays, float]:
     """Flatten a fitted ``GradientBoostingRegressor`` or ``HistGradientBoostingRegressor``.
+
+    Parameters
+    ----------
+    model
+        The model.
+    link
+        What the trees add up to: the prediction, or its logarithm, as with the losses poisson and
+        gamma.
 
     Returns
     -------
@@ -81,14 +91,14 @@ def pack_boosted(model: Any) -> tuple[ForestArrays, float]:
     Raises
     ------
     InputError
-        For classes among the features, a loss on another scale than the target's, or another
-        first guess than a constant.
+        For classes among the features, a loss on another scale than the link's, or another first
+        guess than a constant.
     """
     if hasattr(model, "_baseline_prediction"):
-        if model.loss not in ("squared_error", "absolute_error", "quantile"):
+        if model.loss not in _LOSSES[link]:
             raise InputError(
-                f'boosted trees with loss "{model.loss}" add up on another scale than the '
-                "target's; fit with squared_error"
+                f'boosted trees with loss "{model.loss}" add up on another scale than that of the '
+                f"{link} link; fit with {' or '.join(_LOSSES[link])}"
             )
         if model.is_categorical_ is not None:
             raise InputError("boosted trees that split classes cannot be packed; code them first")
@@ -111,6 +121,12 @@ def pack_boosted(model: Any) -> tuple[ForestArrays, float]:
     )
     _see_that_it_can_be_walked(forest)
     return forest, base
+
+
+_LOSSES = {
+    "identity": ("squared_error", "absolute_error", "quantile"),
+    "log": ("poisson", "gamma"),
+}
 
 
 def _see_that_it_can_be_walked(forest: ForestArrays) -> None:

@@ -272,6 +272,7 @@ def description_of(model: Any) -> dict[str, str]:
 
 _REGISTRY: dict[str, type[Any]] = {}
 _BUILT_IN = {
+    "boosting": "edaphos.engine.models.boosting:BoostingModel",
     "conv": "edaphos.engine.models.conv:ConvModel",
     "forest": "edaphos.engine.models.forest:ForestModel",
     "forest_by_depth": "edaphos.engine.models.forest_by_depth:ForestByDepth",

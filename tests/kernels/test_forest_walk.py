@@ -150,6 +150,9 @@ def test_boosted_trees_that_do_not_add_up_are_refused():
     poisson = HistGradientBoostingRegressor(loss="poisson", max_iter=2).fit(x, y)
     with pytest.raises(InputError, match='"poisson"'):
         pack_boosted(poisson)
+    forest, base = pack_boosted(poisson, "log")
+    found = np.exp(add_trees(forest, x[:20].astype(np.float32), base))
+    np.testing.assert_allclose(found, poisson.predict(x[:20]), rtol=1e-12)
     classes = np.column_stack([x, np.arange(60) % 3])
     by_class = HistGradientBoostingRegressor(categorical_features=[5], max_iter=2).fit(classes, y)
     with pytest.raises(InputError, match="classes"):
