@@ -9,15 +9,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from edaphos.engine.map_store import MAP
 from edaphos.engine.place import Place, place
 from edaphos.engine.store import checksum, list_objects
+from edaphos.recipes.cli import app
 
 from .small import make_country
 
 
 def edaphos(*words: object) -> str:
+    """Return what a command says."""
+    made = CliRunner().invoke(app, [str(word) for word in words])
+    assert made.exit_code == 0, made.output
+    return made.output
+
+
+def edaphos_apart(*words: object) -> str:
+    """Return what a command says in a process of its own, the processes it starts included."""
     done = subprocess.run(
         [sys.executable, "-m", "edaphos.recipes.cli", *map(str, words)],
         capture_output=True,
@@ -51,7 +61,7 @@ def test_the_whole_way_in_a_bucket(
     edaphos("run", country.recipe, "--out", tmp_path / "run", "--workers", 1, "--quiet")
     cube, run = f"{s3_folder}/cube.zarr", f"{s3_folder}/run"
     options = ("--cube", cube, "--workers", 1)
-    told = edaphos("run", country.recipe, "--out", run, *options)
+    told = edaphos_apart("run", country.recipe, "--out", run, *options)
     assert shards(place(run)) == shards(tmp_path / "run")
     held = set(list_objects(place(run)))
     assert {"report.html", "products/collection.json", "products/soc_0-5cm_mean.tif"} <= held
@@ -60,7 +70,7 @@ def test_the_whole_way_in_a_bucket(
         k for k in local if k.startswith("products/")
     }
     told += edaphos("map", "verify", run) + edaphos("cube", "verify", cube)
-    told += edaphos("run", country.recipe, "--out", run, *options)  # nothing is left to do
+    told += edaphos_apart("run", country.recipe, "--out", run, *options)  # nothing is left to do
     told += edaphos("status", run)
     manifest = json.loads((place(run) / "manifest.json").read_text())
     assert manifest["provenance"]["cube"] == cube
