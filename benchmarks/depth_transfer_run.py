@@ -206,8 +206,9 @@ def judged(plan: Told, task: Task) -> tuple[pd.DataFrame, NDArray[np.float32], f
         ModelSpec(kind, settings), samples.take(kept | held_out), held_out[kept | held_out]
     )
     seconds = time.monotonic() - started
-    mean = said["soc_mean"]
-    return held_out_sums(drawn, split, held_out, mean), mean.astype(np.float32), seconds
+    mean, limited = said["soc_mean"], said.get("limited", np.zeros(1))
+    table = held_out_sums(drawn, split, held_out, mean).assign(limited=int(limited.sum()))
+    return table, mean.astype(np.float32), seconds
 
 
 def held_out_sums(

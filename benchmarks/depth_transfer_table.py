@@ -53,12 +53,20 @@ def table(records: pd.DataFrame, plan: Told) -> str:
 
 
 def _done(full: pd.DataFrame, plan: Told) -> Iterator[str]:
-    yield "| arm | splits done | first weights |"
-    yield "| --- | --- | --- |"
+    yield "Nets are kept within the range of the rows that they learned from, by depth. *Limited*:"
+    yield "rows held out where that changed what a net said, over all splits."
+    yield ""
+    yield "| arm | splits done | first weights | rows held out | limited |"
+    yield "| --- | --- | --- | --- | --- |"
     for arm in _names(full, plan):
         own = full[full["arm"] == arm]
         inits = own.groupby("split")["init"].nunique()
-        yield f"| {arm} | {own['split'].nunique()} | {inits.min()}-{inits.max()} |"
+        limited = own.drop_duplicates("digest")["limited"].sum()
+        net = _arm(plan, arm).get("kind") == "conv"
+        yield (
+            f"| {arm} | {own['split'].nunique()} | {inits.min()}-{inits.max()} | "
+            f"{own['n'].sum():,.0f} | {f'{limited:,.0f}' if net else ''} |"
+        )
     yield ""
 
 

@@ -24,6 +24,7 @@ class Status(IntEnum):
     INVALID_INPUT = 11
     IMPUTED_INPUT = 12
     OUTSIDE_APPLICABILITY = 13
+    LIMITED = 14
     ORGANIC_OUTSIDE = 20
     WETLAND = 21
     FROZEN = 22
@@ -48,6 +49,7 @@ class Status(IntEnum):
 
 
 _WORDS: Mapping[Status, str] = {
+    Status.LIMITED: "kept within the range learned from",
     Status.ORGANIC_OUTSIDE: "organic soil left out",
     Status.FROZEN: "frozen soil",
     Status.INVALID_CLIMATE: "climate invalid",
@@ -65,6 +67,7 @@ MAPPED: frozenset[int] = frozenset(
         Status.ORGANIC,
         Status.IMPUTED_INPUT,
         Status.OUTSIDE_APPLICABILITY,
+        Status.LIMITED,
         Status.PADDY,
         Status.INPUT_ABOVE_NPP,
     }

@@ -5,7 +5,7 @@ float32: a patch cut out of a tile's channels is, bit for bit, the channels of t
 
 Missing values become 0 after standardising, and a mask channel tells how many bands are there; that
 holds on the map too where a band has gaps that it never had in training. A class code that no
-training patch has is 0 in all channels of its variable. :meth:`Channels.unfamiliar` says where.
+training patch has is 0 in all channels of its variable; :meth:`Channels.unknown_class` says where.
 """
 
 from __future__ import annotations
@@ -217,19 +217,16 @@ class Channels:
                 share(present, len(group), out[:, first[-1] + k])
         return out
 
-    def unfamiliar(self, planes: Floats) -> NDArray[np.bool_]:
-        """Return where raw planes hold what no training patch did, ``(n, y, x)``.
-
-        That is a gap in a band that never had one, or a class code that never occurred.
-        """
-        found = np.zeros((planes.shape[0], *planes.shape[2:]), bool)
-        for k, band in enumerate(self.bands):
-            values = planes[:, k]
-            missing = np.isnan(values)
-            if not band.gaps:
-                found |= missing
+    def unknown_class(self, inputs: TileInputs, year: int = 0) -> NDArray[np.bool_]:
+        """Return which cells of a tile are of a class that no training patch has, ``(y, x)``."""
+        halo, (height, width) = inputs.halo, inputs.window.shape
+        found = np.zeros((height, width), bool)
+        for band in self.bands:
             if band.kind == "class":
-                found |= ~missing & ~np.isin(values, np.array(band.codes, np.float32))
+                values = tile_plane(inputs, band.plane, year)
+                values = values[halo : halo + height, halo : halo + width]
+                known = np.isin(values, np.array(band.codes, np.float32))
+                found |= ~known & ~np.isnan(values)
         return found
 
     # -- as files -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ..need_torch import torch_threads
 from .channels import Channels
 from .learning_rows import Floats, Ints, depth_numbers
 from .patches import PatchStore
+from .predictive import Said, gather
 
 if TYPE_CHECKING:
     from edaphos.kernels.dense import DenseMapper
@@ -37,6 +38,9 @@ class FittedNets:
     centre, spread
         Of the target at each depth: an output times `spread` plus `centre` is on the scale that is
         learned.
+    low, high
+        Least and largest target learned from at each depth, on the scale that is learned: what nets
+        say is kept between them (:func:`~edaphos.engine.conv.predictive.gather`).
     passes
         Draws of dropout that stand beside each net, 0 for none.
     seed
@@ -48,6 +52,8 @@ class FittedNets:
     depths: tuple[tuple[float, float], ...]
     centre: Floats
     spread: Floats
+    low: Floats
+    high: Floats
     passes: int = 0
     seed: int = 0
 
@@ -125,6 +131,10 @@ class FittedNets:
                             out[run][:, row] = net.heads[head](joined).numpy().T
                             run += 1
         return out * self.spread[depth] + self.centre[depth]
+
+    def together(self, said: Floats, levels: tuple[float, ...], depth: Any) -> Said:
+        """Join runs, ``(runs, outputs, ...)``, at a depth or at one for each row."""
+        return gather(said, levels, self.passes, self.low[depth], self.high[depth])
 
     def mapper(
         self, precision: Literal["float32", "bf16"] = "float32", device: str = "cpu"

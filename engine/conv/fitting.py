@@ -20,7 +20,7 @@ from .fitted import FittedNets
 from .learning_rows import CALIBRATE, LEARN, STOP, Floats, Ints, LearningRows, learning_rows
 from .patches import PatchStore, patches_of
 from .planes import Plane, plane_name
-from .predictive import Pair, Predictive, Said, calibrate, gather
+from .predictive import Pair, Predictive, Said, calibrate
 from .schemes import (
     Ground,
     Task,
@@ -28,6 +28,7 @@ from .schemes import (
     lay_ground,
     load_trained,
     run_tasks,
+    target_range,
     target_scale,
 )
 from .weights import NetCard
@@ -59,6 +60,8 @@ class Fit:
         What is kept beside weights.
     rows
         How many rows taught them, stopped them and calibrated them, by name.
+    limited
+        Of the rows that calibrated them, where nets said more or less than they learned from.
     as_it_began
         Names of fine-tunings that made nothing better, so that the net of all depths stayed.
     trainings
@@ -74,6 +77,7 @@ class Fit:
     predictive: Predictive
     card: NetCard
     rows: Mapping[str, int]
+    limited: int
     as_it_began: tuple[str, ...] = ()
     trainings: tuple[Training, ...] = ()
     choice: CovariateChoice | None = None
@@ -130,6 +134,7 @@ def fit_nets(
     )
     apart = told.scheme in ("per_depth", "multitask")
     centre, spread = target_scale(rows, len(depths), apart)
+    low, high = target_range(rows, len(depths))
     card = NetCard(
         bands=channels.names,
         channels=channels.to_json(),
@@ -162,6 +167,8 @@ def fit_nets(
         depths=depths,
         centre=centre,
         spread=spread,
+        low=low,
+        high=high,
         passes=told.draws,
         seed=seed,
     )
@@ -169,15 +176,17 @@ def fit_nets(
     if told.map_precision != "float32":
         places = np.unique(rows.patch[rows.part == CALIBRATE])[:MOST_PATCHES]
         rounding = nets.rounding(store, places, told.map_precision)
+    predictive, limited = _calibrated(nets, store, rows, samples, told, levels, pairs)
     return Fit(
         nets=nets,
-        predictive=_calibrated(nets, store, rows, samples, told, levels, pairs),
+        predictive=predictive,
         card=card,
         rows={
             "learned from": int((rows.part == LEARN).sum()),
             "stopped by": int((rows.part == STOP).sum()),
             "calibrated with": int((rows.part == CALIBRATE).sum()),
         },
+        limited=limited,
         as_it_began=trained.as_it_began,
         trainings=tuple(trained.trainings),
         choice=choice,
@@ -296,23 +305,25 @@ def _calibrated(
     told: ConvSettings,
     levels: tuple[float, ...],
     pairs: tuple[Pair, ...],
-) -> Predictive:
-    """Ask the nets about rows that taught them nothing."""
+) -> tuple[Predictive, int]:
+    """Ask the nets about rows that taught them nothing; count those where they were limited."""
 
     def asked(part: int) -> tuple[Said, Floats, Ints]:
         mine = np.flatnonzero(rows.part == part)
         some, depth = samples.take(mine), rows.depth[mine]
         said = nets.of_rows(store, rows.patch[mine], depth, some.top, some.bottom)
-        return gather(said, levels, nets.passes), rows.target[mine], depth
+        return nets.together(said, levels, depth), rows.target[mine], depth
 
-    last = rows.part == CALIBRATE
-    return calibrate(
+    last, asked_last = rows.part == CALIBRATE, asked(CALIBRATE)
+    predictive = calibrate(
         asked(STOP),
-        asked(CALIBRATE),
+        asked_last,
         rows.weight[last],
         rows.block[last],
         len(nets.depths),
         log1p=told.transform == "log1p",
         interval=told.interval,
         pairs=pairs,
+        largest=nets.high,
     )
+    return predictive, int(asked_last[0].limited.sum())

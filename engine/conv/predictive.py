@@ -10,6 +10,11 @@ nor stopped its training, by depth:
 
 A depth with few blocks takes what all depths say together: means need fewer than margins, and
 differ more between depths.
+
+What nets say is first kept within the targets that they learned from at that depth: beyond these a
+net is extrapolating, and the exponential makes of a little too much on the scale of the logarithm
+tons of carbon that no soil has. For the same reason no mean is above the largest of these targets.
+Margins of intervals may reach further.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from statistics import NormalDist
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edaphos.kernels.conformal import margins, widen
 
@@ -45,29 +51,43 @@ class Said:
         Variance of the runs whose spread tells how sure they are; 0 for one net.
     levels
         Quantiles that nets gave, by level.
+    limited
+        Where the mean of a net was beyond what is learned from, and was set back.
     """
 
     centre: Floats
     apart: Floats
     levels: Mapping[float, Floats]
+    limited: NDArray[np.bool_]
 
 
-def gather(said: Floats, levels: tuple[float, ...], passes: int) -> Said:
-    """Join runs.
+def gather(
+    said: Floats,
+    levels: tuple[float, ...],
+    passes: int,
+    low: Floats | float = -np.inf,
+    high: Floats | float = np.inf,
+) -> Said:
+    """Join runs, each kept between `low` and `high` first.
 
     Parameters
     ----------
     said
         ``(runs, outputs, ...)``: for each member the net itself and then its `passes` draws; the
         first output is the mean, the others are the quantiles `levels`.
+    low, high
+        Least and largest target learned from, on the scale that is learned: a number, or one for
+        each place.
     """
-    whole = said.reshape(-1, 1 + passes, *said.shape[1:])
+    whole = np.clip(said, low, high).reshape(-1, 1 + passes, *said.shape[1:])
     nets = whole[:, 0]
+    means = said.reshape(whole.shape)[:, 0, 0]
     drawn = whole[:, 1:].reshape(-1, *said.shape[1:]) if passes else nets
     return Said(
         centre=nets[:, 0].mean(axis=0),
         apart=drawn[:, 0].var(axis=0),
         levels={q: nets[:, 1 + i].mean(axis=0) for i, q in enumerate(levels)},
+        limited=np.asarray(((means < low) | (means > high)).any(axis=0)),
     )
 
 
@@ -94,6 +114,8 @@ class Predictive:
         By which bounds move outwards: by pair, then by depth.
     blocks
         Spatial blocks of the calibration rows of each depth.
+    most
+        The largest mean, in units of the target.
     """
 
     log1p: bool
@@ -104,12 +126,14 @@ class Predictive:
     pairs: tuple[Pair, ...]
     margins: tuple[tuple[float, ...], ...]
     blocks: tuple[int, ...]
+    most: tuple[float, ...]
 
     def mean(self, said: Said, depth: Any) -> Floats:
         """Return the arithmetic mean of the target, at a depth or at one for each row."""
         if not self.log1p:
             return said.centre
-        return np.maximum(np.array(self.smear)[depth] * np.exp(said.centre) - 1, 0.0)
+        raw = np.array(self.smear)[depth] * np.exp(said.centre) - 1
+        return np.clip(raw, 0.0, np.array(self.most)[depth])
 
     def centre(self, said: Said) -> Floats:
         """Return the mean on the scale that is learned, back in units of the target."""
@@ -162,6 +186,7 @@ def calibrate(
     log1p: bool,
     interval: Interval,
     pairs: tuple[Pair, ...],
+    largest: Floats,
 ) -> Predictive:
     """Learn smearing and margins.
 
@@ -176,6 +201,8 @@ def calibrate(
         Weights and spatial blocks of these.
     depths
         Number of depths.
+    largest
+        Target learned from at each depth, on the scale that is learned.
 
     Raises
     ------
@@ -207,8 +234,9 @@ def calibrate(
                 "narrower quantiles, or give more profiles"
             )
         found.append(tuple(by_depth.tolist()))
+    most = tuple((np.maximum(np.expm1(largest), 0.0) if log1p else largest).tolist())
     return Predictive(
-        log1p, interval, smear, middle, tuple(sigma.tolist()), pairs, tuple(found), blocks
+        log1p, interval, smear, middle, tuple(sigma.tolist()), pairs, tuple(found), blocks, most
     )
 
 

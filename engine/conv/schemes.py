@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from edaphos.kernels.patch_net import PatchNet
 
+#: Rows of a depth below which its range is that of all depths.
+FEW_ROWS = 30
 NET, CURVE, ROWS = "net.safetensors", "curve.json", "rows.npz"
 
 
@@ -135,6 +137,21 @@ def target_scale(rows: LearningRows, depths: int, apart: bool) -> tuple[Floats, 
             found[d] = of(mine)
     centre, spread = np.array(found).T
     return centre, spread
+
+
+def target_range(rows: LearningRows, depths: int) -> tuple[Floats, Floats]:
+    """Return the least and the largest target at each depth, of the rows to learn from.
+
+    A depth with fewer than :data:`FEW_ROWS` of them takes those of all depths.
+    """
+    learn = rows.part == LEARN
+    found = []
+    for d in range(depths):
+        mine = learn & (rows.depth == d)
+        y = rows.target[mine if mine.sum() >= FEW_ROWS else learn]
+        found.append((float(y.min()), float(y.max())))
+    low, high = np.array(found).T
+    return low, high
 
 
 def run_tasks(

@@ -21,7 +21,7 @@ from ..conv.fitted import FittedNets
 from ..conv.fitting import Fit, fit_nets
 from ..conv.learning_rows import Floats
 from ..conv.patches import PatchStore, patches_of
-from ..conv.predictive import Predictive, Said, gather
+from ..conv.predictive import Predictive, Said
 from ..conv.source import BUDGET
 from ..conv.weights import NetCard, load_net, save_net
 from ..covariate_choice import CovariateChoice
@@ -30,6 +30,7 @@ from ..errors import InputError
 from ..grid import Grid
 from ..need_torch import need_torch
 from ..samples import Samples
+from ..status import Status
 from ..training_curve import save_curves
 from .columns import GLOBALSOILMAP_DEPTHS, quantile_name
 from .conv_settings import ConvSettings, pairs_of
@@ -191,7 +192,7 @@ class ConvModel:
         """Return each output for each sample row at its own depth interval, shape ``(n,)``.
 
         Beside what is mapped: ``<target>_logmean``, the mean on the scale that is learned, back in
-        units of the target.
+        units of the target, and ``limited``, 1 where a net said more or less than it learned from.
         """
         need_torch()
         if samples.patches is None:
@@ -206,9 +207,12 @@ class ConvModel:
             samples.top,
             samples.bottom,
         )
-        together = gather(said, self._levels, fitted.nets.passes)
-        centre = fitted.predictive.centre(together)
-        return {**self._named(together, depth), f"{self._target[0]}_logmean": centre}
+        together = fitted.nets.together(said, self._levels, depth)
+        return {
+            **self._named(together, depth),
+            f"{self._target[0]}_logmean": fitted.predictive.centre(together),
+            "limited": together.limited.astype(float),
+        }
 
     def _named(self, said: Said, depth: Any) -> dict[str, Floats]:
         name, predictive = self._target[0], self.fitted.predictive
@@ -220,29 +224,35 @@ class ConvModel:
             found[quantile_name(name, 0.5)] = predictive.median(said, depth)
         return found
 
-    def predict(self, inputs: TileInputs) -> dict[str, NDArray[np.float32]]:
+    def predict(self, inputs: TileInputs) -> dict[str, NDArray[Any]]:
         """Return each output as ``(depth, year, y, x)`` float32; cells not wanted hold anything.
 
-        Only the rows and columns that hold wanted cells are mapped, in strips of rows.
+        Only the rows and columns that hold wanted cells are mapped, in strips of rows. ``status``
+        tells where a class never occurred in training, and where nets were kept within what they
+        learned from.
         """
         shape = inputs.out_shape(len(self.depths))
         out = {o.name: np.full(shape, np.nan, np.float32) for o in self.emits.outputs}
+        status = np.zeros(inputs.window.shape, np.uint8)
         rows, columns = (np.flatnonzero(inputs.wanted.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
-            return out
+            return {**out, "status": status}
         halo, strip = 2 * self.told.shape.halo, self._strip(columns[-1] + 1 - columns[0])
         x = slice(columns[0], columns[-1] + 1)
+        nets = self.fitted.nets
         for year in range(len(inputs.years)):
-            planes = self.fitted.nets.channels.of_tile(inputs, year)
+            planes = nets.channels.of_tile(inputs, year)
             for first in range(rows[0], rows[-1] + 1, strip):
                 y = slice(first, min(first + strip, rows[-1] + 1))
                 piece = planes[:, y.start : y.stop + halo, x.start : x.stop + halo]
-                said = self.fitted.nets.mapped(self.mapper, piece)
+                said = nets.mapped(self.mapper, piece)
                 for d in range(len(self.depths)):
-                    together = gather(said[d], self._levels, self.fitted.nets.passes)
+                    together = nets.together(said[d], self._levels, d)
+                    status[y, x][together.limited] = Status.LIMITED
                     for name, values in self._named(together, d).items():
                         out[name][d, year, y, x] = values
-        return out
+            status[nets.channels.unknown_class(inputs, year)] = Status.OUTSIDE_APPLICABILITY
+        return {**out, "status": status}
 
     @property
     def mapper(self) -> DenseMapper:
@@ -301,8 +311,11 @@ class ConvModel:
             "nets": [len(nets) for nets in fitted.nets.members],
             "centre": fitted.nets.centre.tolist(),
             "spread": fitted.nets.spread.tolist(),
+            "low": fitted.nets.low.tolist(),
+            "high": fitted.nets.high.tolist(),
             "predictive": fitted.predictive.to_json(),
             "rows": fitted.rows,
+            "limited": fitted.limited,
             "as_it_began": fitted.as_it_began,
             "rounding": fitted.rounding,
             "choice": None if fitted.choice is None else fitted.choice.to_json(),
@@ -331,12 +344,15 @@ class ConvModel:
                 depths=model.depths,
                 centre=np.array(told["centre"]),
                 spread=np.array(told["spread"]),
+                low=np.array(told["low"]),
+                high=np.array(told["high"]),
                 passes=model.told.draws,
                 seed=model.seed,
             ),
             predictive=Predictive.from_json(told["predictive"]),
             card=card,
             rows=told["rows"],
+            limited=told["limited"],
             as_it_began=tuple(told["as_it_began"]),
             rounding=told["rounding"],
             choice=None if choice is None else CovariateChoice.from_json(choice),

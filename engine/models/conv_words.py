@@ -73,6 +73,12 @@ def _cautions(fit: Fit | None) -> list[str]:
         return found
     counts = ", ".join(f"{n:,} {what}" for what, n in fit.rows.items())
     found.append(f"Layers of the training profiles, by whole spatial blocks: {counts}.")
+    found.append(
+        "What nets say is kept within the range of the layers learned from, by depth, as beyond it "
+        f"nothing bears it out: so it was for {fit.limited:,} of the "
+        f"{fit.rows['calibrated with']:,} layers that calibrate; such cells are told by their "
+        "status, and so are cells of a class that no training patch has (outside applicability)."
+    )
     if fit.choice is not None:
         found.append(
             f"{len(fit.choice.kept)} of {len(fit.choice.considered)} covariates were kept by a "

@@ -159,18 +159,27 @@ def test_each_mask_tells_which_band_is_missing(store: PatchStore) -> None:
     np.testing.assert_array_equal(mask[:, 0, 1], [1, 1, 1, 1])
 
 
-def test_what_no_training_patch_had_is_told(store: PatchStore) -> None:
+def test_a_class_that_no_training_patch_had_is_told(store: PatchStore) -> None:
     channels = Channels.fit(store, TRAIN)
-    tile = np.full((1, 5, 2, 3), 3.0, np.float32)
-    tile[0, 0, 0, 0] = tile[0, 1, 0, 1] = tile[0, 3, 1, 0] = np.nan
-    tile[0, 3, 1, 1] = 4.0
-    np.testing.assert_array_equal(
-        channels.unfamiliar(tile)[0], [[True, False, False], [False, True, False]]
-    )
-    found = channels.assemble(tile)[0]
-    np.testing.assert_array_equal(found[3:7, 1, 1], 0)
-    assert found[-1, 1, 1] == 1
-    assert found[-1, 0, 0] == np.float32(4) / np.float32(5)
+    values = {
+        "slope": np.full((4, 5), 3.0, np.float32),
+        "rain": np.full((12, 4, 5), 3.0, np.float32),
+        "cover": np.full((2, 4, 5), 3.0, np.float32),
+        "flat": np.full((4, 5), 3.0, np.float32),
+    }
+    cover = values["cover"]
+    cover[0, 0, 0] = 4.0  # in the halo, which is not mapped
+    cover[0, 2, 1] = np.nan
+    cover[0, 2, 2], cover[1, 1, 3] = 4.0, 5.0
+    wanted = np.ones((2, 3), bool)
+    tile = TileInputs(GRID.window(0, 0, 2, 3), values, wanted, (2000, 2001), halo=1)
+    first, second = (channels.unknown_class(tile, year) for year in (0, 1))
+    np.testing.assert_array_equal(first, [[False, False, False], [False, True, False]])
+    np.testing.assert_array_equal(second, [[False, False, True], [False, False, False]])
+    found = channels.of_tile(tile)
+    np.testing.assert_array_equal(found[3:7, 2, 2], 0)  # of no class
+    assert found[-1, 2, 2] == 1  # but there
+    assert found[-1, 2, 1] == np.float32(4) / np.float32(5)
 
 
 def test_without_a_mask_nothing_missing_becomes_a_value(store: PatchStore, tmp_path: Path) -> None:

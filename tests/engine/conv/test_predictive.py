@@ -13,6 +13,7 @@ from edaphos.engine.errors import InputError
 PAIRS = ((0.05, 0.95),)
 #: Standard deviation of the logarithm's residual at each depth.
 SIGMA = np.array([0.3, 0.6, 1.0])
+NO_LIMIT = np.full(3, 100.0)
 
 
 def draw(rng: np.random.Generator, blocks: int, each: int = 15):
@@ -49,6 +50,7 @@ def test_intervals_hold_their_share_and_the_mean_is_the_mean(interval):
         log1p=True,
         interval=interval,
         pairs=PAIRS,
+        largest=NO_LIMIT,
     )
     centre, target, depth, _ = new
     said, y = said_of(centre, rng, interval), np.expm1(target)
@@ -76,6 +78,42 @@ def test_what_was_said_is_joined_as_it_says():
     np.testing.assert_allclose(gather(runs, (0.5,), 0).apart, runs[:, 0].var(axis=0))
 
 
+def test_nets_are_kept_within_what_they_learned_from():
+    low, high = np.array([0.0, 0.0, 1.0, 1.0]), np.array([4.0, 4.0, 5.0, 5.0])  # of two depths
+    runs = np.array([[9.0, 2, 0, 5], [4, 2, 0, 5]])  # of two nets, at four rows
+    said = gather(runs[:, None], (), 0, low, high)
+    np.testing.assert_array_equal(said.centre, [4, 2, 1, 5])
+    np.testing.assert_array_equal(said.limited, [True, False, True, False])
+    np.testing.assert_array_equal(said.apart, 0)
+    outputs = np.array([[2.0, -1, 6]])[..., None]  # a net's mean and its two quantiles
+    both = gather(outputs, (0.05, 0.95), 0, 0.0, 4.0)
+    assert (both.centre, both.levels[0.05], both.levels[0.95]) == (2, 0, 4)
+    assert not both.limited  # that tells of means
+
+
+def test_no_mean_is_above_the_largest_value_learned_from():
+    """Not even where the logarithm's residuals are put back on."""
+    rng = np.random.default_rng(4)
+    stop, last = draw(rng, 40), draw(rng, 40)
+    high = np.array([4.0, 4.5, 5.0])
+    found = calibrate(
+        (said_of(stop[0], rng, "residual"), *stop[1:3]),
+        (said_of(last[0], rng, "residual"), *last[1:3]),
+        np.ones(len(last[0])),
+        last[3],
+        3,
+        log1p=True,
+        interval="residual",
+        pairs=PAIRS,
+        largest=high,
+    )
+    depth = np.arange(3)
+    said = gather(np.full((1, 1, 3), 50.0), (), 0, np.zeros(3), high)
+    np.testing.assert_allclose(found.mean(said, depth), np.expm1(high))
+    assert (np.array(found.smear) > 1).all()
+    assert (found.bounds(said, depth, 0)[1] > np.expm1(high)).all()  # some soils may have more
+
+
 def test_on_the_original_scale_nothing_is_put_back():
     rng = np.random.default_rng(4)
     stop, last = draw(rng, 40), draw(rng, 40)
@@ -88,6 +126,7 @@ def test_on_the_original_scale_nothing_is_put_back():
         log1p=False,
         interval="residual",
         pairs=PAIRS,
+        largest=NO_LIMIT,
     )
     said = said_of(last[0] - 5, rng, "residual")
     np.testing.assert_array_equal(found.mean(said, last[2]), last[0] - 5)
@@ -98,7 +137,7 @@ def test_a_depth_with_few_blocks_takes_what_all_say_and_too_few_are_refused():
     rng = np.random.default_rng(4)
     stop, last = draw(rng, 40), draw(rng, 40)
     depth = np.where((last[2] == 2) & (last[3] > 5), 1, last[2])  # the last depth in a few blocks
-    arguments = {"log1p": True, "interval": "residual", "pairs": PAIRS}
+    arguments = {"log1p": True, "interval": "residual", "pairs": PAIRS, "largest": NO_LIMIT}
 
     def fit(rows: np.ndarray, **other):
         return calibrate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from edaphos.engine.models.conv import ConvModel
 from edaphos.engine.models.depth_rows import depth_rows
 from edaphos.engine.models.protocol import ModelSpec, description_of
 from edaphos.engine.samples import Samples
+from edaphos.engine.status import Status
 from edaphos.engine.tiles import read_inputs
 
 from ..conv_world import (
@@ -78,14 +80,15 @@ MODELS = [
 def test_a_map_says_what_rows_say_and_files_hold_it(settings, cube, samples, tmp_path) -> None:
     model = make_model(**settings).fit(samples)
     inputs, made = tile_of(model, cube, 0, 0, 80, 80)
-    assert made.keys() == {o.name for o in model.emits.outputs}
+    assert made.keys() == {"status", *(o.name for o in model.emits.outputs)}
     assert all(np.isfinite(layer[..., inputs.wanted]).all() for layer in made.values())
+    assert not (made["status"] == Status.OUTSIDE_APPLICABILITY).any()
     rows = model.predict_rows(samples)
     y, x, _ = world_grid().locate(samples.table["lon"], samples.table["lat"])
     depth = depth_rows(samples.top, samples.bottom, DEPTHS)
-    for name, layer in made.items():
+    for name in (o.name for o in model.emits.outputs):
         np.testing.assert_allclose(
-            layer[depth, 0, y, x], rows[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
+            made[name][depth, 0, y, x], rows[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
         )
     assert (rows["soc_q05"] <= rows["soc_q95"]).all()
     assert model.mapper.how == "dense" or "padding" in settings.get("shape", {})
@@ -117,7 +120,44 @@ def test_tiles_of_other_sizes_agree_and_the_same_tile_is_the_same_bytes(transfer
 
 def test_nothing_is_mapped_where_nothing_is_wanted(transfer, cube) -> None:
     _, made = tile_of(transfer, cube, 0, 72, 40, 8)
+    assert not made.pop("status").any()
     assert all(np.isnan(layer).all() for layer in made.values())
+
+
+def test_where_nets_are_kept_within_what_they_learned_from_is_told(cube, samples) -> None:
+    """A net is made to say too much everywhere, and at one depth too little."""
+    model = make_model(scheme="multitask").fit(samples)
+    nets = model.fitted.nets
+    depth = depth_rows(samples.top, samples.bottom, DEPTHS)
+    for d in range(len(DEPTHS)):
+        y = samples.y[depth == d]
+        assert np.log1p(y.min()) <= nets.low[d] < nets.high[d] <= np.log1p(y.max())
+    said = nets.centre + 40 * np.array([1, 0, -1]) * nets.spread
+    wild = replace(nets, centre=said)
+    model._fit = replace(model.fitted, nets=wild)
+    inputs, made = tile_of(model, cube, 0, 0, 40, 40)
+    assert (made["status"][inputs.wanted] == Status.LIMITED).all()
+    rows = model.predict_rows(samples)
+    assert rows["limited"][depth != 1].all()
+    assert rows["limited"][depth == 1].mean() < 0.1
+    y, x, _ = world_grid().locate(samples.table["lon"], samples.table["lat"])
+    inside = (y < 40) & (x < 40) & (depth != 1)
+    for name in (o.name for o in model.emits.outputs):  # the same numbers, bit for bit
+        there = made[name][depth[inside], 0, y[inside], x[inside]]
+        np.testing.assert_array_equal(there, rows[name][inside].astype(np.float32))
+    top = np.float32(np.expm1(nets.high[0]))
+    assert (made["soc_mean"][0][..., inputs.wanted] == top).all()
+    told = model.describe()["support"]
+    assert f"for {model.fitted.limited} of the" in told
+
+
+def test_a_class_that_was_never_seen_is_outside(transfer, tmp_path) -> None:
+    inputs, _ = tile_of(transfer, make_cube(tmp_path / "cube"), 0, 0, 40, 40)
+    halo, cover = transfer.reads.halo, inputs.values["cover"].copy()
+    cover[..., halo + 5, halo + 7] = 17
+    status = transfer.predict(replace(inputs, values={**inputs.values, "cover": cover}))["status"]
+    outside = np.argwhere(status == Status.OUTSIDE_APPLICABILITY)
+    assert outside.tolist() == [[5, 7]]
 
 
 def test_it_learns_and_its_mean_is_no_logarithms(samples, transfer) -> None:
