@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edaphos.engine.applicability import ApplicabilitySpec
+from edaphos.engine.assess.scoring import SCORED_LEVELS
 from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
@@ -22,7 +23,7 @@ from edaphos.engine.years import YearPolicy
 from .cluster_schema import cluster_spec
 from .config import load_toml, parse
 from .conv_schema import ConvTable
-from .model_schema import ForestTable, ModelTable
+from .model_schema import BoostingTable, ForestTable, ModelTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
 from .schema import ProfilesTable, Recipe
@@ -173,6 +174,13 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
                 "seed": recipe.seed,
             },
         )
+    mapped = {
+        "quantiles": recipe.map.quantiles,
+        "depths": recipe.map.depths,
+        "seed": recipe.seed,
+    }
+    if isinstance(table, BoostingTable):
+        return ModelSpec("boosting", {**table.model_dump(exclude={"kind"}), **mapped})
     if not isinstance(table, ForestTable):
         return ModelSpec(table.kind, table.settings)
     settings = {
@@ -183,9 +191,7 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
         "transform": table.transform,
         "choose": table.choose,
         "intervals": table.intervals,
-        "quantiles": recipe.map.quantiles,
-        "depths": recipe.map.depths,
-        "seed": recipe.seed,
+        **mapped,
     }
     return ModelSpec("forest_by_depth" if table.by_depth else "forest", settings)
 
@@ -193,8 +199,9 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
 def assessed_model(recipe: Recipe) -> ModelSpec:
     """Return the model as cross-validation fits it.
 
-    A forest may get fewer trees there; it and nets always give the bounds of the 90 % interval. Of
-    RothC it is the clay forest that profiles can judge.
+    A forest may get fewer trees there; models always give the bounds of the 90 % interval, those of
+    trees the bounds of every interval that is scored. Of RothC it is the clay forest that profiles
+    can judge.
     """
     return _with_area(_assessed(recipe.model, recipe), recipe)
 
@@ -226,10 +233,12 @@ def _assessed(table: ModelTable, recipe: Recipe) -> ModelSpec:
         return ModelSpec(spec.kind, {**spec.settings, "settings": told})
     if isinstance(table, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
-    if spec.kind not in ("forest", "forest_by_depth", "conv"):
+    if spec.kind not in ("boosting", "forest", "forest_by_depth", "conv"):
         return spec
-    told = {**spec.settings, "quantiles": tuple(sorted({*spec.settings["quantiles"], 0.05, 0.95}))}
-    if spec.kind != "conv":
+    # as many levels as are scored, where one more costs little
+    more = (0.05, 0.95) if spec.kind == "conv" else SCORED_LEVELS
+    told = {**spec.settings, "quantiles": tuple(sorted({*spec.settings["quantiles"], *more}))}
+    if spec.kind not in ("boosting", "conv"):
         told["trees"] = recipe.assess.trees or told["trees"]
     return ModelSpec(spec.kind, told)
 

@@ -44,6 +44,20 @@ class ForestTable(Table):
     )
 
 
+class BoostingTable(Table):
+    """Gradient-boosted trees on covariates and depth."""
+
+    kind: Literal["boosting"] = Field("boosting", description="gradient-boosted trees")
+    covariates: tuple[str, ...] = Field(min_length=1, description="cube variables to learn from")
+    trees: int = Field(300, ge=1, le=10_000, description="trees that are added up")
+    learning_rate: float = Field(0.05, gt=0, le=1, description="share of each tree that is added")
+    max_leaf_nodes: int = Field(31, ge=2, le=4096, description="leaves of a tree at most")
+    min_samples_leaf: int = Field(20, ge=1, description="rows in a leaf at least")
+    max_features: float = Field(
+        0.5, gt=0, le=1, description="share of the features tried at each split"
+    )
+
+
 class CustomModelTable(Table):
     """A model of your own."""
 
@@ -55,11 +69,12 @@ def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
     if ":" in str(kind):
         return "<custom>"
-    return f"<{kind}>" if kind in ("conv", "rothc", "poml") else "<forest>"
+    return f"<{kind}>" if kind in ("boosting", "conv", "rothc", "poml") else "<forest>"
 
 
 ModelTable = Annotated[
     Annotated[ForestTable, Tag("<forest>")]
+    | Annotated[BoostingTable, Tag("<boosting>")]
     | Annotated[ConvTable, Tag("<conv>")]
     | Annotated[RothCTable, Tag("<rothc>")]
     | Annotated[PomlTable, Tag("<poml>")]
