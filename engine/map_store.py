@@ -156,6 +156,7 @@ _QUANTITIES = {
     "iom": "carbon of inert organic matter",
     "co2": "carbon respired",
     "input": "carbon input",
+    "beta": "fall of soil organic carbon with depth",
     "dissimilarity": "dissimilarity to the training places",
 }
 

@@ -35,6 +35,7 @@ class Status(IntEnum):
     MANGROVE = 27
     PADDY = 28
     INPUT_ABOVE_NPP = 29
+    NO_ECOSYSTEM = 31
     NOT_COMPUTED = 255
 
     @property
@@ -58,6 +59,7 @@ _WORDS: Mapping[Status, str] = {
     Status.NO_EQUILIBRIUM: "no equilibrium",
     Status.PADDY: "paddy, flagged",
     Status.INPUT_ABOVE_NPP: "needs more input than grows, flagged",
+    Status.NO_ECOSYSTEM: "in no ecosystem that is mapped",
 }
 
 #: Codes of cells that carry predictions.

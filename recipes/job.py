@@ -20,6 +20,7 @@ from edaphos.engine.run import files_digest
 from edaphos.engine.samples import SOC_TARGET, Target
 from edaphos.engine.years import YearPolicy
 
+from .beta_schema import BetaTable
 from .cluster_schema import cluster_spec
 from .config import load_toml, parse
 from .conv_schema import ConvTable
@@ -164,9 +165,9 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
     if isinstance(table, PomlTable):
         told = table.settings(recipe.years, recipe.map.depths[0][1])
         return ModelSpec("poml", {"settings": told, "seed": recipe.seed})
-    if isinstance(table, ConvTable):
+    if isinstance(table, (BetaTable, ConvTable)):
         return ModelSpec(
-            "conv",
+            table.kind,
             {
                 "settings": table.settings(),
                 "quantiles": recipe.map.quantiles,
@@ -233,12 +234,14 @@ def _assessed(table: ModelTable, recipe: Recipe) -> ModelSpec:
         return ModelSpec(spec.kind, {**spec.settings, "settings": told})
     if isinstance(table, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
-    if spec.kind not in ("boosting", "forest", "forest_by_depth", "conv"):
+    if spec.kind not in ("beta", "boosting", "forest", "forest_by_depth", "conv"):
         return spec
     # as many levels as are scored, where one more costs little
-    more = (0.05, 0.95) if spec.kind == "conv" else SCORED_LEVELS
+    more = (0.05, 0.95) if spec.kind in ("beta", "conv") else SCORED_LEVELS
     told = {**spec.settings, "quantiles": tuple(sorted({*spec.settings["quantiles"], *more}))}
-    if spec.kind not in ("boosting", "conv"):
+    if spec.kind == "beta" and recipe.assess.trees:
+        told["settings"] = {**told["settings"], "trees": recipe.assess.trees}
+    elif spec.kind not in ("beta", "boosting", "conv"):
         told["trees"] = recipe.assess.trees or told["trees"]
     return ModelSpec(spec.kind, told)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
+from .beta_schema import BetaTable
 from .config import Table
 from .conv_schema import ConvTable
 from .poml_schema import PomlTable
@@ -69,12 +70,13 @@ def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
     if ":" in str(kind):
         return "<custom>"
-    return f"<{kind}>" if kind in ("boosting", "conv", "rothc", "poml") else "<forest>"
+    return f"<{kind}>" if kind in ("boosting", "beta", "conv", "rothc", "poml") else "<forest>"
 
 
 ModelTable = Annotated[
     Annotated[ForestTable, Tag("<forest>")]
     | Annotated[BoostingTable, Tag("<boosting>")]
+    | Annotated[BetaTable, Tag("<beta>")]
     | Annotated[ConvTable, Tag("<conv>")]
     | Annotated[RothCTable, Tag("<rothc>")]
     | Annotated[PomlTable, Tag("<poml>")]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edaphos.engine.grid import PRESETS
 
+from .beta_schema import BetaTable
 from .cluster_schema import ClusterTable
 from .config import Table
 from .model_schema import ModelTable, other_model
@@ -268,6 +269,22 @@ class Recipe(Table):
         return self
 
     @model_validator(mode="after")
+    def _whole_profiles(self) -> Recipe:
+        if not isinstance(self.model, BetaTable):
+            return self
+        if self.profiles is None or self.profiles.harmonise == "none":
+            raise ValueError(
+                "beta is fitted to layers of 20 cm that a curve through each profile gives: set "
+                'profiles.harmonise = "spline"'
+            )
+        if "splits" in self.assess.model_fields_set and "random" in self.assess.splits:
+            raise ValueError(
+                "beta learns from whole profiles, which rows split at random would cut: leave "
+                '"random" out of assess.splits'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _own_interval(self) -> Recipe:
         if isinstance(self.model, RothCTable) and "quantiles" in self.map.model_fields_set:
             raise ValueError(
@@ -316,7 +333,7 @@ class Recipe(Table):
     @property
     def splits(self) -> tuple[str, ...]:
         """How rows are split in cross-validation: by whole sites where the model needs them."""
-        whole = isinstance(self.model, PomlTable)
+        whole = isinstance(self.model, (BetaTable, PomlTable))
         return tuple(s for s in self.assess.splits if not (whole and s == "random"))
 
     @property

@@ -272,6 +272,7 @@ def description_of(model: Any) -> dict[str, str]:
 
 _REGISTRY: dict[str, type[Any]] = {}
 _BUILT_IN = {
+    "beta": "edaphos.engine.models.beta:BetaModel",
     "boosting": "edaphos.engine.models.boosting:BoostingModel",
     "conv": "edaphos.engine.models.conv:ConvModel",
     "forest": "edaphos.engine.models.forest:ForestModel",

@@ -17,6 +17,7 @@ _TITLES: Mapping[str, str] = {
     "co2": "Carbon respired",
     "input": "Carbon input",
     "change": "Change of the stock",
+    "beta": "Beta, the fall of carbon with depth",
     "dissimilarity": "Dissimilarity to the training places",
 }
 #: What comes out of different models rather than of different scenarios, in the order of pictures.

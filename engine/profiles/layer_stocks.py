@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from edaphos.kernels.stock import stock_kg_m2
+
 from ..progress import QUIET, Reporter
 from ..samples import Target
 from .profiles import Profiles
-from .site_stocks import KG_M2
 
 #: What models of layer stocks learn.
 STOCK_TARGET: Target = ("stock", "stock_kg_m2", "kg m-2")
@@ -66,7 +67,7 @@ def with_layer_stocks(table: pd.DataFrame) -> tuple[pd.DataFrame, LayerStockCoun
         table[name].to_numpy(np.float64)
         for name in ("soc_g_kg", "bulk_density_g_cm3", "coarse_fraction", "top_cm", "bottom_cm")
     )
-    stock = soc * density * (1 - np.nan_to_num(coarse)) * (bottom - top) * KG_M2
+    stock = stock_kg_m2(soc, density, bottom - top, np.nan_to_num(coarse))
     known = np.isfinite(stock)
     counts = LayerStockCounts(
         layers=len(table),
