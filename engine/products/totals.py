@@ -38,6 +38,8 @@ Group = Literal["all", "unflagged", "zone", "status"]
 _QUANTUM = {"g kg-1": 0.01, "kg m-2": 1e-6, "kg m-2 yr-1": 1e-6}
 #: Unit of area weights in m² (1 mm²).
 _AREA_UNIT_M2 = 1e-6
+#: Bits of one half of an area where areas differ within a row.
+_HALF = 16
 
 
 @dataclass(frozen=True)
@@ -246,9 +248,9 @@ def _area_unit(grid: Grid) -> float:
     """Return the unit in m² of the integer area weights: a property of the grid, never of a block.
 
     Where one row's cells are of one area, only Python integers meet the weight and it may be fine;
-    elsewhere 20 bits for an area leave an int64 room to sum a row of 16-bit values.
+    elsewhere an area has 32 bits, of which :func:`_add_group` multiplies one half at a time.
     """
-    return _AREA_UNIT_M2 if _row_constant(grid) else grid.resolution[0] * grid.resolution[1] / 2**20
+    return _AREA_UNIT_M2 if _row_constant(grid) else grid.resolution[0] * grid.resolution[1] / 2**32
 
 
 def _row_constant(grid: Grid) -> bool:
@@ -305,7 +307,9 @@ def _add_group(
     if weights.shape[1] > 1:
         cell = weights[row, col]
         total.weight += sum(map(int, _row_sums(row, cell)))
-        total.weighted += sum(map(int, _row_sums(row, cell * steps)))
+        # in halves, so that a row of products of areas and steps of 2**30 stays within an int64
+        for half, unit in ((cell >> _HALF, 1 << _HALF), (cell & ((1 << _HALF) - 1), 1)):
+            total.weighted += unit * sum(map(int, _row_sums(row, half * steps)))
         return
     counts, summed = np.bincount(row), _row_sums(row, steps)
     for r in np.flatnonzero(counts):
