@@ -209,7 +209,7 @@ def check_covariates(cube: Cube, grid: Grid, covariates: Sequence[str]) -> None:
             )
     for name in covariates:
         stack = cube.manifest.stacks[cube.variable(name).stack]
-        source, target = _extent(stack), _grid_extent(grid)
+        source, target = _extent(stack), extent_in_degrees(grid)
         if (
             source[2] <= target[0]
             or target[2] <= source[0]
@@ -229,7 +229,8 @@ def _extent(stack: Stack) -> tuple[float, float, float, float]:
     return _to_degrees(stack.crs, c, f + rows * e, c + cols * a, f)
 
 
-def _grid_extent(grid: Grid) -> tuple[float, float, float, float]:
+def extent_in_degrees(grid: Grid) -> tuple[float, float, float, float]:
+    """Return the western, southern, eastern and northern end of a grid, WGS 84 degrees."""
     (x, y), (dx, dy), (rows, cols) = grid.origin, grid.resolution, grid.shape
     return _to_degrees(grid.crs.to_wkt(), x, y - rows * dy, x + cols * dx, y)
 

@@ -16,6 +16,8 @@ from typing import Any
 from distributed import Client
 
 from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
+from edaphos.engine.assess.prediction_places import draw_places
+from edaphos.engine.assess.splits import KNNDM
 from edaphos.engine.assess.strata import KoeppenSource
 from edaphos.engine.build.build import build_cube, check_spec
 from edaphos.engine.cluster import connect
@@ -201,7 +203,7 @@ def run_stages(
                 samples = with_patches(job, cube, samples, run, asked)
         if samples is not None and job.recipe.assess.enabled:
             with stages.stage("assess", "Cross-validation"):
-                assessment(job, run, samples, client, reporter)
+                assessment(job, run, samples, cube, client, reporter)
         with stages.stage("fit", "Fitting"):
             fit(job, run, samples, client, reporter)
         with stages.stage("map", "Mapping"):
@@ -363,7 +365,7 @@ def unsampled_depths(job: Job, samples: Samples) -> list[str]:
 
 
 def assessment(
-    job: Job, run: Run, samples: Samples, client: Client | None, reporter: Reporter
+    job: Job, run: Run, samples: Samples, cube: Cube, client: Client | None, reporter: Reporter
 ) -> Assessment:
     """Cross-validate, or read the result of an earlier call."""
     folder = run.path / "assessment"
@@ -386,6 +388,7 @@ def assessment(
         compare=compared_models(job.recipe),
         client=client,
         reporter=reporter,
+        places=draw_places(cube, job.grid, job.recipe.seed) if KNNDM in spec.splits else None,
     )
     with whole_folder(folder) as partial:
         found.save(partial)

@@ -164,8 +164,10 @@ class AssessTable(Table):
     enabled: bool = Field(True, description="cross-validate before mapping")
     folds: int = Field(5, ge=2, le=20, description="folds of each split")
     block_deg: float = Field(5.0, gt=0, le=45, description="side of spatial blocks, degrees")
-    splits: tuple[Literal["block", "profile", "random"], ...] = Field(
-        ("block", "profile", "random"), description="splits shown side by side"
+    splits: tuple[Literal["block", "profile", "random", "source", "knndm"], ...] = Field(
+        ("block", "profile", "random"),
+        description="splits shown side by side; source leaves one source out, knndm makes folds as "
+        "far from the others as the map's cells are from the profiles",
     )
     bootstrap: int = Field(1000, ge=10, le=100_000, description="replicates over blocks")
     koeppen_legend: Literal["beck-2018", "alphabetical-32"] = Field(

@@ -26,6 +26,7 @@ from .assessment import Assessment
 from .comparison import check_compared, compare_models
 from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
 from .interval_scoring import interval_tables
+from .knndm import nearest_distances
 from .scoring import (
     DIFFERENCE_COLUMNS,
     FEWEST_BLOCKS,
@@ -39,7 +40,14 @@ from .scoring import (
     quantile_key,
     score,
 )
-from .splits import Split, location_blocks, location_codes, make_split, split_table
+from .splits import (
+    Split,
+    location_blocks,
+    location_codes,
+    location_points,
+    make_split,
+    split_table,
+)
 from .strata import (
     KoeppenSource,
     applicability_strata,
@@ -81,7 +89,7 @@ class AssessSpec:
     block_deg
         Side of the spatial blocks, of the split and of the bootstrap, degrees of latitude.
     splits
-        Kinds of split, from ``block``, ``profile``, ``random``, ``source``.
+        Kinds of split, from ``block``, ``profile``, ``random``, ``source``, ``knndm``.
     extra_block_deg
         Further block splits, named as ``block-2deg``.
     baseline
@@ -127,6 +135,7 @@ def assess(
     client: Client | None = None,
     reporter: Reporter = QUIET,
     scratch: Path | None = None,
+    places: Floats | None = None,
 ) -> Assessment:
     """Cross-validate a model and score it.
 
@@ -148,6 +157,9 @@ def assess(
     scratch
         With a client, a folder that all workers can read (see
         :func:`~edaphos.engine.assess.crossval.cross_validate`).
+    places
+        Longitude and latitude of places that the map is predicted at, ``(m, 2)``: a split by
+        ``knndm`` matches their distances from the samples, and those of all splits are told.
 
     Raises
     ------
@@ -159,7 +171,7 @@ def assess(
     """
     wanted = assess_spec or AssessSpec()
     others = compare or {}
-    splits = _splits(samples, wanted)
+    splits = _splits(samples, wanted, places)
     check_compared(others, splits, wanted.baseline)
     plain = depth_only(spec)
     arms = {(FULL, split.name): spec for split in splits}
@@ -219,6 +231,9 @@ def assess(
         arms=compare_arms(samples, _arms(predicted, beside), beside),
         arm_rows=everywhere,
         intervals=interval_tables(samples.y, predicted, strata, bootstrap, weight=weight),
+        distances=pd.DataFrame()
+        if places is None
+        else nearest_distances(*location_points(samples), location_codes(samples), splits, places),
     )
 
 
@@ -233,13 +248,19 @@ def _arms(
     }
 
 
-def _splits(samples: Samples, wanted: AssessSpec) -> list[Split]:
+def _splits(samples: Samples, wanted: AssessSpec, places: Floats | None) -> list[Split]:
     """Make the splits that were asked for, and the block splits of other sizes."""
     asked = [(kind, kind, wanted.block_deg) for kind in wanted.splits]
     asked += [("block", f"block-{degrees:g}deg", degrees) for degrees in wanted.extra_block_deg]
     return [
         make_split(
-            samples, kind, folds=wanted.folds, seed=wanted.seed, block_deg=degrees, name=name
+            samples,
+            kind,
+            folds=wanted.folds,
+            seed=wanted.seed,
+            block_deg=degrees,
+            name=name,
+            places=places,
         )
         for kind, name, degrees in asked
     ]

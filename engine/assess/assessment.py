@@ -20,7 +20,7 @@ SCHEMA = 1
 ARMS, ARM_ROWS = "arms.csv", "arm_rows.parquet"
 
 # Columns of the tables in JSON that are not numbers on a scale.
-_TEXT = {"split", "against", "model", "by", "group", "metric"}
+_TEXT = {"split", "against", "model", "by", "group", "metric", "what"}
 _COUNTS = {"n", "blocks"}
 
 
@@ -65,6 +65,10 @@ class Assessment:
         Central intervals of several nominal coverages, by split and model, as
         :func:`~edaphos.engine.assess.interval_scoring.interval_table` returns them; empty for
         models that give no quantiles.
+    distances
+        How far the map's places, the samples, and the folds of each split are from their nearest
+        sample, as :func:`~edaphos.engine.assess.knndm.nearest_distances` returns them; empty
+        where the map's places were not told.
     """
 
     settings: Mapping[str, Any]
@@ -79,6 +83,7 @@ class Assessment:
     arms: pd.DataFrame = field(default_factory=pd.DataFrame)
     arm_rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     intervals: pd.DataFrame = field(default_factory=pd.DataFrame)
+    distances: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def bias(self) -> pd.DataFrame:
@@ -117,6 +122,7 @@ class Assessment:
             "flattery": self.flattery,
             "compared": self.compared,
             "intervals": self.intervals,
+            "distances": self.distances,
         }
         return json.dumps(_plain(document), indent=1, allow_nan=False)
 
@@ -165,6 +171,7 @@ class Assessment:
             arms=_arms(folder / ARMS),
             arm_rows=_arm_rows(folder / ARM_ROWS),
             intervals=_frame(document.get("intervals", [])),
+            distances=_frame(document.get("distances", [])),
         )
 
 

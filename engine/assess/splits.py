@@ -1,4 +1,4 @@
-"""Cross-validation splits: by random row, by profile, by spatial block, by source.
+"""Cross-validation splits: by random row, profile, spatial block or source, or by kNNDM.
 
 A split depends on the seed and on what the rows hold, never on their order. Every split but
 ``random`` keeps a location (all layers of a profile and of its co-located neighbours) on one side.
@@ -6,7 +6,6 @@ A split depends on the seed and on what the rows hold, never on their order. Eve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -17,9 +16,13 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, did_you_mean
 from ..samples import Samples
+from .block_ids import block_ids
+from .knndm import check_places, match_folds
 
-SplitKind = Literal["random", "profile", "block", "source"]
+SplitKind = Literal["random", "profile", "block", "source", "knndm"]
 SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
+#: The kind whose folds are made for the places of a map.
+KNNDM = "knndm"
 
 Codes = NDArray[np.int64]
 
@@ -37,7 +40,8 @@ class Split:
     Parameters
     ----------
     name
-        ``block``, ``profile``, ``random``, ``source``, or as ``block-2deg`` for other block sizes.
+        ``block``, ``profile``, ``random``, ``source``, ``knndm``, or as ``block-2deg`` for other
+        block sizes.
     kind
         How rows were grouped.
     folds
@@ -90,14 +94,16 @@ def make_split(
     seed: int = 0,
     block_deg: float = 5.0,
     name: str | None = None,
+    places: NDArray[np.float64] | None = None,
 ) -> Split:
     """Put every row of `samples` in a fold.
 
     Parameters
     ----------
     kind
-        ``random`` (rows), ``profile`` (locations), ``block`` (spatial blocks) or ``source``
-        (leave one source out; `folds` and `seed` are not used).
+        ``random`` (rows), ``profile`` (locations), ``block`` (spatial blocks), ``source``
+        (leave one source out; `folds` and `seed` are not used) or ``knndm`` (as far from the
+        others as the map's places are; :mod:`edaphos.engine.assess.knndm`).
     folds
         Number of folds, at least 2.
     seed
@@ -106,6 +112,8 @@ def make_split(
         Side of the spatial blocks, degrees of latitude.
     name
         Name of the split; default its kind.
+    places
+        Longitude and latitude of places that the map is predicted at, ``(m, 2)``; for ``knndm``.
 
     Raises
     ------
@@ -129,6 +137,8 @@ def make_split(
             raise InputError(
                 f'a split by source needs two sources or more, found "{fold_names[0]}"'
             )
+    elif kind == KNNDM:
+        assigned = _matched(samples, folds, rng, check_places(places))
     else:
         groups = locations if kind == "profile" else np.unique(blocks, return_inverse=True)[1]
         assigned = assign_groups(groups, folds, rng, kind, block_deg)
@@ -192,42 +202,38 @@ def ranks(names: pd.Series) -> Codes:
     return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
-def block_ids(lon: NDArray[np.float64], lat: NDArray[np.float64], degrees: float) -> Codes:
-    """Return the number of the spatial block that holds each point, shape ``(n,)``.
-
-    Bands of latitude about `degrees` high are cut into blocks about ``degrees / cos(latitude)``
-    wide, so that blocks have roughly equal areas and a whole number of them closes each band.
-
-    Raises
-    ------
-    InputError
-        If `degrees` is not between 0 and 90, or a coordinate is not a longitude or latitude.
-    """
-    if not 0 < degrees <= 90:
-        raise InputError(f"spatial blocks must be more than 0 and at most 90°, found {degrees}")
-    lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-    if not (np.isfinite(lon).all() and (np.abs(lat) <= 90).all()):
-        raise InputError("samples need a longitude and a latitude (-90 to 90) in every row")
-    bands = max(1, round(180 / degrees))
-    height = 180 / bands
-    band = np.minimum(np.floor((lat + 90) / height).astype(np.int64), bands - 1)
-    middle = np.radians(-90 + (np.arange(bands) + 0.5) * height)
-    in_band = np.maximum(1, np.rint(360 * np.cos(middle) / degrees)).astype(np.int64)
-    column = np.floor((lon + 180) % 360 / 360 * in_band[band]).astype(np.int64)
-    return np.asarray(band * math.ceil(360 / degrees) + np.minimum(column, in_band[band] - 1))
-
-
 def location_blocks(samples: Samples, degrees: float) -> Codes:
     """Return the spatial block of each row, that of its location's south-westernmost row.
 
     So no block edge cuts a location in two; see :func:`block_ids`.
     """
+    return block_ids(*location_points(samples), degrees)
+
+
+def location_points(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return longitude and latitude of each row's location: of its south-westernmost row."""
     table, locations = samples.table, location_codes(samples)
     lon, lat = table["lon"].to_numpy(np.float64), table["lat"].to_numpy(np.float64)
     order = np.lexsort((lon, lat, locations))
     _, first = np.unique(locations[order], return_index=True)
     representative = order[first][locations]
-    return block_ids(lon[representative], lat[representative], degrees)
+    return lon[representative], lat[representative]
+
+
+def _matched(
+    samples: Samples, folds: int, rng: np.random.Generator, places: NDArray[np.float64]
+) -> Codes:
+    """Return kNNDM folds of the rows; whole locations at random where these are as good."""
+    points = np.stack(location_points(samples), axis=1)
+    distinct, back = np.unique(points, axis=0, return_inverse=True)
+    if len(distinct) < 2 * folds:
+        raise InputError(
+            f"{folds} knndm folds need at least {2 * folds} locations, found {len(distinct)}"
+        )
+    found = match_folds(distinct[:, 0], distinct[:, 1], places, folds).folds
+    if found is None:
+        return assign_groups(location_codes(samples), folds, rng, "profile", 0.0)
+    return found[back]
 
 
 def _random_rows(samples: Samples, folds: int, rng: np.random.Generator) -> Codes:

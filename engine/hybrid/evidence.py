@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..assess.splits import assign_groups, block_ids
+from ..assess.block_ids import block_ids
+from ..assess.splits import assign_groups
 from ..errors import InputError
 from .arm import Arm
 from .first_samples import from_first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..assess.splits import block_ids
+from ..assess.block_ids import block_ids
 from ..errors import InputError
 from .site_years import SiteYears
 

@@ -338,4 +338,5 @@ def split_names() -> Mapping[str, str]:
         "profile": "by profile",
         "random": "random rows",
         "source": "by source",
+        "knndm": "as far as the map (kNNDM)",
     }

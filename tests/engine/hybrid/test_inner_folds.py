@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edaphos.engine.assess.splits import block_ids
+from edaphos.engine.assess.block_ids import block_ids
 from edaphos.engine.errors import InputError
 from edaphos.engine.hybrid.inner_folds import inner_folds, place_groups
 

@@ -1,0 +1,63 @@
+"""Places that a map is predicted at, drawn by area from its cells with soil."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cube.cube import Cube
+from ..errors import InputError
+from ..grid import Grid
+from ..sampling import extent_in_degrees
+from ..status import Status
+
+#: Places that tell how far a map's cells lie from the samples.
+PLACES = 3000
+#: Points of the sphere drawn at once, and times that is done.
+_DRAWN, _TIMES = 8192, 50
+
+
+def draw_places(cube: Cube, grid: Grid, seed: int = 0, number: int = PLACES) -> NDArray[np.float64]:
+    """Return longitude and latitude of places on a map's soil, each area alike, ``(number, 2)``.
+
+    Points are drawn on the sphere within the grid's extent, and those kept that lie in a cell with
+    soil; of a map with very little soil they may be fewer.
+
+    Parameters
+    ----------
+    cube
+        With the soil mask; all of the grid is soil without one.
+    grid
+        Of the map.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    InputError
+        No soil is found.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x9AC3]))
+    west, south, east, north = extent_in_degrees(grid)
+    width = (east - west) % 360 or 360.0  # a grid may cross the date line
+    low, high = np.sin(np.radians([south, north])).tolist()
+    kept: list[NDArray[np.float64]] = []
+    for _ in range(_TIMES):
+        lon = (west + rng.uniform(0, width, _DRAWN) + 180) % 360 - 180
+        lat = np.degrees(np.arcsin(rng.uniform(low, high, _DRAWN)))
+        kept.append(np.stack([lon, lat], axis=1)[_on_soil(cube, grid, lon, lat)])
+        if sum(map(len, kept)) >= number:
+            break
+    places = np.concatenate(kept)[:number]
+    if len(places) == 0:
+        raise InputError(f"{cube.path}: no soil was found within the map; check [grid]")
+    return places
+
+
+def _on_soil(
+    cube: Cube, grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    name = cube.manifest.masks.soil_mask
+    if not name:
+        return np.asarray(grid.locate(lon, lat)[2])
+    return np.asarray(cube.at(lon, lat, grid, [name])[name] == Status.SOIL)
