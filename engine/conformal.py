@@ -3,7 +3,9 @@
 A model's own intervals come from rows it learned from, and cover too little where errors are
 correlated in space. Here the rows of the training set are predicted once more, each by a model
 that saw no row of its spatial block, and the bounds' misses set a margin by depth
-(``kernels/conformal.py``): blocks weigh alike, depths with few blocks take the margin of all.
+(``kernels/conformal.py``): blocks weigh alike, depths with few blocks take the margin of all. On
+which scale bounds move, the interval score of those same rows decides, by depth: margins on any
+scale cover, but a factor that narrow intervals need makes wide ones far too wide, and the reverse.
 
 Only training rows are used, so that folds of an assessment stay unseen; the model that maps is
 fitted to all of them, which makes the guarantee of split conformal prediction an approximate one
@@ -16,12 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edaphos.kernels.conformal import margins, widen
+from edaphos.kernels.conformal import block_weights, margins, widen
+from edaphos.kernels.interval_scores import interval_score
 
 from .assess.crossval import fit_and_predict
 from .assess.splits import Split, inner_split
@@ -30,8 +33,12 @@ from .errors import InputError, did_you_mean
 from .models.protocol import ModelSpec
 from .samples import Samples
 
+Floats = NDArray[np.float64]
+
 #: Blocks with rows of a depth, below which it takes the margin of all depths.
 FEWEST_BLOCKS = 30
+#: Powers of the scales that bounds may move on: their own, the square root, the logarithm.
+POWERS = (1.0, 0.5, 0.0)
 #: What the metadata of a map with such intervals say.
 CONFORMAL = (
     "Intervals are conformal (Romano, Patterson & Candès 2019): moved at each depth until they "
@@ -63,9 +70,11 @@ class Conformal:
     blocks
         Spatial blocks that each was learned from; below :data:`FEWEST_BLOCKS` it is that of all.
     offset
-        Bounds move on the scale ``log(value + offset)`` and stay at 0 or above; None: on their own.
+        Bounds move on a scale of ``value + offset`` and stay at 0 or above; None: on their own.
     block_deg
         Side of the blocks, degrees.
+    powers
+        Of those scales, one for each margin: 0 is the logarithm.
     """
 
     level: float
@@ -73,6 +82,7 @@ class Conformal:
     blocks: tuple[int, ...]
     offset: float | None
     block_deg: float
+    powers: tuple[float, ...] = (0.0,) * len(DEPTH_LABELS)
 
     def apply(
         self, low: ArrayLike, high: ArrayLike, top: ArrayLike, bottom: ArrayLike
@@ -82,7 +92,12 @@ class Conformal:
         lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
         if self.offset is not None:  # where values cannot be negative, neither can bounds
             lower, upper = np.maximum(lower, 0.0), np.maximum(upper, 0.0)
-        return widen(lower, upper, np.array(self.margins)[depth], self.offset)
+            powers, by_row = np.array(self.powers)[depth], np.array(self.margins)[depth]
+            for power in np.unique(powers):
+                moved = widen(lower, upper, by_row, self.offset, power)
+                lower, upper = np.where(powers == power, moved, (lower, upper))
+            return lower, upper
+        return widen(lower, upper, np.array(self.margins)[depth])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for ``json.dumps``."""
@@ -92,7 +107,8 @@ class Conformal:
     def from_json(cls, told: Mapping[str, Any]) -> Self:
         """Return what :meth:`to_json` gave."""
         margins_, blocks = tuple(told["margins"]), tuple(told["blocks"])
-        return cls(told["level"], margins_, blocks, told["offset"], told["block_deg"])
+        powers = tuple(told.get("powers", (0.0,) * len(margins_)))
+        return cls(told["level"], margins_, blocks, told["offset"], told["block_deg"], powers)
 
 
 def calibrate(
@@ -116,7 +132,8 @@ def calibrate(
     bounds
         Intervals among the model's outputs.
     offset
-        Of the log scale; None for none. 1 suits contents in g/kg.
+        Of the scales of :data:`POWERS`, of which each depth takes the one with the least interval
+        score; None moves bounds on their own. 1 suits contents in g/kg.
     folds, block_deg, seed
         Of the inner folds, by spatial block; blocks are halved until there are enough.
 
@@ -138,21 +155,56 @@ def calibrate(
         low, high = found[b.low], found[b.high]
         if offset is not None:
             low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        rows = _Rows(samples.y, low, high, depth, split.blocks, samples.weight)
+        by_depth, powers = _sharpest(rows, b.level, offset)
+        learned.append(Conformal(b.level, by_depth, blocks, offset, split.block_deg, powers))
+    return tuple(learned)
+
+
+class _Rows(NamedTuple):
+    """Rows left out: observed, bounds, depth, block, weight, each ``(n,)``."""
+
+    y: Floats
+    low: Floats
+    high: Floats
+    depth: NDArray[np.int64]
+    block: NDArray[np.int64]
+    weight: Floats
+
+
+def _sharpest(
+    rows: _Rows, level: float, offset: float | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return margins by depth, and the power of the scale that each is on."""
+    size = len(DEPTH_LABELS)
+    best, best_power = np.full(size, np.inf), np.zeros(size)
+    known = np.isfinite(rows.low) & np.isfinite(rows.high) & (rows.weight > 0)
+    least = np.full(size, np.inf)
+    for power in POWERS if offset is not None else (0.0,):
         by_depth, _ = margins(
-            samples.y,
-            low,
-            high,
-            depth,
-            len(DEPTH_LABELS),
-            b.level,
-            blocks=split.blocks,
-            weight=samples.weight,
+            rows.y,
+            rows.low,
+            rows.high,
+            rows.depth,
+            size,
+            level,
+            blocks=rows.block,
+            weight=rows.weight,
             offset=offset,
+            power=power,
             fewest=FEWEST_BLOCKS,
         )
-        found_margins = tuple(by_depth.tolist())
-        learned.append(Conformal(b.level, found_margins, blocks, offset, split.block_deg))
-    return tuple(learned)
+        for group in range(size):
+            here = known & (rows.depth == group)
+            if len(np.unique(rows.block[here])) < FEWEST_BLOCKS:
+                here = known
+            low, high = widen(rows.low[here], rows.high[here], by_depth[group], offset, power)
+            scores = interval_score(rows.y[here], low, high, level)
+            own = block_weights(rows.block[here], rows.weight[here])
+            found = float(np.average(scores, weights=own))
+            if found < least[group] or not np.isfinite(least[group]):
+                least[group], best[group], best_power[group] = found, by_depth[group], power
+    return tuple(best.tolist()), tuple(best_power.tolist())
 
 
 def calibration_split(

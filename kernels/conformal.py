@@ -13,8 +13,10 @@ row put at infinity (Tibshirani, Foygel Barber, Candès & Ramdas 2019, *NeurIPS*
 that add up to 1 in each block make blocks, not rows, the units that are exchangeable: a row of a
 new block, one block more (Dunn, Wasserman & Ramdas 2022, *JASA* 118, "pooling CDFs").
 
-Positive, skewed values are best moved on the scale :math:`\log(y + c)`, where the margin is a
-factor and the lower bound stays above :math:`-c`; scores there are those of the logarithms.
+Positive, skewed values may be moved on the scale :math:`\log(y + c)`, where the margin is a factor
+and the lower bound stays above :math:`-c`, or on that of a power, :math:`(y + c)^p`, between it and
+their own (:math:`p = 1`): the smaller the power, the more wide intervals of high values move, and
+the less narrow ones of low values. Any of them covers; which is sharpest, data tell.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ def conformal_margin(
     weight: ArrayLike | None = None,
     *,
     offset: float | None = None,
+    power: float = 0.0,
     own: float = 1.0,
 ) -> float:
     """Return by how much both bounds are to be moved outwards; negative: inwards.
@@ -49,16 +52,16 @@ def conformal_margin(
         Share of further rows to be covered, between 0 and 1.
     weight
         Of rows, ``(n,)``, not negative; default 1.
-    offset
-        Move bounds on the scale ``log(value + offset)``, for values above ``-offset``; None moves
-        them on their own scale.
+    offset, power
+        Move bounds on the scale ``log(value + offset)``, or ``(value + offset)**power`` for a power
+        above 0, for values above ``-offset``; an offset of None moves them on their own scale.
     own
         Weight of the further row: 1 beside rows of weight 1, or beside blocks of total weight 1.
 
     Returns
     -------
     float
-        In the units of `y`, or on the log scale; infinite where there are too few rows for the
+        On the scale that bounds move on; infinite where there are too few rows for the
         level (fewer than 9 of equal weight for 0.9).
 
     Raises
@@ -67,7 +70,7 @@ def conformal_margin(
         If lengths differ, a weight is negative, `level` is not between 0 and 1, or a value lies
         outside the log scale.
     """
-    scores = outside_by(y, low, high, offset)
+    scores = outside_by(y, low, high, offset, power)
     return _quantile(scores, level, _weights(weight, scores), own)
 
 
@@ -82,13 +85,14 @@ def margins(
     blocks: NDArray[np.integer] | None = None,
     weight: ArrayLike | None = None,
     offset: float | None = None,
+    power: float = 0.0,
     fewest: int = 30,
 ) -> tuple[Floats, float]:
     """Return the margin of each group, and that of all rows together.
 
     Parameters
     ----------
-    y, low, high, level, offset
+    y, low, high, level, offset, power
         As for :func:`conformal_margin`.
     groups
         Group of each row, from 0, ``(n,)``; a row of -1 counts in the margin of all rows alone.
@@ -107,7 +111,7 @@ def margins(
     margins, pooled
         Shape ``(size,)``, and one number; infinite where even all rows are too few.
     """
-    scores = outside_by(y, low, high, offset)
+    scores = outside_by(y, low, high, offset, power)
     units = np.arange(len(scores)) if blocks is None else np.asarray(blocks)
     w = _weights(weight, scores)
     use = np.isfinite(scores) & (w > 0)
@@ -132,10 +136,14 @@ def block_weights(blocks: NDArray[np.integer], weight: ArrayLike | None = None) 
 
 
 def outside_by(
-    y: ArrayLike, low: ArrayLike, high: ArrayLike, offset: float | None = None
+    y: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    offset: float | None = None,
+    power: float = 0.0,
 ) -> Floats:
     """Return how far each value lies outside its interval, negative inside, ``(n,)``."""
-    observed, below, above = (_scaled(v, offset) for v in (y, low, high))
+    observed, below, above = (_scaled(v, offset, power) for v in (y, low, high))
     if observed.ndim != 1 or not observed.shape == below.shape == above.shape:
         raise ValueError(
             "y, low and high must be vectors of one length, "
@@ -145,13 +153,17 @@ def outside_by(
 
 
 def widen(
-    low: ArrayLike, high: ArrayLike, margin: ArrayLike, offset: float | None = None
+    low: ArrayLike,
+    high: ArrayLike,
+    margin: ArrayLike,
+    offset: float | None = None,
+    power: float = 0.0,
 ) -> tuple[Floats, Floats]:
     """Return bounds moved outwards by `margin`, which may vary by row.
 
-    Bounds that a negative margin would let cross meet in the middle between them. On the log scale
-    a lower bound of values that are not negative stays at 0 or above. A margin of 0 leaves bounds
-    as they are to the last bit: many observed values may lie just on them.
+    Bounds that a negative margin would let cross meet in the middle between them. On another scale
+    than their own a lower bound of values that are not negative stays at 0 or above. A margin of 0
+    leaves bounds as they are to the last bit: many observed values may lie just on them.
     """
     lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
     m = np.asarray(margin, np.float64)
@@ -159,12 +171,19 @@ def widen(
         below, above = lower - m, upper + m
         middle = (lower + upper) / 2
     else:
-        _scaled(lower, offset)  # refuses what lies outside the scale
-        with np.errstate(over="ignore"):
-            below = lower + (lower + offset) * np.expm1(-m)
-            above = upper + (upper + offset) * np.expm1(m)
+        at_low, at_high = _scaled(lower, offset, power), _scaled(upper, offset, power)
+        if power == 0:
+            with np.errstate(over="ignore"):
+                below = lower + (lower + offset) * np.expm1(-m)
+                above = upper + (upper + offset) * np.expm1(m)
+            middle = np.sqrt((lower + offset) * (upper + offset)) - offset
+        else:
+            below, above, middle = (
+                np.maximum(v, 0.0) ** (1 / power) - offset
+                for v in (at_low - m, at_high + m, (at_low + at_high) / 2)
+            )
+            below, above = np.where(m == 0, lower, below), np.where(m == 0, upper, above)
         below = np.maximum(below, np.where(lower >= 0, 0.0, -offset))
-        middle = np.sqrt((lower + offset) * (upper + offset)) - offset
     crossed = below > above
     return np.where(crossed, middle, below), np.where(crossed, middle, above)
 
@@ -223,13 +242,15 @@ def _weights(weight: ArrayLike | None, scores: Floats) -> Floats:
     return w
 
 
-def _scaled(values: ArrayLike, offset: float | None) -> Floats:
+def _scaled(values: ArrayLike, offset: float | None, power: float) -> Floats:
     v = np.asarray(values, np.float64)
     if offset is None:
         return v
+    if not 0 <= power <= 1:
+        raise ValueError(f"power must lie between 0 and 1, found {power:g}")
     if np.any(v <= -offset):
+        scale = f"log(value + {offset:g})" if power == 0 else f"(value + {offset:g})**{power:g}"
         raise ValueError(
-            f"values must be above {0 - offset:g} for the scale log(value + {offset:g}), "
-            f"found {np.nanmin(v):g}"
+            f"values must be above {0 - offset:g} for the scale {scale}, found {np.nanmin(v):g}"
         )
-    return np.log(v + offset)
+    return np.asarray(np.log(v + offset) if power == 0 else (v + offset) ** power)

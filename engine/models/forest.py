@@ -297,10 +297,15 @@ class ForestModel:
         name = self._target[0]
         found = {f"{name}_mean": mean}
         found |= {quantile_name(name, q): quantiles[:, i] for i, q in enumerate(self.quantiles)}
-        for (low, high), conformal in zip(self._pairs, self._conformal, strict=False):
+        # from the median outwards: each interval has a margin of its own, and holds what is within
+        inner = (found[quantile_name(name, 0.5)],) * 2 if 0.5 in self.quantiles else None
+        moves = zip(self._pairs, self._conformal, strict=False)
+        for (low, high), conformal in sorted(moves, key=lambda move: -move[0][0]):
             lower, upper = quantile_name(name, low), quantile_name(name, high)
             moved = conformal.apply(found[lower], found[upper], top, bottom)
-            found[lower], found[upper] = moved
+            if inner is not None:
+                moved = np.minimum(moved[0], inner[0]), np.maximum(moved[1], inner[1])
+            found[lower], found[upper] = inner = (moved[0], moved[1])
         return found
 
     def memory_bytes(self, cells: int, years: int = 1) -> int:

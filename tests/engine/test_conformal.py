@@ -11,11 +11,12 @@ import pytest
 from edaphos.engine.assess.crossval import fit_and_predict
 from edaphos.engine.assess.splits import inner_split, location_blocks, make_split
 from edaphos.engine.assess.strata import DEPTH_LABELS, depth_groups
-from edaphos.engine.conformal import FEWEST_BLOCKS, Bounds, Conformal, calibrate
+from edaphos.engine.conformal import FEWEST_BLOCKS, POWERS, Bounds, Conformal, calibrate
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.protocol import ModelSpec, register
 from edaphos.engine.samples import Samples
-from edaphos.kernels.conformal import margins
+from edaphos.kernels.conformal import block_weights, margins, widen
+from edaphos.kernels.interval_scores import interval_score
 
 from .assess_world import make_samples
 
@@ -112,13 +113,29 @@ def test_margins_are_those_of_out_of_fold_rows_by_depth() -> None:
         found = fit_and_predict(narrow(), samples, out)
         low[out], high[out] = found["soc_q05"], found["soc_q95"]
     depth = depth_groups(samples.top, samples.bottom)
-    expected, pooled = margins(
-        samples.y, low, high, depth, 8, blocks=split.blocks, weight=samples.weight, offset=1.0
+    every = {
+        power: margins(
+            samples.y, low, high, depth, 8, blocks=split.blocks, weight=samples.weight, offset=1.0,
+            power=power,
+        )
+        for power in POWERS
+    }  # fmt: skip
+    assert learned.margins == pytest.approx(
+        [every[power][0][d] for d, power in enumerate(learned.powers)]
     )
-    assert learned.margins == pytest.approx(expected)
+    for d in np.unique(depth):  # of its scales each depth has the one with the least interval score
+        rows = depth == d
+        w = block_weights(split.blocks[rows], samples.weight[rows])
+        scores = []
+        for power in POWERS:
+            bounds = widen(low[rows], high[rows], every[power][0][d], 1.0, power)
+            scores.append(np.average(interval_score(samples.y[rows], *bounds, 0.9), weights=w))
+        assert learned.powers[d] == POWERS[int(np.argmin(scores))]
     empty = [i for i in range(8) if not (depth == i).any()]
     assert empty
-    assert all(learned.margins[i] == pooled and learned.blocks[i] == 0 for i in empty)
+    assert all(
+        learned.margins[i] == every[learned.powers[i]][1] and learned.blocks[i] == 0 for i in empty
+    )
     assert learned.blocks[1 + 1] == len(np.unique(split.blocks[depth == 2]))
     assert len(learned.margins) == len(DEPTH_LABELS)
 

@@ -79,9 +79,10 @@ def test_rows_that_are_not_known_are_left_out():
 def test_a_margin_covers_what_it_was_learned_on():
     y = RNG.lognormal(2, 1, 300)
     low, high = y * RNG.uniform(0.7, 1.3, 300), y * RNG.uniform(0.9, 1.6, 300)
-    for offset in (None, 0.0, 1.0):
-        m = conformal_margin(y, low, high, 0.9, offset=offset)
-        below, above = widen(low, high, m, offset)
+    scales = [(None, 0.0), (0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.3), (1.0, 1.0)]
+    for offset, power in scales:
+        m = conformal_margin(y, low, high, 0.9, offset=offset, power=power)
+        below, above = widen(low, high, m, offset, power)
         inside = np.mean((below <= y * (1 + 1e-12)) & (y <= above * (1 + 1e-12)))
         assert 0.9 <= inside <= 0.9 + 2 / 300
 
@@ -217,3 +218,19 @@ def test_weighted_quantiles_are_numpys_where_weights_are_equal():
     assert weighted_quantile(values, np.full(99, 0.5), 0.9, total=99, unreached=np.inf) == np.inf
     doubled, half = np.repeat(values, 2), block_weights(np.repeat(np.arange(99), 2))
     np.testing.assert_array_equal(weighted_quantile(doubled, half, levels), mine)
+
+
+def test_powers_lie_between_the_values_own_scale_and_the_logarithm():
+    low, high = np.array([2.0, 30.0]), np.array([8.0, 120.0])
+    np.testing.assert_allclose(widen(low, high, 1.5, 1.0, 1.0), widen(low, high, 1.5), rtol=1e-14)
+    near = widen(low, high, 0.2 * 1e-6, 1.0, 1e-6)  # (v^p - 1) / p tends to log(v)
+    np.testing.assert_allclose(near, widen(low, high, 0.2, 1.0), rtol=1e-5)
+    root = widen(low, high, 0.4, 1.0, 0.5)
+    np.testing.assert_allclose(root[1], (np.sqrt(high + 1) + 0.4) ** 2 - 1)
+    np.testing.assert_array_equal(widen(low, high, 0.0, 1.0, 0.5), (low, high))
+    # a margin beyond the bound leaves nothing below 0, nor turns it about
+    assert widen([0.5], [4.0], 9.0, 1.0, 0.5)[0][0] == 0
+    crossed = widen(low, high, -9.0, 1.0, 0.5)
+    np.testing.assert_array_equal(*crossed)
+    with pytest.raises(ValueError, match="power"):
+        widen(low, high, 1.0, 1.0, -0.5)

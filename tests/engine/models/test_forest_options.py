@@ -14,6 +14,7 @@ from edaphos.engine.conformal import Bounds, calibrate
 from edaphos.engine.covariate_choice import choices_of
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
+from edaphos.engine.models.columns import quantile_name
 from edaphos.engine.models.forest import ForestModel
 from edaphos.engine.models.forest_by_depth import ForestByDepth
 from edaphos.engine.models.protocol import ModelSpec, TileInputs
@@ -186,3 +187,14 @@ def test_importance_is_a_share_for_each_feature_and_is_saved(tmp_path: Path) -> 
     assert sum(by_depth.fit(samples).importance().values()) == pytest.approx(1)
     with pytest.raises(InputError, match="fit the model again"):
         ForestModel(("wet",)).importance()
+
+
+def test_wider_intervals_hold_narrower_ones(tmp_path: Path) -> None:
+    samples, levels = world(), (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+    model = ForestModel(("wet",), **SMALL, quantiles=levels, intervals="conformal").fit(samples)
+    said = model.predict_rows(samples)
+    bounds = np.stack([said[quantile_name("soc", q)] for q in levels])
+    assert (np.diff(bounds, axis=0) >= 0).all()
+    model.save(tmp_path)
+    again = ForestModel.load(tmp_path).predict_rows(samples)
+    np.testing.assert_array_equal(bounds[0], again["soc_q05"])
