@@ -36,6 +36,7 @@ class Status(IntEnum):
     PADDY = 28
     INPUT_ABOVE_NPP = 29
     NO_ECOSYSTEM = 31
+    OUTSIDE_BIOME = 30
     NOT_COMPUTED = 255
 
     @property
@@ -58,6 +59,7 @@ _WORDS: Mapping[Status, str] = {
     Status.INVALID_STOCK: "initial stock invalid",
     Status.NO_EQUILIBRIUM: "no equilibrium",
     Status.PADDY: "paddy, flagged",
+    Status.OUTSIDE_BIOME: "outside the biome",
     Status.INPUT_ABOVE_NPP: "needs more input than grows, flagged",
     Status.NO_ECOSYSTEM: "in no ecosystem that is mapped",
 }

@@ -31,7 +31,15 @@ def fit(
     if is_whole(run.model_folder):
         return
     spec = job.model
-    if spec.kind in ("beta", "boosting", "forest", "forest_by_depth", "rothc", "poml"):
+    if spec.kind in (
+        "beta",
+        "boosting",
+        "forest",
+        "forest_by_depth",
+        "stock_forest",
+        "rothc",
+        "poml",
+    ):
         spec = replace(spec, settings={**spec.settings, "threads": job.cluster.processes})
     model = spec.build()
     if hasattr(model, "client"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from edaphos.engine.applicability import ApplicabilitySpec
 from edaphos.engine.assess.scoring import SCORED_LEVELS
+from edaphos.engine.biome import Biome
 from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
@@ -27,8 +28,9 @@ from .conv_schema import ConvTable
 from .model_schema import BoostingTable, ForestTable, ModelTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
-from .schema import ProfilesTable, Recipe
+from .schema import IndependentTable, ProfilesTable, Recipe
 from .templates import builtin_files
+from .whole_profile_schema import StockForestTable
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,11 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
     }
     if isinstance(table, BoostingTable):
         return ModelSpec("boosting", {**table.model_dump(exclude={"kind"}), **mapped})
+    if isinstance(table, StockForestTable):
+        told = table.model_dump(exclude={"kind"})
+        told |= {"quantiles": recipe.map.quantiles, "depths": recipe.map.depths}
+        told |= {"seed": recipe.seed, "biome": recipe.biome.classes if recipe.biome else {}}
+        return ModelSpec("stock_forest", told)
     if not isinstance(table, ForestTable):
         return ModelSpec(table.kind, table.settings)
     settings = {
@@ -234,7 +241,8 @@ def _assessed(table: ModelTable, recipe: Recipe) -> ModelSpec:
         return ModelSpec(spec.kind, {**spec.settings, "settings": told})
     if isinstance(table, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
-    if spec.kind not in ("beta", "boosting", "forest", "forest_by_depth", "conv"):
+    judged = ("beta", "boosting", "conv", "forest", "forest_by_depth", "stock_forest")
+    if spec.kind not in judged:
         return spec
     # as many levels as are scored, where one more costs little
     more = (0.05, 0.95) if spec.kind in ("beta", "conv") else SCORED_LEVELS
@@ -251,9 +259,18 @@ def covariates_of(job: Job) -> tuple[str, ...]:
     return tuple(job.model.build().reads.variables)
 
 
-def profile_files(table: ProfilesTable, base: Path) -> list[ProfileFile]:
+def profile_files(table: ProfilesTable | IndependentTable, base: Path) -> list[ProfileFile]:
     """Return the profile files with paths made absolute."""
     return [ProfileFile(**{**file.model_dump(), "path": base / file.path}) for file in table.files]
+
+
+def biome_of(job: Job) -> Biome | None:
+    """Return the recipe's biome, its file of polygons beside the recipe's data."""
+    table = job.recipe.biome
+    if table is None:
+        return None
+    polygons = None if table.polygons is None else job.data / table.polygons
+    return Biome(table.classes, polygons)
 
 
 def qa_rules(table: ProfilesTable, target: Target = SOC_TARGET) -> QARules:
@@ -278,7 +295,9 @@ def profile_tables(job: Job) -> list[Path]:
     """Return the files that profiles are read from; WoSIS joins the tables beside the one named."""
     found: list[Path] = []
     table = job.recipe.profiles
-    for file in profile_files(table, job.data) if table else ():
+    apart = job.recipe.independent
+    files = [file for held in (table, apart) if held for file in profile_files(held, job.data)]
+    for file in files:
         path = Path(file.path)
         if path.is_dir():
             found += sorted(p for p in path.iterdir() if p.is_file())

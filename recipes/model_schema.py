@@ -12,6 +12,7 @@ from .config import Table
 from .conv_schema import ConvTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
+from .whole_profile_schema import StockForestTable
 
 
 class ForestTable(Table):
@@ -70,7 +71,8 @@ def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
     if ":" in str(kind):
         return "<custom>"
-    return f"<{kind}>" if kind in ("boosting", "beta", "conv", "rothc", "poml") else "<forest>"
+    own = ("boosting", "beta", "conv", "rothc", "poml", "stock_forest")
+    return f"<{kind}>" if kind in own else "<forest>"
 
 
 ModelTable = Annotated[
@@ -80,6 +82,7 @@ ModelTable = Annotated[
     | Annotated[ConvTable, Tag("<conv>")]
     | Annotated[RothCTable, Tag("<rothc>")]
     | Annotated[PomlTable, Tag("<poml>")]
+    | Annotated[StockForestTable, Tag("<stock_forest>")]
     | Annotated[CustomModelTable, Tag("<custom>")],
     Discriminator(_model_tag),
 ]

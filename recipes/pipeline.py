@@ -19,6 +19,7 @@ from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
 from edaphos.engine.assess.prediction_places import draw_places
 from edaphos.engine.assess.splits import KNNDM
 from edaphos.engine.assess.strata import KoeppenSource
+from edaphos.engine.biome import in_biome
 from edaphos.engine.build.build import build_cube, check_spec
 from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
@@ -52,6 +53,7 @@ from .fitting import fit
 from .job import (
     Job,
     assessed_model,
+    biome_of,
     compared_models,
     covariates_of,
     model_source,
@@ -64,6 +66,7 @@ from .mapping import Box, make_map, note_production
 from .patches import learns_from_patches, with_patches
 from .schema import ProfilesTable
 from .stages import Stages
+from .whole_profile import check_study, study
 from .yearly import check_years, dated, say_years
 
 RECIPE_COPY = "recipe.toml"
@@ -120,6 +123,9 @@ def preflight(job: Job, out: Place) -> None:
 def check_contents(job: Job, cube: Cube) -> None:
     """Refuse a cube that lacks what the model reads, or holds something else by those names."""
     check_covariates(cube, job.grid, covariates_of(job))
+    biome = biome_of(job)
+    if biome is not None:
+        biome.check(cube)
     check = getattr(job.model.build(), "check_cube", None)
     if check is not None:
         check(cube, job.grid)
@@ -145,6 +151,7 @@ def check_learning(job: Job) -> None:
                 "folder that holds it with --data"
             )
     qa_rules(table)
+    check_study(job)
     if table.harmonise != "none" and getattr(job.model.build(), "site_span", None) is not None:
         raise InputError(
             f'model "{job.model.kind}" takes stocks from layers as they were sampled: leave '
@@ -206,6 +213,9 @@ def run_stages(
                 assessment(job, run, samples, cube, client, reporter)
         with stages.stage("fit", "Fitting"):
             fit(job, run, samples, client, reporter)
+        if samples is not None and (job.recipe.whole_profile or job.recipe.independent):
+            with stages.stage("study", "Whole profiles"):
+                study(job, run, cube, samples, assess_spec(job), client, reporter)
         with stages.stage("map", "Mapping"):
             production = make_map(job, run, cube, client, reporter, Stoppable(watch, stop), region)
         note_production(run, production, client)
@@ -242,7 +252,8 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
     if table.harmonise != "none":
         depths = getattr(model, "profile_depths", job.recipe.map.depths)
         profiles = at_depths(profiles, depths, target[1], table.harmonise, reporter)
-    return profiles_with_stocks(profiles, reporter) if stocks else profiles
+    profiles = profiles_with_stocks(profiles, reporter) if stocks else profiles
+    return in_biome(biome_of(job), profiles, cube, job.grid, reporter)
 
 
 def identity(job: Job, cube: Cube) -> dict[str, Any]:
@@ -364,15 +375,10 @@ def unsampled_depths(job: Job, samples: Samples) -> list[str]:
     ]
 
 
-def assessment(
-    job: Job, run: Run, samples: Samples, cube: Cube, client: Client | None, reporter: Reporter
-) -> Assessment:
-    """Cross-validate, or read the result of an earlier call."""
-    folder = run.path / "assessment"
-    if is_whole(folder):
-        return Assessment.load(on_disk(folder))
+def assess_spec(job: Job) -> AssessSpec:
+    """Return how the recipe has models judged."""
     table = job.recipe.assess
-    spec = AssessSpec(
+    return AssessSpec(
         folds=table.folds,
         block_deg=table.block_deg,
         splits=job.recipe.splits,
@@ -381,6 +387,16 @@ def assessment(
         seed=job.recipe.seed,
         koeppen=KoeppenSource(names=KOEPPEN_LEGENDS[table.koeppen_legend]),
     )
+
+
+def assessment(
+    job: Job, run: Run, samples: Samples, cube: Cube, client: Client | None, reporter: Reporter
+) -> Assessment:
+    """Cross-validate, or read the result of an earlier call."""
+    folder = run.path / "assessment"
+    if is_whole(folder):
+        return Assessment.load(on_disk(folder))
+    spec = assess_spec(job)
     found = assess(
         samples,
         assessed_model(job.recipe),

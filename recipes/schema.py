@@ -15,6 +15,7 @@ from .config import Table
 from .model_schema import ModelTable, other_model
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
+from .whole_profile_schema import BiomeTable, WholeProfileTable
 
 GLOBALSOILMAP = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100), (100, 200))
 DepthPair = tuple[Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(gt=0, le=1000)]]
@@ -111,6 +112,22 @@ class ProfilesTable(Table):
     )
     decluster_deg: float | None = Field(
         None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
+    )
+
+
+class IndependentTable(Table):
+    """Profiles of another survey, predicted at exactly the intervals they were sampled at."""
+
+    files: tuple[ProfileFileTable, ...] = Field(
+        min_length=1, description="files; checked by the rules of [profiles.qa]"
+    )
+    shared: Literal["remove", "refuse"] = Field(
+        "remove",
+        description="profiles that are among those learned from, by name or place: leave them "
+        "out, or stop",
+    )
+    distance_deg: float = Field(
+        0.01, ge=0, le=5, description="degrees of longitude and latitude that count as one place"
     )
 
 
@@ -235,12 +252,22 @@ class Recipe(Table):
     profiles: ProfilesTable | None = Field(
         None, description="the soil profiles; left out where the model learns from none"
     )
+    biome: BiomeTable | None = Field(
+        None, description="the biome that is studied; profiles elsewhere are left out"
+    )
     model: ModelTable = Field(description="what learns")
     map: MapTable = Field(MapTable(), description="what is mapped")
     applicability: ApplicabilityTable | None = Field(
         None, description="maps where the model holds, by covariates like those it learned from"
     )
     assess: AssessTable = Field(AssessTable(), description="how it is judged")
+    whole_profile: WholeProfileTable | None = Field(
+        None, description="how skill falls with depth, and what goes with carbon at each depth"
+    )
+    independent: IndependentTable | None = Field(
+        None,
+        description="profiles of another survey, predicted at the intervals they were sampled at",
+    )
     cluster: ClusterTable = Field(ClusterTable(), description="where it computes")
     products: ProductsTable = Field(ProductsTable(), description="what is made from it")
 

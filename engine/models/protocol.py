@@ -279,6 +279,7 @@ _BUILT_IN = {
     "forest_by_depth": "edaphos.engine.models.forest_by_depth:ForestByDepth",
     "poml": "edaphos.engine.models.poml:PomlModel",
     "rothc": "edaphos.engine.models.rothc:RothCModel",
+    "stock_forest": "edaphos.engine.models.stock_forest:StockForest",
 }
 
 

@@ -55,6 +55,7 @@ STATUS_COLOURS: dict[Status, tuple[int, int, int]] = {
     Status.PADDY: (140, 168, 84),
     Status.INPUT_ABOVE_NPP: (214, 178, 94),
     Status.NO_ECOSYSTEM: (226, 218, 204),
+    Status.OUTSIDE_BIOME: (222, 222, 214),
     Status.NOT_COMPUTED: (250, 250, 250),
 }
 

@@ -29,6 +29,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "clay_pct": ("claypct", "clay", "claypercent", "clayvalueavg", "cly", "clay%"),
     "sand_pct": ("sandpct", "sand", "sandpercent", "sandvalueavg", "snd", "sand%"),
     "silt_pct": ("siltpct", "silt", "siltpercent", "siltvalueavg", "slt", "silt%"),
+    "nitrogen_g_kg": ("nitrogengkg", "totalnitrogengkg", "tngkg", "nitrogen", "totalnitrogen",
+                      "totaln", "tn", "ntot", "nitkjd", "nitkjdvalueavg", "lyrntot"),
     "litter": ("litter",),
     "positional_uncertainty": ("positionaluncertainty", "positionuncertainty"),
 }  # fmt: skip

@@ -28,6 +28,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "clay_pct": (0.0, 100.0),
     "sand_pct": (0.0, 100.0),
     "silt_pct": (0.0, 100.0),
+    "nitrogen_g_kg": (0.0, 100.0),
 }
 
 

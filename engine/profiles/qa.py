@@ -16,6 +16,8 @@ from .schema import NUMERIC, QARules
 
 #: From 12 % organic carbon a saturated clay-free soil is organic material (USDA Soil Taxonomy).
 ORGANIC_SOC_G_KG = 120.0
+#: Total nitrogen of organic matter hardly exceeds this; higher values are of another unit.
+MOST_NITROGEN = 60.0
 
 
 def check_selection(audit: Audit, rules: QARules) -> None:
@@ -137,6 +139,13 @@ def check_properties(audit: Audit, rules: QARules) -> None:
             "texture_out_of_range",
             f"{column} outside 0 to 100 %",
         )
+    nitrogen = audit.values("nitrogen_g_kg")
+    audit.blank(
+        (nitrogen < 0) | (nitrogen > MOST_NITROGEN),
+        "nitrogen_g_kg",
+        "nitrogen_out_of_range",
+        f"total nitrogen outside 0 to {MOST_NITROGEN:g} g/kg",
+    )
     texture = audit.table[["clay_pct", "sand_pct", "silt_pct"]]
     total = texture.sum(axis=1, min_count=2).to_numpy(np.float64)
     full = texture.notna().all(axis=1).to_numpy()
@@ -230,6 +239,7 @@ def _merge_replicates(audit: Audit, keys: list[str], several: NDArray[np.bool_])
         "clay_pct",
         "sand_pct",
         "silt_pct",
+        "nitrogen_g_kg",
     ):
         mean = group[column].transform("mean").to_numpy(np.float64)
         changed = several & np.isfinite(mean)

@@ -190,7 +190,8 @@ def _units(file: ProfileFile, taken: dict[str, str], form: str) -> dict[str, str
     }
     if form == "wosis" and "coarse_fraction" not in file.units:
         units["coarse_fraction"] = "%"
-    return {"soc": soc_unit(file, taken), **units, "lon": file.unit("lon")}
+    nitrogen = file.unit("nitrogen")
+    return {"soc": soc_unit(file, taken), **units, "nitrogen": nitrogen, "lon": file.unit("lon")}
 
 
 def _standard(
@@ -206,6 +207,8 @@ def _standard(
         columns["top_cm"] * depth,
         columns["bottom_cm"] * depth,
     )
+    if units["nitrogen"] == "%":
+        columns["nitrogen_g_kg"] = columns["nitrogen_g_kg"] * 10.0
     if units["lon"] == "0..360":
         columns["lon"] = columns["lon"].where(columns["lon"] <= 180, columns["lon"] - 360)
     columns["year"] = parse_year(frame[taken["year"]]) if "year" in taken else np.nan

@@ -27,6 +27,7 @@ COLUMNS: Mapping[str, str] = {
     "clay_pct": "clay, % by mass of the fine earth",
     "sand_pct": "sand, % by mass of the fine earth",
     "silt_pct": "silt, % by mass of the fine earth",
+    "nitrogen_g_kg": "total nitrogen of the fine earth, g/kg",
     "litter": "true for a litter layer",
     "positional_uncertainty": "class of positional uncertainty, as the source states it",
 }
@@ -46,6 +47,7 @@ NUMERIC: tuple[str, ...] = (
     "clay_pct",
     "sand_pct",
     "silt_pct",
+    "nitrogen_g_kg",
 )
 
 #: Measured properties besides SOC, which duplicates may complete.
@@ -55,6 +57,7 @@ PROPERTIES: tuple[str, ...] = (
     "clay_pct",
     "sand_pct",
     "silt_pct",
+    "nitrogen_g_kg",
 )
 
 #: Units that may be declared, the first being the default. ``auto``: inferred for each source.
@@ -63,6 +66,7 @@ UNITS: Mapping[str, tuple[str, ...]] = {
     "bulk_density": ("auto", "g/cm3", "kg/m3"),
     "coarse_fraction": ("auto", "fraction", "%"),
     "texture": ("%", "g/kg", "fraction"),
+    "nitrogen": ("g/kg", "%"),
     "depth": ("cm", "m", "mm"),
     "lon": ("-180..180", "0..360"),
 }

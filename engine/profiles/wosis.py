@@ -32,6 +32,7 @@ PROPERTIES = {
     "clay_pct": ("clay",),
     "sand_pct": ("sand",),
     "silt_pct": ("silt",),
+    "nitrogen_g_kg": ("nitkjd",),
 }
 
 #: WoSIS columns of the wide forms, in order of preference.
@@ -54,6 +55,7 @@ UNITS = {
     "bulk_density": "g/cm3",
     "coarse_fraction": "%",
     "texture": "%",
+    "nitrogen": "g/kg",
     "depth": "cm",
     "lon": "-180..180",
 }
