@@ -85,3 +85,19 @@ class MeanAndQuantiles:
         given = prediction.reshape(n, k, 1 + len(self.levels))
         of_mean = weighted_mse(given[:, :, 0], target, weight)
         return of_mean + Pinball(self.levels)(given[:, :, 1:].reshape(n, -1), target, weight)
+
+
+def gaussian(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean of negative log likelihoods of normals, less a constant.
+
+    Parameters
+    ----------
+    prediction
+        For each target its mean and the logarithm of its variance, ``(n, 2 k)``; the logarithm is
+        kept within -7 to 7.
+    """
+    n, k = target.shape
+    given = prediction.reshape(n, k, 2)
+    logarithm = given[:, :, 1].clamp(-7.0, 7.0)
+    error = _difference(given[:, :, 0], target, weight)
+    return _mean(0.5 * (logarithm + error**2 * torch.exp(-logarithm)), weight)
