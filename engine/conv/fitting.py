@@ -11,6 +11,7 @@ import numpy as np
 
 from ..covariate_choice import CovariateChoice, choose_covariates
 from ..errors import InputError
+from ..models.conv_settings import FineTuning
 from ..models.protocol import Depth
 from ..run import versions
 from ..samples import Samples
@@ -146,10 +147,10 @@ def fit_nets(
         cell=store.cell,
     )
     levels = quantiles if told.interval == "quantile" else ()
-    of_what = (rows.digest, store.digest, asdict(card), asdict(told), depths, levels, seed)
-    digest = digest_of(*of_what, versions(("torch",)))
+    same = (rows.digest, store.digest, asdict(card), depths, levels, seed, versions(("torch",)))
+    folder = trainings_folder(samples.patches)
     ground = Ground(
-        folder=trainings_folder(samples.patches) / digest,
+        folder=folder / digest_of(*same, asdict(told)),
         patches=samples.patches,
         card=card,
         shape=told.shape,
@@ -159,8 +160,13 @@ def fit_nets(
         centre=tuple(centre.tolist()),
         spread=tuple(spread.tolist()),
     )
-    lay_ground(rows, ground.folder)
-    trained = _train(rows, ground, told, depths, seed, client)
+    # the net for all depths is trained once, for transfer and for a pooled net beside it
+    alike = told if told.scheme == "per_depth" else replace(told, fine_tuning=FineTuning())
+    alike = replace(alike, scheme="pooled") if told.scheme == "transfer" else alike
+    first = replace(ground, folder=folder / digest_of(*same, asdict(alike)))
+    for each in {first.folder, ground.folder} if told.scheme == "transfer" else {first.folder}:
+        lay_ground(rows, each)
+    trained = _train(rows, first, ground, told, depths, seed, client)
     nets = FittedNets(
         members=tuple(tuple(member) for member in trained.members),
         channels=channels,
@@ -229,17 +235,18 @@ class _Nets:
 
 def _train(
     rows: LearningRows,
-    ground: Ground,
+    first: Ground,
+    tuned: Ground,
     told: ConvSettings,
     depths: tuple[Depth, ...],
     seed: int,
     client: Client | None,
 ) -> _Nets:
-    """Do all trainings of a scheme."""
+    """Do all trainings of a scheme, those that begin anew and those that go on from them."""
     names = [f"{top:g}-{bottom:g} cm" for top, bottom in depths]
     members, every = range(told.members), range(len(depths))
 
-    def task(member: int, depth: int | None, **other: Any) -> Task:
+    def task(member: int, depth: int | None, ground: Ground = first, **other: Any) -> Task:
         key = [seed, member, 0 if depth is None else depth + 1]
         own = int(np.random.SeedSequence(key).generate_state(1)[0])
         name = "all depths" if depth is None else names[depth]
@@ -260,25 +267,25 @@ def _train(
     heads = len(depths) if told.scheme == "multitask" else 1
     plan = [task(m, None, heads=heads, sees_depth=heads == 1) for m in members]
     places = run_tasks(plan, client=client)
-    first = [load_trained(place) for place in places]
-    pooled = _Nets([[t.net] for t in first], [t.training for t in first])
+    begun = [load_trained(place) for place in places]
+    pooled = _Nets([[t.net] for t in begun], [t.training for t in begun])
     if told.scheme != "transfer" or told.freezes_all:
         return pooled
-    ground = replace(ground, spec=told.fine_tuned)  # of the tasks that follow
     tuning = {
+        "ground": replace(tuned, spec=told.fine_tuned),
         "freeze_until": told.fine_tuning.freeze_until,
         "keep_statistics": told.fine_tuning.statistics == "keep",
     }
-    tuned = [
+    plan = [
         task(m, d, heads=1, sees_depth=True, start=places[m], **tuning)
         for m in members
         for d in every
         if _enough(rows, d)
     ]
-    found = [load_trained(place) for place in run_tasks(tuned, client=client)]
-    of = {(t.start, t.depth): one for t, one in zip(tuned, found, strict=True)}
+    found = [load_trained(place) for place in run_tasks(plan, client=client)]
+    of = {(t.start, t.depth): one for t, one in zip(plan, found, strict=True)}
     nets = [
-        [of[places[m], d].net if (places[m], d) in of else first[m].net for d in every]
+        [of[places[m], d].net if (places[m], d) in of else begun[m].net for d in every]
         for m in members
     ]
     left = {t.training.name for t in found if t.as_it_began}

@@ -12,6 +12,7 @@ for one to itself, and runs on no worker without.
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,11 +132,12 @@ def run_jobs(
 
 def _run(function: Work, folder: Place, job: Job) -> None:
     place, begun = folder / job.name, folder / f"{job.name}.begun"
-    if is_whole(place):  # by an attempt that was taken for lost
-        return
     try:
-        with whole_folder(place) as out:
-            function(job.task, out, begun)
+        with _alone(place):
+            if is_whole(place):  # by another model that needs the same, or an attempt thought lost
+                return
+            with whole_folder(place) as out:
+                function(job.task, out, begun)
     except Stopped:
         raise
     except Exception as error:
@@ -145,6 +147,22 @@ def _run(function: Work, folder: Place, job: Job) -> None:
         family: type[EdaphosError] = InputError if isinstance(error, InputError) else RunError
         raise family(f"{job}: {str(error) or type(error).__name__}") from error
     remove_tree(begun)
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Wait until nobody else is at the same job, where disks are; a lock ends with its holder."""
+    if not isinstance(place, Path):
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = place.with_name(f"{place.name}.lock")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,25 @@ def test_here_on_a_cluster_and_inside_its_tasks_the_results_are_the_same(
     assert np.array_equal(here, said([Path(p) for places in inside for p in places]))
     assert not np.array_equal(here[0], here[1])
     assert len(list((tmp_path / "inside").iterdir())) == 6
+
+
+def slow(task: Any, out: Path, begun: Any) -> None:
+    with Path(task).open("a") as log:
+        log.write("begun\n")
+    time.sleep(0.5)
+    (out / "done").write_text("")
+
+
+def test_two_who_need_the_same_training_at_once_get_one(tmp_path) -> None:
+    log, jobs = tmp_path / "log", tmp_path / "jobs"
+    work = partial(run_jobs, [Job({"fold": 0}, str(log))], slow, jobs)
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert log.read_text() == "begun\n"
+    assert [path.name for path in jobs.iterdir()] == ["fold-0"]
 
 
 def test_what_is_done_needs_no_cluster(tmp_path) -> None:

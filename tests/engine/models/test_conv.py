@@ -29,6 +29,7 @@ from ..conv_world import (
     make_cube,
     make_model,
     make_samples,
+    moved,
     world_grid,
 )
 
@@ -189,6 +190,15 @@ def test_frozen_stages_and_statistics_stay_and_the_rest_is_tuned(samples, transf
             assert {k for k in state if k.startswith("heads") and k.endswith("weight")} - same
         else:
             assert same == set(state)
+
+
+def test_the_net_for_all_depths_is_trained_once_for_both_schemes(samples, tmp_path) -> None:
+    alone = moved(samples, tmp_path / "patches")
+    for scheme in ("transfer", "pooled", "multitask"):
+        make_model(scheme=scheme).fit(alone)
+    trained = [p.parent.name for p in (tmp_path / "patches-trainings").rglob("net.safetensors")]
+    assert sum(name.startswith("depth-all-depths") for name in trained) == 2
+    assert len(trained) == 2 + len(DEPTHS)
 
 
 def test_freezing_all_is_the_net_for_all_depths(samples, pooled) -> None:
