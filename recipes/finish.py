@@ -35,6 +35,8 @@ from edaphos.engine.run import Run
 from edaphos.engine.run_progress import REPORT
 from edaphos.kernels.climate import KOEPPEN_GROUPS, KOEPPEN_NAMES, KOEPPEN_NAMES_32
 
+from .beta_schema import BetaTable
+from .beta_totals import write_totals
 from .stages import Stages
 
 #: Orders in which maps number the Köppen-Geiger classes.
@@ -63,6 +65,9 @@ def finish(
     if wanted.get("pyramid"):  # a run begun by an edaphos without pyramids has no such word
         with stages.stage("pyramid", "Pyramid"):
             write_pyramid(run.path / MAP, state=map_state(run), reporter=reporter)
+    if run.identity["recipe"].get("model", {}).get("kind") == "beta":
+        with stages.stage("ecosystems", "Stocks by ecosystem"):
+            write_totals(run, BetaTable.model_validate(run.identity["recipe"]["model"]))
     discoveries = significant_changes(run, wanted, stages)
     if wanted["cog"]:
         with stages.stage("products", "Products"):

@@ -43,13 +43,15 @@ class WholeProfiles:
     def beta(self, form: Literal["normalised", "raw"]) -> tuple[Floats, NDArray[np.uint8]]:
         """Return beta of each profile, NaN where it is not complete, and its flags, ``(p,)``.
 
-        See :func:`edaphos.kernels.beta.fit_beta`.
+        See :func:`edaphos.kernels.beta.fit_beta`. The raw form is fitted to the share of the whole,
+        which is 1, as well: normalised, that one holds for any beta.
         """
         known = self.complete
         total = np.where(known, self.stock.sum(axis=1), np.nan)
         shares = np.cumsum(self.stock, axis=1) / total[:, None]
         bottoms = np.array([bottom for _, bottom in FIT_DEPTHS])
-        return fit_beta(bottoms[:-1], shares[:, :-1], form, total_cm=float(bottoms[-1]))
+        last = len(bottoms) - (form == "normalised")
+        return fit_beta(bottoms[:last], shares[:, :last], form, total_cm=float(bottoms[-1]))
 
 
 def whole_profiles(samples: Samples) -> WholeProfiles:

@@ -32,6 +32,7 @@ from .canvas import depth_words
 from .changing_truth import ChangingTruth, changing_tables, load_errors
 from .choice_tables import choice_tables
 from .compared_tables import compared_tables
+from .ecosystem_tables import ecosystem_tables, load_ecosystems
 from .layers import layers, mean_layers, read_directly, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
 from .progress_page import tile_map
@@ -62,6 +63,7 @@ _STAGES = {
     "assess": "cross-validation",
     "fit": "model fitted",
     "map": "map produced",
+    "ecosystems": "stocks by ecosystem",
     "products": "products written",
     "truth": "judged against the truth",
 }
@@ -103,6 +105,8 @@ class ReportInputs:
         Covariates that the model chose, or those of each depth.
     trainings
         How the model's nets were trained.
+    ecosystems
+        Stocks by ecosystem of a beta map.
     """
 
     dataset: xr.Dataset
@@ -120,6 +124,7 @@ class ReportInputs:
     small: xr.Dataset | None = None
     choices: Mapping[str, CovariateChoice] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
+    ecosystems: Mapping[str, Any] | None = None
 
 
 def gather(
@@ -156,6 +161,7 @@ def gather(
         small=None if coarser is None else read_directly(dataset, store, coarser),
         choices=choices_of(run_folder / MODEL),
         trainings=load_curves(run_folder / MODEL),
+        ecosystems=load_ecosystems(run_folder),
     )
 
 
@@ -229,7 +235,10 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "assessment": _assessment(ds, inputs.assessment),
         "learns": _learns(manifest),
         "truth": _truth(inputs.truth) or _changing(inputs.changing),
-        "totals": _totals(ds, inputs.totals) if inputs.totals else [],
+        "totals": [
+            *ecosystem_tables(inputs.ecosystems),
+            *(_totals(ds, inputs.totals) if inputs.totals else []),
+        ],
         "choices": _choices(ds, inputs.choices),
         "trainings": training_tables(inputs.trainings),
         "qa": qa_tables(inputs.qa) if inputs.qa else [],

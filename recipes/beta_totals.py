@@ -1,0 +1,159 @@
+"""The stock table of a beta map: by ecosystem and layer, beside the paper's Table 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from edaphos.engine.assess.assessment import Assessment
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
+from edaphos.engine.map_store import MAP
+from edaphos.engine.map_view import open_map
+from edaphos.engine.models.beta_settings import FIT_DEPTHS, BetaSettings
+from edaphos.engine.products.ecosystem_tables import FILE
+from edaphos.engine.products.layers import Block, depths_of, map_grid, read_directly
+from edaphos.engine.run import Run
+from edaphos.engine.stocks.ecosystems import (
+    TOGETHER,
+    EcosystemTotal,
+    SpatialErrors,
+    ecosystem_totals,
+)
+from edaphos.engine.stocks.residual_range import fit_range
+from edaphos.engine.store import write_atomically
+from edaphos.engine.whole_folder import is_whole, on_disk
+
+from .beta_schema import BetaTable
+
+Floats = NDArray[np.float64]
+
+LAYERS: tuple[tuple[float, float], ...] = ((0, 20), (20, 100), (0, 100))
+
+#: Wang H. et al.: stocks in Pg and means in t/ha by ecosystem and layer, as printed; the mean of
+#: 0-100 cm of cropland is not.
+PUBLISHED: Mapping[tuple[str, tuple[float, float]], tuple[float | None, float | None]] = {
+    ("cropland", (20, 100)): (67.0, 63.8),
+    ("grassland", (20, 100)): (200.0, 83.3),
+    ("forest", (20, 100)): (644.0, 100.4),
+    ("grassland", (0, 100)): (None, 153.7),
+    ("forest", (0, 100)): (None, 180.6),
+    (TOGETHER, (0, 20)): (747.0, None),
+    (TOGETHER, (20, 100)): (912.0, None),
+    (TOGETHER, (0, 100)): (1659.0, None),
+}
+#: Areas that its stocks and means imply, million ha, and its mean mapped beta.
+PUBLISHED_AREA = {"cropland": 1200.0, "grassland": 2590.0, "forest": 5640.0, TOGETHER: 9430.0}
+PUBLISHED_BETA = {"cropland": 0.9727, "grassland": 0.9739, "forest": 0.9751}
+PUBLISHED_WORDS = (
+    "Published: Wang H. et al. (ESSD manuscript), Table 1 and text; their means are of cells, and "
+    "their areas overlap (forest 5.64 billion ha, where the FAO counts 4.1)."
+)
+
+
+def write_totals(run: Run, table: BetaTable) -> dict[str, Any] | None:
+    """Total a beta map by ecosystem, write the table into its folder, and return it.
+
+    None where the map's layers do not make up 0-20 and 20-100 cm, or its cube is gone.
+    """
+    dataset = read_directly(open_map(run.path), run.path / MAP)
+    if not run.cube_path.exists() or not _made_up(depths_of(dataset)):
+        return None
+    settings = BetaSettings.of(table.settings())
+    ecosystems, cube, grid = settings.ecosystems, Cube.open(run.cube_path), map_grid(dataset)
+    land = table.ecosystems.land
+    read = [ecosystems.variable, *([land] if land else [])]
+
+    def shares(where: Block) -> dict[str, Floats]:
+        rows, cols = where
+        window = grid.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        values = cube.read(window, read)
+        part = np.clip(np.nan_to_num(values[land]), 0, 1) if land else 1.0
+        classes = values[ecosystems.variable]
+        return {n: np.asarray(ecosystems.share(n, classes) * part) for n in ecosystems.names}
+
+    errors = _errors(run)
+    totals, draws = ecosystem_totals(dataset, ecosystems.names, shares, LAYERS, errors)
+    found: dict[str, Any] = {
+        "totals": [one.to_json() | _beside(one) for one in totals],
+        "published": PUBLISHED_WORDS,
+        "errors": None
+        if errors is None
+        else {"length_km": errors.length_km, "nugget": errors.nugget, "source": errors.source},
+        "fragments": _scenario(totals, draws, table),
+    }
+    write_atomically(run.path / FILE, json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def _beside(one: EcosystemTotal) -> dict[str, Any]:
+    pg, t_ha = PUBLISHED.get((one.ecosystem, (one.top_cm, one.bottom_cm)), (None, None))
+    return {"published_pg": pg, "published_t_ha": t_ha}
+
+
+def _made_up(depths: Sequence[tuple[float, float]]) -> bool:
+    ends = [depths[0][0], *(bottom for _, bottom in depths)]
+    touching = all(a[1] == b[0] for a, b in pairwise(depths))
+    return touching and {0.0, 20.0, 100.0} <= set(ends)
+
+
+def _errors(run: Run) -> SpatialErrors | None:
+    """Return how errors go together, by profiles that were left out with their blocks."""
+    folder = run.path / "assessment"
+    if not is_whole(folder):
+        return None
+    assessment = Assessment.load(on_disk(folder))
+    left_out = residuals(assessment)
+    try:
+        length, nugget = fit_range(
+            left_out["lon"].to_numpy(float),
+            left_out["lat"].to_numpy(float),
+            left_out["residual"].to_numpy(float),
+        )
+    except InputError:
+        return None
+    source = f"residuals of {len(left_out):,} profiles left out with their blocks"
+    return SpatialErrors(length, nugget, seed=int(run.identity["recipe"]["seed"]), source=source)
+
+
+def residuals(assessment: Assessment) -> pd.DataFrame:
+    """Return log observed over predicted stock of 0-100 cm of each whole profile left out."""
+    splits = list(dict.fromkeys(assessment.predictions["split"]))
+    split = "block" if "block" in splits else splits[0]
+    said = assessment.predictions
+    said = said[(said["split"] == split) & (said["model"] == "full")]
+    rows = assessment.rows.set_index("row").loc[said["row"]].reset_index(drop=True)
+    rows = rows.assign(said=said["mean"].to_numpy())
+    keys = [rows["profile_id"], rows["year"].fillna(-1.0)]
+    whole = rows.groupby(keys).agg(
+        lon=("lon", "first"),
+        lat=("lat", "first"),
+        observed=("obs", "sum"),
+        said=("said", "sum"),
+        layers=("said", "count"),
+    )
+    whole = whole[(whole["layers"] == len(FIT_DEPTHS)) & (whole["observed"] > 0)]
+    return whole.assign(residual=np.log(whole["observed"] / whole["said"]))
+
+
+def _scenario(
+    totals: Sequence[EcosystemTotal], draws: Floats, table: BetaTable
+) -> dict[str, Any] | None:
+    """Return totals with the stated coarse fragments, whose own error goes into the interval."""
+    stated = table.fragments
+    if stated is None:
+        return None
+    rows = [{"total_pg": one.total_pg * (1 - stated.mean)} for one in totals]
+    if len(draws):
+        rng = np.random.default_rng(0)
+        share = np.clip(rng.normal(stated.mean, stated.sd, len(draws)), 0, 0.95)
+        low, high = np.quantile(draws * (1 - share[:, None]), (0.05, 0.95), axis=0)
+        for row, a, b in zip(rows, low.tolist(), high.tolist(), strict=True):
+            row |= {"low_pg": a, "high_pg": b}
+    return {**stated.model_dump(), "totals": rows}
