@@ -272,12 +272,12 @@ def _train(
     if told.scheme != "transfer" or told.freezes_all:
         return pooled
     tuning = {
-        "ground": replace(tuned, spec=told.fine_tuned),
         "freeze_until": told.fine_tuning.freeze_until,
         "keep_statistics": told.fine_tuning.statistics == "keep",
     }
+    ground = replace(tuned, spec=told.fine_tuned)
     plan = [
-        task(m, d, heads=1, sees_depth=True, start=places[m], **tuning)
+        task(m, d, ground, heads=1, sees_depth=True, start=places[m], **tuning)
         for m in members
         for d in every
         if _enough(rows, d)

@@ -126,8 +126,16 @@ def test_what_fits_no_net_is_refused_before_anything_runs(
         run_job(load_job(country.recipe, Overrides(workers=1)), tmp_path / "run")
 
 
-def test_the_built_in_recipe_has_the_baselines_of_the_paper_and_the_ablation() -> None:
-    recipe = load_job(builtin_path("depth_transfer"), Overrides()).recipe
+def test_the_built_in_recipe_has_the_baselines_of_the_paper_and_the_ablation(
+    tmp_path: Path,
+) -> None:
+    """With those that it leaves to be asked for."""
+    text = builtin_path("depth_transfer").read_text()
+    before, asked = text.split("# [[assess.compare]]", 1)
+    plain = tmp_path / "all.toml"
+    plain.write_text(before + ("# [[assess.compare]]" + asked).replace("# ", "").replace("#", ""))
+    assert len(load_job(builtin_path("depth_transfer"), Overrides()).recipe.assess.compare) == 3
+    recipe = load_job(plain, Overrides()).recipe
     assert recipe.profiles is not None
     assert recipe.profiles.harmonise == "spline"
     assert len(recipe.map.depths) == 6
