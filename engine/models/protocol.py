@@ -277,6 +277,7 @@ _BUILT_IN = {
     "conv": "edaphos.engine.models.conv:ConvModel",
     "forest": "edaphos.engine.models.forest:ForestModel",
     "forest_by_depth": "edaphos.engine.models.forest_by_depth:ForestByDepth",
+    "gsoilcpm": "edaphos.engine.models.gsoilcpm:GsoilcpmModel",
     "poml": "edaphos.engine.models.poml:PomlModel",
     "rothc": "edaphos.engine.models.rothc:RothCModel",
     "stock_forest": "edaphos.engine.models.stock_forest:StockForest",

@@ -1,0 +1,1 @@
+"""Nets with a branch for each group of covariates: their sets, training, transfer, maps."""

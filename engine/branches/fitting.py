@@ -1,0 +1,322 @@
+"""Pre-training: from samples of the world to calibrated nets of branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaphos.kernels.branch_shape import BranchShape
+
+from ..conv.fitting import trainings_folder
+from ..conv.learning_rows import CALIBRATE, LEARN, STOP, Floats, Ints, LearningRows, learning_rows
+from ..conv.patches import patches_of
+from ..conv.predictive import Pair, Predictive, Said, calibrate
+from ..conv.schemes import ROWS, digest_of, target_scale
+from ..conv.weights import Seen
+from ..errors import InputError
+from ..models.protocol import Depth
+from ..run import versions
+from ..samples import Samples
+from ..training_curve import Training
+from ..whole_folder import is_whole, whole_folder
+from .fitted import FittedBranches, outputs_of, row_numbers
+from .group_set import GroupSet
+from .groups import GroupChannels
+from .regions_out import outside, place_codes
+from .settings import GsoilcpmSettings
+from .training import Ground, Task, run_tasks
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@dataclass(frozen=True)
+class WayTried:
+    """One way of fine-tuning, and what came of it.
+
+    Parameters
+    ----------
+    way, corrected
+        Which, and whether its scale was corrected.
+    error
+        Mean squared error over the rows that stop trainings, in units of the target's variance in
+        the world.
+    """
+
+    way: str
+    corrected: bool
+    error: float
+
+
+@dataclass(frozen=True)
+class BranchFit:
+    """What was fitted.
+
+    Parameters
+    ----------
+    nets
+        The nets, and the scales of what they read and say.
+    predictive
+        How what they say becomes a distribution.
+    depths
+        That the predictive distribution is told for, cm.
+    variables, crs, cell
+        The cube variables behind the channels; the grid of training places.
+    rows
+        How many rows taught nets, stopped them and calibrated them, by name.
+    summary
+        What the training data were, and how good it was on rows that taught nothing.
+    places
+        Codes of places learned from (:func:`~edaphos.engine.branches.regions_out.place_codes`).
+    covariances
+        Of the features of each net.
+    ways
+        Ways of fine-tuning that were tried; the first was kept. Empty for a model of the world.
+    trainings
+        How trainings went; empty for a model that was loaded.
+    """
+
+    nets: FittedBranches
+    predictive: Predictive
+    depths: tuple[Depth, ...]
+    variables: Mapping[str, Seen]
+    crs: str
+    cell: float
+    rows: Mapping[str, int]
+    summary: Mapping[str, Any]
+    places: NDArray[np.uint32]
+    covariances: tuple[Any, ...] = ()
+    ways: tuple[WayTried, ...] = ()
+    trainings: tuple[Training, ...] = field(default=(), compare=False)
+
+
+def pretrain(
+    samples: Samples,
+    told: GsoilcpmSettings,
+    depths: tuple[Depth, ...],
+    quantiles: tuple[float, ...],
+    pairs: tuple[Pair, ...],
+    *,
+    seed: int,
+    client: Client | None = None,
+) -> BranchFit:
+    """Train nets on samples of the world, and calibrate them.
+
+    Raises
+    ------
+    InputError
+        Samples without squares, with too few rows or places, or none outside the regions left out.
+    """
+    patches_of(samples)
+    assert samples.patches is not None  # or the line above raises
+    check_released(told, depths)
+    folder = samples.patches
+    held = GroupSet.open(folder)
+    all_rows = len(samples)
+    samples = outside(samples, told.without, told.buffer_km)
+    rows = with_numbers(
+        learning_rows(
+            samples,
+            depths,
+            log1p=told.transform == "log1p",
+            parts=told.parts,
+            part_deg=told.part_deg,
+            seed=seed,
+        ),
+        samples,
+        told,
+    )
+    channels = GroupChannels.fit(
+        held, rows.patch[rows.part == LEARN], told.groups, plain=told.faithful
+    )
+    levels = () if told.head == "mean" else quantiles
+    centre, spread = (float(a[0]) for a in target_scale(rows, 1, False))
+    learned = rows.target[rows.part == LEARN]
+    low, high = float(learned.min()), float(learned.max())
+    ground = lay_ground(
+        folder, rows, channels, told, levels, centre, spread, absent=(), of=(depths, seed)
+    )
+    shape = _shape(channels, told)
+    tasks = [
+        Task(
+            ground,
+            replace(told.training, seed=own),
+            "the world",
+            own,
+            shape,
+            outputs_of(told.head, levels),
+            rows.extra.shape[1],
+        )
+        for own in member_seeds(seed, told.members)
+    ]
+    trained = run_tasks(tasks, client)
+    nets = FittedBranches(
+        tuple(t.net for t in trained),
+        channels,
+        centre,
+        spread,
+        low,
+        high,
+        told.head,
+        levels,
+        plain=told.faithful,
+        sees_year=told.sees_year,
+    )
+    predictive = calibrated(nets, held, rows, told, depths, pairs, np.full(len(depths), high))
+    store = next(iter(held.stores.values()))
+    return BranchFit(
+        nets=nets,
+        predictive=predictive,
+        depths=depths,
+        variables=held.variables,
+        crs=store.crs,
+        cell=store.cell,
+        rows=counts(rows),
+        summary={
+            **summary_of(samples),
+            "left out": all_rows - len(samples),
+            **scores(nets, predictive, held, rows),
+        },
+        places=place_codes(samples),
+        covariances=tuple(t.covariance for t in trained),
+        trainings=tuple(t.training for t in trained),
+    )
+
+
+def check_released(told: GsoilcpmSettings, depths: tuple[Depth, ...]) -> None:
+    """Refuse several depths for the released network, which does not see them."""
+    if told.faithful and len(depths) != 1:
+        raise InputError(
+            "faithful = true learns one layer, 0-30 cm in the paper: give map.depths = [[0, 30]] "
+            f'and profiles.harmonise = "overlap"; found {len(depths)} depths'
+        )
+
+
+def with_numbers(rows: LearningRows, samples: Samples, told: GsoilcpmSettings) -> LearningRows:
+    """Return rows with what a net of these settings sees of layers."""
+    year = samples.table["year"].to_numpy(np.float64)
+    numbers = row_numbers(
+        samples.top, samples.bottom, year, plain=told.faithful, sees_year=told.sees_year
+    )
+    return replace(rows, extra=numbers)
+
+
+def lay_ground(
+    patches: Path,
+    rows: LearningRows,
+    channels: GroupChannels,
+    told: GsoilcpmSettings,
+    levels: tuple[float, ...],
+    centre: float,
+    spread: float,
+    *,
+    absent: tuple[str, ...],
+    of: tuple[Any, ...],
+) -> Ground:
+    """Keep the rows where trainings find them; return what trainings share."""
+    plain = channels.to_json()
+    told_of = (rows.digest, GroupSet.open(patches).digest, plain, asdict(told), levels, absent, of)
+    folder = trainings_folder(patches) / digest_of(*told_of, versions(("torch",)))
+    if not is_whole(folder / "rows"):
+        with whole_folder(folder / "rows") as partial:
+            rows.save(partial / ROWS)
+    augment = told.augment and channels.symmetric
+    return Ground(
+        folder, patches, plain, centre, spread, told.head, levels, augment, absent, told.faithful
+    )
+
+
+def member_seeds(seed: int, members: int) -> list[int]:
+    """Return a seed for each member."""
+    return [int(np.random.SeedSequence([seed, m]).generate_state(1)[0]) for m in range(members)]
+
+
+def _shape(channels: GroupChannels, told: GsoilcpmSettings) -> BranchShape:
+    return BranchShape(
+        branches=channels.branches(told.embedding, told.faithful),
+        width=told.width,
+        merged=told.merged,
+        dense=told.dense,
+        dropout=told.dropout,
+        between="none" if told.faithful else "gelu",
+        group_dropout=0.0 if told.faithful else told.group_dropout,
+    )
+
+
+def asked(
+    nets: FittedBranches, held: GroupSet, rows: LearningRows, part: int
+) -> tuple[Said, Floats, Ints]:
+    """Return what nets say of a part of the rows, its targets and depths."""
+    mine = np.flatnonzero(rows.part == part)
+    said = nets.of_rows(held, rows.patch[mine], rows.extra[mine])
+    return nets.together(said), rows.target[mine], rows.depth[mine]
+
+
+def calibrated(
+    nets: FittedBranches,
+    held: GroupSet,
+    rows: LearningRows,
+    told: GsoilcpmSettings,
+    depths: tuple[Depth, ...],
+    pairs: tuple[Pair, ...],
+    largest: Floats,
+) -> Predictive:
+    """Ask the nets about rows that taught them nothing."""
+    last = rows.part == CALIBRATE
+    return calibrate(
+        asked(nets, held, rows, STOP),
+        asked(nets, held, rows, CALIBRATE),
+        rows.weight[last],
+        rows.block[last],
+        len(depths),
+        log1p=told.transform == "log1p",
+        interval="residual" if told.head == "mean" else "quantile",
+        pairs=pairs,
+        largest=largest,
+    )
+
+
+def counts(rows: LearningRows) -> dict[str, int]:
+    """Return how many rows did what."""
+    return {
+        "learned from": int((rows.part == LEARN).sum()),
+        "stopped by": int((rows.part == STOP).sum()),
+        "calibrated with": int((rows.part == CALIBRATE).sum()),
+    }
+
+
+def summary_of(samples: Samples) -> dict[str, Any]:
+    """Return what samples are, in plain values."""
+    table = samples.table
+    year = table["year"].to_numpy(np.float64)
+    dated = year[np.isfinite(year)]
+    return {
+        "rows": len(samples),
+        "profiles": int(table["profile_id"].nunique()),
+        "sources": sorted(table["source"].astype(str).unique())[:50],
+        "extent_deg": [
+            round(float(f(table[k])), 3) for k in ("lon", "lat") for f in (np.min, np.max)
+        ],
+        "years": [float(dated.min()), float(dated.max())] if dated.size else [],
+        "target": {q: round(float(np.quantile(samples.y, q)), 3) for q in (0.05, 0.5, 0.95)},
+    }
+
+
+def scores(
+    nets: FittedBranches, predictive: Predictive, held: GroupSet, rows: LearningRows
+) -> dict[str, Any]:
+    """Return how good nets are on the calibration part, on the original scale."""
+    from edaphos.kernels.metrics import metrics
+
+    if (rows.part == CALIBRATE).sum() < 2:
+        return {}
+    said, target, depth = asked(nets, held, rows, CALIBRATE)
+    mean = predictive.mean(said, depth)
+    y = np.expm1(target) if predictive.log1p else target
+    found = metrics(y, mean)
+    return {f"calibration_{k}": round(float(found[k]), 4) for k in ("MAE", "CCC")}

@@ -1,0 +1,316 @@
+"""One model of the world, fine-tuned to a region: GSoilCPM (Zhang L. et al. 2025).
+
+A net with a branch for each group of covariates, each with its own window. Without a start it is
+pre-trained on the samples that it is given; with one it is fine-tuned to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..branches.fitted import row_numbers
+from ..branches.fitting import BranchFit, pretrain
+from ..branches.group_set import GroupSet
+from ..branches.groups import Group, windows_of
+from ..branches.model_file import (
+    depths_of,
+    digest_of_model,
+    load_model,
+    net_name,
+    read_card,
+    save_model,
+)
+from ..branches.settings import GsoilcpmSettings, settings_from
+from ..branches.tuning import finetune
+from ..conv.learning_rows import Floats
+from ..conv.patches import patches_of
+from ..conv.source import BUDGET
+from ..conv.weights import NetCard, grid_seen
+from ..cube.cube import Cube
+from ..errors import InputError
+from ..grid import Grid
+from ..need_torch import need_torch
+from ..samples import Samples
+from .columns import GLOBALSOILMAP_DEPTHS, quantile_name
+from .conv_settings import pairs_of
+from .depth_rows import depth_rows
+from .protocol import Depth, Emits, ModelSpec, Output, Reads, TileInputs
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from edaphos.kernels.branch_map import BranchMapper
+
+#: Cell sizes that differ by this share are of one grid.
+SAME_SIZE = 1e-6
+
+
+@dataclass
+class GsoilcpmModel:
+    """Nets with a branch for each group of covariates, of the world or of a region.
+
+    Parameters
+    ----------
+    settings
+        As :class:`GsoilcpmSettings`, or plain nested data for it.
+    quantiles
+        Levels to map beside the mean: 0.5, and pairs about it.
+    depths
+        Intervals to map, cm.
+    seed
+        Of everything random.
+
+    Attributes
+    ----------
+    client
+        Of the cluster that :meth:`fit` trains on; here without one.
+    """
+
+    settings: GsoilcpmSettings | Mapping[str, Any]
+    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)
+    depths: tuple[Depth, ...] = GLOBALSOILMAP_DEPTHS
+    seed: int = 0
+
+    kind: ClassVar[str] = "gsoilcpm"
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+
+    def __post_init__(self) -> None:
+        self.settings = self.told = _begun(settings_from(self.settings))
+        self.quantiles = tuple(sorted(self.quantiles))
+        self.depths = tuple((float(top), float(bottom)) for top, bottom in self.depths)
+        self.pairs = pairs_of(self.quantiles)
+        self.client: Client | None = None
+        self._fit: BranchFit | None = None
+        self._target = ("soc", "g kg-1")
+        self._mappers: dict[tuple[int, ...], BranchMapper] = {}
+
+    # -- declarations ---------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups that it reads, those that are missing left out."""
+        return tuple(g for g in self.told.groups if g.name not in self.told.lacking)
+
+    @property
+    def windows(self) -> dict[int, tuple[str, ...]]:
+        """The variables that are cut around samples at each window."""
+        return windows_of(self.groups)
+
+    @property
+    def patch_size(self) -> int:
+        """Cells along a side of the largest square that it learns from."""
+        return max(group.window for group in self.told.groups)
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """All cube variables that it reads."""
+        return tuple(name for group in self.groups for name in group.covariates)
+
+    @property
+    def reads(self) -> Reads:
+        """The covariates, and half the largest square around each tile."""
+        return Reads(self.covariates, halo=self.patch_size // 2)
+
+    @property
+    def emits(self) -> Emits:
+        """Mean and quantiles for each depth."""
+        name, units = self._target
+        encoding: Literal["content", "float"] = "content" if units == "g kg-1" else "float"
+        outputs = [
+            Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction")
+        ]
+        for q in self.quantiles:
+            words = f"{100 * q:g} % quantile" + ("" if q == 0.5 else ", calibrated")
+            outputs.append(Output(quantile_name(name, q), units, f"Q{q:g}", encoding, words))
+        return Emits(tuple(outputs), self.depths)
+
+    @property
+    def depth_only(self) -> ModelSpec:
+        """What stands beside it in an assessment: a forest that sees depth alone."""
+        settings = {
+            "covariates": (),
+            "trees": 20,  # there is nothing but top and bottom to learn from
+            "quantiles": self.quantiles,
+            "depths": self.depths,
+            "transform": self.told.transform,
+            "seed": self.seed,
+        }
+        return ModelSpec("forest", settings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying of a fit."""
+        from .gsoilcpm_words import notes
+
+        return notes(self._fit)
+
+    def describe(self) -> dict[str, str]:
+        """Return what the map's metadata say."""
+        from .gsoilcpm_words import describe
+
+        return describe(self.told, self._fit)
+
+    def check_cube(self, cube: Cube, grid: Grid) -> None:
+        """Refuse a cube whose variables are not those that the nets learned.
+
+        And for a map by nets that see more than a cell, a grid of other cells.
+        """
+        if self._fit is None and self.told.start is None:
+            return
+        fitted = self._fit or load_model(Path(str(self.told.start)))[0]
+        known = {name: seen for name, seen in fitted.variables.items() if name in self.covariates}
+        card = NetCard((), {}, *self._target, {}, known, **grid_seen(grid))
+        card.check(cube, grid)
+        if self._fit is not None and self.patch_size > 1:
+            replace(card, variables={}, crs=fitted.crs, cell=fitted.cell).check(cube, grid)
+
+    # -- learning -------------------------------------------------------------------------------
+
+    @property
+    def fitted(self) -> BranchFit:
+        """What was fitted."""
+        if self._fit is None:
+            raise InputError("the nets are not fitted yet; call fit() or load()")
+        return self._fit
+
+    def fit(self, samples: Samples) -> Self:
+        """Pre-train on these samples, or fine-tune to them; nothing else is learned from."""
+        need_torch()
+        self._target = samples.target
+        self._mappers = {}
+        told, common = self.told, {"seed": self.seed, "client": self.client}
+        if told.start is None:
+            self._fit = pretrain(samples, told, self.depths, self.quantiles, self.pairs, **common)  # type: ignore[arg-type]
+            return self
+        start, card = load_model(Path(told.start))
+        if tuple(card["target"]) != samples.target:
+            raise InputError(
+                f"{told.start}: the model of the world learned {' in '.join(card['target'])}, the "
+                f"region's samples are {' in '.join(samples.target)}"
+            )
+        files = {m: Path(told.start) / net_name(m) for m in range(len(start.nets.nets))}
+        self._fit = finetune(samples, told, start, files, self.depths, self.pairs, **common)  # type: ignore[arg-type]
+        return self
+
+    def fit_bytes(self, rows: int) -> int:
+        """Return the peak bytes of fitting to `rows` rows: their squares as channels, a batch.
+
+        Monthly variables and classes have several channels; sixteen of each variable are counted.
+        """
+        cells = sum(16 * len(g.covariates) * g.window**2 for g in self.told.groups)
+        batch = 12 * self.told.training.batch * (cells + 64 * self.told.width)
+        return min(BUDGET, 4 * rows * cells) + batch + rows * 400
+
+    # -- prediction -----------------------------------------------------------------------------
+
+    def predict_rows(self, samples: Samples) -> dict[str, Floats]:
+        """Return each output for each sample row at its own depth interval, shape ``(n,)``."""
+        need_torch()
+        place = patches_of(samples)
+        assert samples.patches is not None  # or the line above raises
+        fitted, told = self.fitted, self.told
+        year = samples.table["year"].to_numpy(np.float64)
+        numbers = row_numbers(
+            samples.top, samples.bottom, year, plain=told.faithful, sees_year=told.sees_year
+        )
+        said = fitted.nets.of_rows(GroupSet.open(samples.patches), place, numbers)
+        depth = depth_rows(samples.top, samples.bottom, self.depths)
+        return self._named(said, depth)
+
+    def _named(self, said: Floats, depth: Any) -> dict[str, Floats]:
+        name, predictive = self._target[0], self.fitted.predictive
+        together = self.fitted.nets.together(said)
+        found = {f"{name}_mean": predictive.mean(together, depth)}
+        for which, pair in enumerate(self.pairs):
+            for level, bound in zip(pair, predictive.bounds(together, depth, which), strict=True):
+                found[quantile_name(name, level)] = bound
+        if 0.5 in self.quantiles:
+            found[quantile_name(name, 0.5)] = predictive.median(together, depth)
+        return found
+
+    def predict(self, inputs: TileInputs) -> dict[str, NDArray[np.float32]]:
+        """Return each output as ``(depth, year, y, x)`` float32; cells not wanted hold anything."""
+        shape = inputs.out_shape(len(self.depths))
+        out = {o.name: np.full(shape, np.nan, np.float32) for o in self.emits.outputs}
+        rows, columns = (np.flatnonzero(inputs.wanted.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return out
+        nets, halo = self.fitted.nets, 2 * inputs.halo
+        y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        for k, year in enumerate(inputs.years):
+            groups = nets.channels.of_tile(inputs, k, nets.absent, nets.plain)
+            pieces = [g[:, y.start : y.stop + halo, x.start : x.stop + halo] for g in groups]
+            said = nets.mapped(self._mapper(year), pieces)
+            for d in range(len(self.depths)):
+                for name, values in self._named(said[d], d).items():
+                    out[name][d, k, y, x] = values
+        return out
+
+    def _mapper(self, year: int) -> BranchMapper:
+        """Return what maps all depths in a year; nets that do not see it have one for all."""
+        key = (year,) if self.told.sees_year else ()
+        if key not in self._mappers:
+            need_torch()
+            self._mappers[key] = self.fitted.nets.mapper(self.depths, (year,))
+        return self._mappers[key]
+
+    def memory_bytes(self, cells: int, years: int = 1) -> int:
+        """Return the peak bytes of predicting a tile of `cells` cells, beside its inputs."""
+        nets = self.fitted.nets
+        outputs = len(self.emits.outputs) * len(self.depths) * years * cells * 4
+        side = int(np.ceil(np.sqrt(cells))) + self.patch_size - 1
+        channels = 4 * sum(nets.channels.bands(nets.plain)) * side**2
+        said = len(self.depths) * len(nets.nets) * (1 + len(nets.levels)) * cells
+        return outputs + 2 * channels + 24 * said + self._mapper(2000).memory_bytes(cells)
+
+    def resident_bytes(self) -> int:
+        """Return the bytes of the weights, in nets and in what maps them."""
+        return 2 * self.fitted.nets.nbytes()
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write weights with what they mean, and the rest as JSON, without pickle."""
+        told = self.told
+        save_model(folder, self.fitted, told, self.quantiles, self.seed, self._target)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what :meth:`save` wrote; the model that it began with is no longer needed."""
+        fitted, told = load_model(folder)
+        settings = {**told["settings"], "start": None, "start_digest": ""}
+        model = cls(settings, tuple(told["quantiles"]), depths_of(told), told["seed"])
+        model._target = tuple(told["target"])
+        model._fit = fitted
+        return model
+
+
+def _begun(told: GsoilcpmSettings) -> GsoilcpmSettings:
+    """Return settings whose net is that of the start, if there is one."""
+    if told.start is None:
+        return told
+    folder = Path(told.start)
+    card = read_card(folder)
+    if told.start_digest and digest_of_model(folder) != told.start_digest:
+        raise InputError(
+            f"{folder}: not the model that this recipe names (its SHA-256 is another); get that "
+            "model again, or leave start_digest out"
+        )
+    of = settings_from(card["settings"])
+    unknown = set(told.lacking) - {group.name for group in of.groups}
+    if unknown:
+        raise InputError(
+            f"lacking: the model of the world has no group {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(group.name for group in of.groups)}"
+        )
+    names = [
+        *("groups", "faithful", "width", "merged", "dense", "dropout", "group_dropout"),
+        *("embedding", "head", "sees_year", "transform", "members"),
+    ]
+    return replace(told, **{name: getattr(of, name) for name in names})

@@ -1,0 +1,72 @@
+"""What metadata and messages say of a map by nets of branches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..branches.fitting import BranchFit
+    from ..branches.settings import GsoilcpmSettings
+
+REFERENCES = (
+    "Zhang L. et al. 2025 (GSoilCPM: pre-training on the world, fine-tuning to regions); Romano, "
+    "Patterson & Candès 2019 (conformalised quantile regression); Duan 1983 (smearing)"
+)
+WORDS = {
+    "zero_shot": "taken as it is",
+    "head": "its dense layers trained further",
+    "all": "all its layers trained further",
+    "gradual": "its layers trained further one after another, from the last",
+    "adapters": "changed by matrices of low rank",
+}
+
+
+def describe(told: GsoilcpmSettings, fit: BranchFit | None) -> dict[str, str]:
+    """Return summary, method, references and support of a map by these nets."""
+    of = "a model of the world"
+    if fit is not None and fit.ways:
+        best = fit.ways[0]
+        of = f"a model of the world fine-tuned to the region: {WORDS[best.way]}"
+        of += ", its scale corrected" if best.corrected else ""
+    groups = ", ".join(f"{g.name} ({g.window} x {g.window} cells)" for g in told.groups)
+    net = "the released network" if told.faithful else "branches that bend what they see"
+    return {
+        "summary": f"Soil organic carbon by nets with a branch for each group of covariates: {of}",
+        "method": f"Nets of branches, {net}; groups {groups}; {of}; intervals calibrated on "
+        "spatial blocks of training profiles that taught no net",
+        "references": REFERENCES,
+        "support": " ".join(["The mean is the arithmetic mean.", *notes(fit)]),
+    }
+
+
+def notes(fit: BranchFit | None) -> tuple[str, ...]:
+    """Return what is worth saying of a fit, a sentence each."""
+    if fit is None:
+        return ()
+    counts = ", ".join(f"{n:,} {what}" for what, n in fit.rows.items())
+    found = [f"Layers of the training profiles, by whole spatial blocks: {counts}."]
+    out = fit.summary.get("left out", 0)
+    if out:
+        found.append(f"{out:,} layers in regions left out, or near them, taught nothing.")
+    missing = fit.summary.get("groups missing")
+    if missing:
+        found.append(f"Without the group {', '.join(missing)}, which the region's cube lacks.")
+    shared = fit.summary.get("places that taught the world", 0)
+    if shared:
+        found.append(
+            f"{shared:,} of the region's places taught the model of the world, too: scores by "
+            "cross-validation are better than they would be at new places."
+        )
+    if fit.ways:
+        if not fit.rows["calibrated with"]:
+            found.append("Intervals are those of the world: the region has too few locations.")
+        tried = "; ".join(
+            f"{w.way}{' corrected' if w.corrected else ''} {w.error:.3g}" for w in fit.ways
+        )
+        found.append(
+            f"Ways of fine-tuning, by their error over the rows that stop trainings: {tried}."
+        )
+    constant = fit.nets.channels.constant()
+    if constant:
+        found.append(f"{', '.join(constant)} was constant in training and teaches nothing.")
+    return tuple(found)

@@ -1,0 +1,314 @@
+"""One model of the world and its regions: maps and rows agree, regions teach what they may."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from pyproj import Geod
+
+from edaphos.engine.branches.group_set import GroupSet
+from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
+from edaphos.engine.branches.regions_out import distance_km, outside, place_codes
+from edaphos.engine.branches.tuning import stop_error
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
+from edaphos.engine.models.depth_rows import depth_rows
+from edaphos.engine.models.gsoilcpm import GsoilcpmModel
+from edaphos.engine.models.protocol import description_of
+from edaphos.engine.samples import Samples
+from edaphos.engine.tiles import read_inputs
+
+from ..branch_world import GROUPS, REGION, make_model, make_samples, region_profiles
+from ..conv_world import DEPTHS, make_cube, world_grid
+
+#: float32 arithmetic in another order.
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory) -> Cube:
+    return make_cube(tmp_path_factory.mktemp("branches") / "cube")
+
+
+@pytest.fixture(scope="module")
+def world(cube, tmp_path_factory) -> tuple[GsoilcpmModel, Samples, Path]:
+    """A model of the world without the region, its samples, and its folder."""
+    folder = tmp_path_factory.mktemp("world")
+    model = make_model(without=(REGION,), buffer_km=50.0, licence="CC0-1.0")
+    samples = make_samples(cube, folder / "set", model, shard=64)
+    model.fit(samples).save(folder / "model")
+    return model, samples, folder / "model"
+
+
+@pytest.fixture(scope="module")
+def region(cube, world, tmp_path_factory) -> Samples:
+    model = make_model(start=str(world[2]))
+    return make_samples(cube, tmp_path_factory.mktemp("region") / "set", model, region_profiles())
+
+
+def tile_of(model: GsoilcpmModel, cube: Cube, *window: int):
+    grid = world_grid()
+    context = SimpleNamespace(cube=cube, model=model, grid=grid, run=SimpleNamespace(years=(2005,)))
+    inputs, _ = read_inputs(context, grid.window(*window))
+    return inputs, model.predict(inputs)
+
+
+def check_map(model: GsoilcpmModel, cube: Cube, samples: Samples) -> None:
+    """A map says where samples lie what rows say."""
+    inputs, made = tile_of(model, cube, 0, 0, 80, 80)
+    assert made.keys() == {o.name for o in model.emits.outputs}
+    assert all(np.isfinite(layer[..., inputs.wanted]).all() for layer in made.values())
+    rows = model.predict_rows(samples)
+    y, x, _ = world_grid().locate(samples.table["lon"], samples.table["lat"])
+    depth = depth_rows(samples.top, samples.bottom, DEPTHS)
+    for name, layer in made.items():
+        np.testing.assert_allclose(
+            layer[depth, 0, y, x], rows[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
+        )
+    part = tile_of(model, cube, 13, 20, 31, 17)[1]
+    for name, layer in part.items():
+        there = made[name][..., 13:44, 20:37]
+        np.testing.assert_allclose(layer, there, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_map_says_what_rows_say_and_files_hold_it(world, cube) -> None:
+    model, samples, folder = world
+    check_map(model, cube, samples)
+    again = GsoilcpmModel.load(folder)
+    assert again.emits == model.emits
+    assert again.reads == model.reads
+    assert again.reads.halo == 2
+    for name, values in again.predict_rows(samples).items():
+        np.testing.assert_array_equal(values, model.predict_rows(samples)[name])
+    assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors", ".npy"}
+    told = card_text(read_card(folder))
+    for words in ("relief, window of 5", "cover: class", "licence: CC0-1.0", "calibration_CCC"):
+        assert words in told
+
+
+def test_the_region_and_its_surroundings_teach_the_world_nothing(world) -> None:
+    model, samples, _ = world
+    lon, lat = (samples.table[k].to_numpy() for k in ("lon", "lat"))
+    west, south, east, north = REGION
+    edge = np.concatenate(
+        [np.stack([np.linspace(west, east, 400), np.full(400, side)], 1) for side in (south, north)]
+        + [
+            np.stack([np.full(400, side), np.linspace(south, north, 400)], 1)
+            for side in (west, east)
+        ]
+    )
+    geod = Geod(a=6371008.8, b=6371008.8)
+    inside = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
+    far = np.array(
+        [
+            min(geod.inv(np.full(len(edge), x), np.full(len(edge), y), edge[:, 0], edge[:, 1])[2])
+            for x, y in zip(lon[::3], lat[::3], strict=True)
+        ]
+    )
+    wanted = np.where(inside[::3], 0.0, far / 1000)
+    np.testing.assert_allclose(distance_km(lon, lat, REGION)[::3], wanted, atol=3.0, rtol=0.01)
+    kept = outside(samples, (REGION,), 50.0)
+    assert model.fitted.summary["left out"] == len(samples) - len(kept) > 50
+    assert set(model.fitted.places) == set(place_codes(kept))
+    gone = samples.take(
+        ~np.isin(np.arange(len(samples)), np.flatnonzero(distance_km(lon, lat, REGION) > 50))
+    )
+    assert not np.isin(place_codes(gone), model.fitted.places).any()
+    with pytest.raises(InputError, match="nothing is left"):
+        outside(samples, ((-180.0, -90.0, 180.0, 90.0),), 0.0)
+
+
+def test_a_region_takes_the_best_way_by_its_own_rows(world, region, cube) -> None:
+    model = make_model(start=str(world[2])).fit(region)
+    ways = model.fitted.ways
+    assert {w.way for w in ways} == {"zero_shot", "head", "all", "gradual", "adapters"}
+    assert len(ways) == 10
+    assert list(ways) == sorted(ways, key=lambda w: w.error)
+    assert model.fitted.nets.nets[0].training is False
+    check_map(model, cube, region)
+    y = np.log1p(region.y)
+    before, after = (np.log1p(m.predict_rows(region)["soc_q50"]) for m in (world[0], model))
+    assert abs((after - y).mean()) < abs((before - y).mean())
+    notes = " ".join(model.notes)
+    assert "Intervals are those of the world" in notes
+    assert "Ways of fine-tuning" in notes
+    assert "fine-tuned to the region" in description_of(model)["summary"]
+
+
+@pytest.mark.parametrize("way", ["zero_shot", "head", "adapters"])
+def test_a_way_trains_what_it_says(way, world, region) -> None:
+    told = {"ways": (way,), "correction": "none", "epochs": 2, "rank": 1}
+    tuned = make_model(start=str(world[2]), fine_tuning=told).fit(region).fitted.nets
+    before, after = (n.nets[0].state_dict() for n in (world[0].fitted.nets, tuned))
+    changed = {k for k in after if not torch.equal(before[k], after[k])}
+    if way == "zero_shot":
+        assert not changed
+        assert (tuned.centre, tuned.spread) == (
+            world[0].fitted.nets.centre,
+            world[0].fitted.nets.spread,
+        )
+    elif way == "head":
+        assert changed
+        assert all(k.startswith("head") for k in changed)
+    else:
+        change = (after["head.0.0.weight"] - before["head.0.0.weight"]).numpy()
+        values = np.linalg.svd(change, compute_uv=False)
+        assert values[0] > 0
+        assert (values[1:] < 1e-4 * values[0]).all()
+
+
+def test_drawn_to_the_world_a_region_stays_near_it(world, region) -> None:
+    def moved(**told) -> float:
+        tuning = {"ways": ("all",), "correction": "none", "rate_share": 1.0, **told}
+        nets = make_model(start=str(world[2]), fine_tuning=tuning).fit(region).fitted.nets.nets
+        pairs = zip(nets[0].parameters(), world[0].fitted.nets.nets[0].parameters(), strict=True)
+        return sum(((a - b) ** 2).sum().item() for a, b in pairs)
+
+    free = moved()
+    assert moved(l2_sp=100.0) < 0.2 * free
+    assert moved(coral=1.0) != free
+
+
+def test_a_correction_is_the_weighted_line_through_rows_learned_from(world, region) -> None:
+    told = {"ways": ("zero_shot",)}
+    model = make_model(start=str(world[2]), fine_tuning=told).fit(region)
+    first = model.fitted.ways[0]
+    if first.corrected:
+        nets = model.fitted.nets
+        slope = nets.spread / world[0].fitted.nets.spread
+        assert 0.2 <= slope <= 5.0
+    assert {w.corrected for w in model.fitted.ways} == {True, False}
+    assert first.error <= model.fitted.ways[1].error
+
+
+def test_a_region_without_a_group_is_mapped_without_it(world, cube, tmp_path) -> None:
+    model = make_model(start=str(world[2]), lacking=("relief",), fine_tuning={"ways": ("head",)})
+    assert model.covariates == ("wet", "cover")
+    samples = make_samples(cube, tmp_path / "set", model, region_profiles())
+    model.fit(samples)
+    check_map(model, cube, samples)
+    assert "Without the group relief" in " ".join(model.notes)
+    model.save(tmp_path / "model")
+    again = GsoilcpmModel.load(tmp_path / "model")
+    assert again.covariates == ("wet", "cover")
+    with pytest.raises(InputError, match="no group soil; it has climate, relief, cover"):
+        make_model(start=str(world[2]), lacking=("soil",))
+
+
+def test_a_group_is_there_as_a_whole_or_not_at_all(world, cube, tmp_path) -> None:
+    two = ({"name": "climate", "covariates": ("wet", "relief")}, GROUPS[2])
+    always = make_model(groups=two, group_dropout=0.0, training={"epochs": 1})
+    samples = make_samples(cube, tmp_path / "set", always)
+    always.fit(samples).save(tmp_path / "model")
+    lacking = make_model(start=str(tmp_path / "model"), lacking=("cover",))
+    few = make_samples(cube, tmp_path / "few", lacking, region_profiles())
+    with pytest.raises(InputError, match="never learned to do without a group"):
+        lacking.fit(few)
+    part = GsoilcpmModel(lacking.told, depths=DEPTHS)
+    held = make_samples(
+        cube,
+        tmp_path / "part",
+        make_model(groups=({"name": "a", "covariates": ("wet",)},)),
+        region_profiles(),
+    )
+    with pytest.raises(InputError, match='part of group "climate" and lacks relief'):
+        part.fit(held)
+
+
+def test_what_a_region_may_not_be_is_told(world, region, cube, tmp_path) -> None:
+    start = str(world[2])
+    who = region.table["profile_id"].to_numpy()
+    five = region.take(np.isin(who, np.unique(who)[:5]))
+    with pytest.raises(InputError, match=r"needs 10 locations or more .* found 5"):
+        make_model(start=start).fit(five)
+    table = region.table.assign(y=region.y / 10)
+    with pytest.raises(InputError, match=r"as if it were in per cent.*--unit soc=%"):
+        make_model(start=start).fit(replace(region, table=table))
+    trusting = {"trust_units": True, "ways": ("zero_shot",)}
+    make_model(start=start, fine_tuning=trusting).fit(replace(region, table=table))
+    with pytest.raises(InputError, match="learned soc in g kg-1, the region's samples are stock"):
+        make_model(start=start).fit(replace(region, target=("stock", "kg m-2")))
+    raw = (region.patches / "set.json").read_text()  # type: ignore[operator]
+    other = tmp_path / "other"
+    other.mkdir()
+    for part in region.patches.iterdir():  # type: ignore[union-attr]
+        (other / part.name).symlink_to(part)
+    (other / "set.json").unlink()
+    told = json.loads(raw)
+    told["windows"]["1"]["variables"]["wet"]["units"] = "degF"
+    (other / "set.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match='units of "wet": "1" in the world, "degF" here'):
+        make_model(start=start).fit(replace(region, patches=other))
+    with pytest.raises(InputError, match="its SHA-256 is another"):
+        make_model(start=start, start_digest="0" * 64)
+    make_model(start=start, start_digest=digest_of_model(world[2]))
+
+
+def test_another_cube_is_refused(world, cube, tmp_path) -> None:
+    begun = make_model(start=str(world[2]))
+    for model in (world[0], begun):
+        model.check_cube(cube, world_grid())
+        with pytest.raises(InputError, match='it has no variable "relief"'):
+            model.check_cube(
+                make_cube(tmp_path / model.told.licence, relief="height"), world_grid()
+            )
+
+
+def test_places_that_taught_the_world_are_counted(world) -> None:
+    again = make_model(start=str(world[2]), fine_tuning={"ways": ("zero_shot",)}).fit(world[1])
+    learned = len(world[0].fitted.places)
+    assert again.fitted.summary["places that taught the world"] == learned == 210
+    assert "210 of the region's places taught the model of the world" in " ".join(again.notes)
+    table = world[1].table.assign(lon=world[1].table["lon"] + 2e-3)
+    moved = place_codes(replace(world[1], table=table))
+    assert not np.isin(moved, world[0].fitted.places).any()
+
+
+@pytest.mark.parametrize("head", ["quantile", "gaussian"])
+def test_heads_beside_the_mean_and_the_year_go_through(head, world, cube, tmp_path) -> None:
+    model = make_model(head=head, sees_year=True, members=2, training={"epochs": 2})
+    samples = replace(world[1], table=world[1].table)
+    model.fit(samples)
+    check_map(model, cube, samples)
+    said = model.predict_rows(samples)
+    assert (said["soc_q05"] <= said["soc_q95"]).all()
+    inside = (samples.y >= said["soc_q05"]) & (samples.y <= said["soc_q95"])
+    assert inside.mean() > 0.8
+    undated = replace(samples, table=samples.table.assign(year=np.nan))
+    assert not np.array_equal(model.predict_rows(undated)["soc_mean"], said["soc_mean"])
+
+
+def test_the_released_network_reads_class_codes_as_numbers(world, cube) -> None:
+    groups = tuple({**g, "window": 1} for g in GROUPS)
+    told = {"groups": groups, "faithful": True, "transform": "none", "width": 32, "merged": 128}
+    told |= {"dense": (256, 128), "dropout": (0.2, 0.5), "training": {"epochs": 1}}
+    with pytest.raises(InputError, match="learns one layer"):
+        make_model(**told).fit(world[1])
+    with pytest.raises(InputError, match="set every window to 1"):
+        make_model(**{**told, "groups": GROUPS})
+    model = GsoilcpmModel(make_model(**told).told, depths=((0, 15),), seed=1)
+    first = world[1].take(world[1].top == 0)
+    held = replace(first, patches=None)
+    with pytest.raises(InputError, match="samples have no patches"):
+        model.fit(held)
+
+
+def test_the_error_that_chooses_is_that_of_the_rows_that_stop(world, region) -> None:
+    """Rows learned from do not count."""
+    from edaphos.engine.branches.tuning import _rows
+
+    model = make_model(
+        start=str(world[2]), fine_tuning={"ways": ("zero_shot",), "correction": "none"}
+    ).fit(region)
+    rows = _rows(region, model.told, DEPTHS, 5)
+    held = GroupSet.open(region.patches)  # type: ignore[arg-type]
+    found = stop_error(model.fitted.nets, held, rows)
+    assert np.isclose(found, model.fitted.ways[0].error)
+    other = replace(rows, target=np.where(rows.part == 1, rows.target, 99.0))
+    assert stop_error(model.fitted.nets, held, other) == found
