@@ -71,8 +71,12 @@ def observed_predicted(
     note: str,
     units: str,
     labels: Labels,
+    how: str = "predicted out of fold",
 ) -> Picture:
-    """Draw predictions against observations as a density on logarithmic axes."""
+    """Draw predictions against observations as a density on logarithmic axes.
+
+    `how` tells the vertical axis.
+    """
     use = np.isfinite(observed) & np.isfinite(predicted)
     low, high = _log_range(observed[use], predicted[use])
     edges = np.geomspace(low, high, 61)
@@ -98,7 +102,7 @@ def observed_predicted(
         ax.set_ylim(0, 1)
         ax.grid(zorder=1)
         ax.set_xlabel(f"observed, {units}")
-        ax.set_ylabel(f"predicted out of fold, {units}")
+        ax.set_ylabel(f"{how}, {units}")
         ax.text(0.035, 0.955, note, transform=ax.transAxes, fontsize=8.5, va="top", color=INK)
         return finish(
             figure,

@@ -19,6 +19,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from ..assess.assessment import Assessment
+from ..assess.profile_study import ProfileStudy, load_study
 from ..covariate_choice import CovariateChoice, choices_of
 from ..map_store import MAP
 from ..map_view import open_map
@@ -39,10 +40,12 @@ from .progress_page import tile_map
 from .report_head import KeyNumber, key_numbers, lede, not_the_map, resolutions, summary
 from .report_pictures import ReportPictures, Truth, draw_all
 from .report_tables import metric_tables, qa_tables, status_table, totals_tables, truth_tables
+from .report_time import time_taken
 from .scales import pretty_units
 from .series_pictures import is_series
 from .series_tables import series_tables
-from .tables import Table, count, duration
+from .study_tables import study_part
+from .tables import Table
 from .totals import Totals
 from .training_pictures import training_tables
 from .trends import Trends
@@ -53,20 +56,6 @@ __all__ = ["KeyNumber", "ReportInputs", "Truth", "gather", "render", "write_repo
 
 REPORT = "report.html"
 PICTURES = "pictures"
-
-_STAGES = {
-    "cube": "covariate cube",
-    "survey": "virtual survey",
-    "profiles": "profiles read and checked",
-    "samples": "covariates at profiles",
-    "patches": "patches around profiles",
-    "assess": "cross-validation",
-    "fit": "model fitted",
-    "map": "map produced",
-    "ecosystems": "stocks by ecosystem",
-    "products": "products written",
-    "truth": "judged against the truth",
-}
 
 
 @dataclass(frozen=True)
@@ -95,6 +84,8 @@ class ReportInputs:
         Folder of the COGs, if they were written.
     production
         What the tiles took.
+    study
+        Of whole profiles, beside the assessment.
     changing
         For a virtual world of several years.
     trends
@@ -119,6 +110,7 @@ class ReportInputs:
     truth: Truth | None = None
     products: Place | None = None
     production: ProductionSummary | None = None
+    study: ProfileStudy | None = None
     changing: ChangingTruth | None = None
     trends: Trends | None = None
     small: xr.Dataset | None = None
@@ -161,6 +153,7 @@ def gather(
         small=None if coarser is None else read_directly(dataset, store, coarser),
         choices=choices_of(run_folder / MODEL),
         trainings=load_curves(run_folder / MODEL),
+        study=load_study(run_folder),
         ecosystems=load_ecosystems(run_folder),
     )
 
@@ -183,6 +176,7 @@ def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
         (inputs.manifest or {}).get("provenance", {}).get("significance", ()),
         inputs.small,
         inputs.trainings,
+        inputs.study,
     )
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)
@@ -233,6 +227,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "key_numbers": key_numbers(ds, inputs.assessment, provenance, inputs.totals),
         "pictures": pictures,
         "assessment": _assessment(ds, inputs.assessment),
+        "study": study_part(inputs.study, first.units if first else ""),
         "learns": _learns(manifest),
         "truth": _truth(inputs.truth) or _changing(inputs.changing),
         "totals": [
@@ -247,7 +242,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
             provenance.get("cells_by_status", {}), provenance.get("initial_stock_pg")
         ),
         "sources": [_source(s) for s in sources_of(ds)],
-        "time": _time(manifest),
+        "time": time_taken(manifest),
         "production": _production(inputs.production),
         "recipe": inputs.recipe,
         "identity": identity_hash(manifest["identity"]) if manifest.get("identity") else "",
@@ -315,6 +310,7 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("maps", f"Maps by {context['word']} and year" if context["series"] else "Maps by depth"),
         *([("years", "Change through time")] if context["pictures"].through_time else []),
         ("validation", "How far to trust it"),
+        *([("study", "Whole profiles")] if context["study"] else []),
         *([("truth", "Against the truth")] if context["truth"] else []),
         ("where", "Values and profiles" if context["learns"] else "Values"),
         *([("totals", "Means and totals")] if context["totals"] else []),
@@ -371,32 +367,3 @@ def _production(found: ProductionSummary | None) -> dict[str, Any] | None:
 def _source(source: Mapping[str, Any]) -> dict[str, str]:
     keys = ("name", "role", "resolution", "licence", "citation")
     return {key: str(source.get(key) or "") for key in keys}
-
-
-def _time(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    provenance = manifest.get("provenance", {})
-    stages: Mapping[str, float] = provenance.get("stage_seconds", {})
-    production: Mapping[str, Any] = provenance.get("production", {})
-    if not (stages or production):
-        return None
-    numbers = []
-    if stages:
-        numbers.append(KeyNumber("Wall time", duration(sum(stages.values())), "all stages"))
-    if production.get("seconds") and production.get("cells"):
-        rate = production["cells"] / production["seconds"]
-        numbers.append(KeyNumber("Mapping speed", f"{rate:,.0f}", "land cells a second"))
-    if production.get("workers"):
-        numbers.append(KeyNumber("Workers", count(production["workers"]), "processes"))
-    if production.get("peak_memory"):
-        peak = f"{production['peak_memory'] / 2**20:,.0f} MiB"
-        numbers.append(KeyNumber("Peak memory", peak, "largest worker"))
-    longest = max(stages.values(), default=0) or 1
-    bars = [
-        {
-            "label": _STAGES.get(name, name.replace("_", " ")),
-            "value": duration(seconds),
-            "percent": f"{100 * seconds / longest:.1f}",
-        }
-        for name, seconds in stages.items()
-    ]
-    return {"numbers": numbers, "bars": bars}

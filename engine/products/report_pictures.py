@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..assess.assessment import Assessment
+from ..assess.profile_study import ProfileStudy
 from ..training_curve import Training
 from .canvas import Canvas, Depth, depth_words, picture_labels
 from .charts import Series, depth_chart
@@ -24,6 +25,7 @@ from .pictures import Picture
 from .preview import Preview, block_means, make_preview
 from .scales import ColourScale, carbon_scale, pretty_units, robust_scale, signed_scale
 from .series_pictures import SeriesPictures, draw_series, is_series
+from .study_pictures import StudyFigures, study_pictures
 from .through_time import ThroughTime, draw_through_time
 from .totals import Totals
 from .training_pictures import training_pictures
@@ -91,6 +93,7 @@ class ReportPictures:
     profiles: Picture | None = None
     scatter: tuple[Picture, ...] = ()
     levels: tuple[Picture, ...] = ()
+    study: tuple[StudyFigures, ...] = ()
     skill: tuple[Picture, ...] = ()
     truth: tuple[TruthPictures, ...] = ()
     truth_coverage: Picture | None = None
@@ -104,6 +107,7 @@ class ReportPictures:
         for one in self.depths:
             found += [one.mean, one.width, one.relative]
         found += [*self.scatter, *self.levels, *self.skill]
+        found += [picture for group in self.study for picture in group.pictures]
         found += [picture for one in self.truth for picture in one.pictures]
         found += self.through_time.every() if self.through_time else []
         found += self.training
@@ -120,6 +124,7 @@ def draw_all(
     significance: Sequence[Mapping[str, Any]] = (),
     small: xr.Dataset | None = None,
     trainings: Sequence[Training] = (),
+    study: ProfileStudy | None = None,
 ) -> ReportPictures:
     """Draw every picture that there is data for."""
     preview = make_preview(ds)
@@ -148,6 +153,7 @@ def draw_all(
         scatter=scatter,
         levels=level_pictures(assessment, canvas.labels) if assessment else (),
         skill=skill,
+        study=study_pictures(study, assessment, first.units, canvas.labels) if study else (),
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
         through_time=draw_through_time(ds, canvas, assessment, trends, significance, small),
