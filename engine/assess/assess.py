@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..importance import explain_spec
 from ..models.columns import quantile_name
 from ..models.protocol import DISSIMILARITY, ModelSpec
 from ..progress import QUIET, Reporter
@@ -25,18 +26,16 @@ from .arms import arm_rows, compare_arms
 from .assessment import Assessment
 from .comparison import check_compared, compare_models
 from .crossval import DEPTH_ONLY, FULL, cross_validate, depth_only
+from .explained import dependence_table, importance_table
 from .interval_scoring import interval_tables
 from .knndm import nearest_distances
+from .score_tables import COMPARED, flattery_table, gain_table, metrics_table, prediction_table
 from .scoring import (
-    DIFFERENCE_COLUMNS,
     FEWEST_BLOCKS,
     SCORED_LEVELS,
     BlockBootstrap,
     Floats,
     Predictions,
-    Scored,
-    difference_table,
-    metric_table,
     quantile_key,
     score,
 )
@@ -61,21 +60,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["AssessSpec", "Assessment", "assess"]
-
-#: Scores whose differences (gain over depth, flattery of a split) are reported.
-COMPARED: tuple[str, ...] = (
-    "R2",
-    "R2_log1p",
-    "R2_log1p_mean",
-    "CCC",
-    "RMSE",
-    "MAE",
-    "PICP",
-    "IS",
-    "CRPS",
-)
-
-Scores = Mapping[tuple[str, str], Scored]
 
 
 @dataclass(frozen=True)
@@ -105,6 +89,9 @@ class AssessSpec:
         Score with the samples' declustering weights.
     koeppen
         Where climate zones come from.
+    explain
+        Whether the models of the first split are also asked what they use their covariates for
+        (:mod:`~edaphos.engine.importance`), if they can be.
     """
 
     folds: int = 5
@@ -117,6 +104,7 @@ class AssessSpec:
     coverage: float = 0.9
     weighted: bool = False
     koeppen: KoeppenSource = field(default_factory=KoeppenSource)
+    explain: bool = False
 
     def __post_init__(self) -> None:
         if not self.splits and not self.extra_block_deg:
@@ -181,10 +169,19 @@ def assess(
             arms |= {(name, split.name): other for name, other in beside_it.items()}
     beside: Mapping[str, str] = getattr(spec.build(), "beside", {})
     outputs = {**_outputs(samples, wanted), **{name: (name,) for name in beside}}
+    asked = explain_spec(spec.build(), samples, wanted.seed) if wanted.explain else None
     predicted = cross_validate(
-        samples, splits, arms, outputs, client=client, reporter=reporter, scratch=scratch
+        samples,
+        splits,
+        arms,
+        outputs,
+        client=client,
+        reporter=reporter,
+        scratch=scratch,
+        explain={} if asked is None else {(FULL, splits[0].name): asked},
     )
     everywhere = arm_rows(samples, splits, _arms(predicted, beside), beside)
+    told = predicted[FULL, splits[0].name].explained
     known = np.isfinite(samples.y)
     samples, splits = samples.take(known), [split.take(known) for split in splits]
     predicted = {key: found.take(known) for key, found in predicted.items()}
@@ -212,11 +209,11 @@ def assess(
     return Assessment(
         settings=_settings(samples, spec, others, wanted, splits, bootstrap),
         rows=row_table(samples, zones),
-        predictions=_prediction_table(predicted, splits),
+        predictions=prediction_table(predicted, splits),
         splits=split_table(splits, samples),
-        metrics=_metrics(scored),
-        gain=_gain(scored),
-        flattery=_flattery(scored, splits),
+        metrics=metrics_table(scored),
+        gain=gain_table(scored),
+        flattery=flattery_table(scored, splits),
         compared=compare_models(
             samples.y,
             predicted,
@@ -230,6 +227,8 @@ def assess(
         notes=_notes(predicted, bootstrap, zones is None, plain is None),
         arms=compare_arms(samples, _arms(predicted, beside), beside),
         arm_rows=everywhere,
+        importance=importance_table(samples, told, common, bootstrap),
+        dependence=dependence_table(samples, told, asked),
         intervals=interval_tables(samples.y, predicted, strata, bootstrap, weight=weight),
         distances=pd.DataFrame()
         if places is None
@@ -293,77 +292,6 @@ def _outputs(samples: Samples, wanted: AssessSpec) -> dict[str, tuple[str, ...]]
         **levels,
         DISSIMILARITY: (DISSIMILARITY,),
     }
-
-
-def _prediction_table(
-    predicted: Mapping[tuple[str, str], Predictions], splits: Sequence[Split]
-) -> pd.DataFrame:
-    by_name = {split.name: split for split in splits}
-    tables = [
-        pd.DataFrame(
-            {
-                "split": name,
-                "model": arm,
-                "row": np.arange(len(p.mean)),
-                "fold": by_name[name].folds,
-                "block": by_name[name].blocks,
-                "mean": p.mean,
-                "lower": p.lower,
-                "centre": p.centre,
-                "upper": p.upper,
-                DISSIMILARITY: p.beside[DISSIMILARITY],
-            }
-        )
-        for (arm, name), p in predicted.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _metrics(scored: Scores) -> pd.DataFrame:
-    tables = []
-    for (arm, split), scores in scored.items():
-        table = metric_table(scores)
-        table.insert(0, "split", split)
-        table.insert(1, "model", arm)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _gain(scored: Scores) -> pd.DataFrame:
-    """Compare the full model with the depth model in each split that has one."""
-    tables = [
-        _difference(scored[FULL, split], scores, split=split)
-        for (arm, split), scores in scored.items()
-        if arm == DEPTH_ONLY
-    ]
-    return _concat(tables, ["split"])
-
-
-def _flattery(scored: Scores, splits: Sequence[Split]) -> pd.DataFrame:
-    """Compare every other split with the block split: what closeness to training rows flatters."""
-    names = [split.name for split in splits]
-    if "block" not in names:
-        return _concat([], ["split", "against"])
-    tables = [
-        _difference(scored[FULL, name], scored[FULL, "block"], split=name, against="block")
-        for name in names
-        if name != "block"
-    ]
-    return _concat(tables, ["split", "against"])
-
-
-def _difference(scored: Scored, other: Scored, **names: str) -> pd.DataFrame:
-    # Terciles are cut from each model's own predictions: not the same rows on both sides.
-    table = difference_table(scored, other, COMPARED, leave_out=("prediction_tercile",))
-    for position, (column, name) in enumerate(names.items()):
-        table.insert(position, column, name)
-    return table
-
-
-def _concat(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
-    if tables:
-        return pd.concat(tables, ignore_index=True)
-    return pd.DataFrame(columns=[*names, *DIFFERENCE_COLUMNS])
 
 
 def _settings(

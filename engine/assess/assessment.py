@@ -20,8 +20,8 @@ SCHEMA = 1
 ARMS, ARM_ROWS = "arms.csv", "arm_rows.parquet"
 
 # Columns of the tables in JSON that are not numbers on a scale.
-_TEXT = {"split", "against", "model", "by", "group", "metric", "what"}
-_COUNTS = {"n", "blocks"}
+_TEXT = {"split", "against", "model", "by", "group", "metric", "what", "covariate"}
+_COUNTS = {"n", "blocks", "places"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class Assessment:
         Central intervals of several nominal coverages, by split and model, as
         :func:`~edaphos.engine.assess.interval_scoring.interval_table` returns them; empty for
         models that give no quantiles.
+    importance, dependence
+        What the model uses its covariates for, as :mod:`~edaphos.engine.assess.explained` tells;
+        empty where it was not asked.
     distances
         How far the map's places, the samples, and the folds of each split are from their nearest
         sample, as :func:`~edaphos.engine.assess.knndm.nearest_distances` returns them; empty
@@ -83,6 +86,8 @@ class Assessment:
     arms: pd.DataFrame = field(default_factory=pd.DataFrame)
     arm_rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     intervals: pd.DataFrame = field(default_factory=pd.DataFrame)
+    importance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dependence: pd.DataFrame = field(default_factory=pd.DataFrame)
     distances: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -122,6 +127,8 @@ class Assessment:
             "flattery": self.flattery,
             "compared": self.compared,
             "intervals": self.intervals,
+            "importance": self.importance,
+            "dependence": self.dependence,
             "distances": self.distances,
         }
         return json.dumps(_plain(document), indent=1, allow_nan=False)
@@ -171,6 +178,8 @@ class Assessment:
             arms=_arms(folder / ARMS),
             arm_rows=_arm_rows(folder / ARM_ROWS),
             intervals=_frame(document.get("intervals", [])),
+            importance=_frame(document.get("importance", [])),
+            dependence=_frame(document.get("dependence", [])),
             distances=_frame(document.get("distances", [])),
         )
 

@@ -14,6 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import EdaphosError, InputError, RunError
+from ..importance import Explained, ExplainSpec
+from ..importance import explain as explain_rows
+from ..models.applicable import ApplicableModel
 from ..models.protocol import ModelSpec, RowModel
 from ..progress import QUIET, Reporter
 from ..samples import Samples
@@ -23,6 +26,8 @@ from .splits import Split
 if TYPE_CHECKING:
     from distributed import Client
 
+#: What a fold's model said: its outputs, and what else it was asked.
+Outcome = tuple[dict[str, Floats], Explained | None]
 #: What is kept of every model's predictions.
 FOUR = ("mean", "lower", "centre", "upper")
 #: What arms are called in tables.
@@ -38,6 +43,7 @@ class FoldJob:
     split: str
     fold: int
     fold_name: str
+    explain: ExplainSpec | None = None
 
 
 def depth_only(spec: ModelSpec) -> ModelSpec | None:
@@ -62,6 +68,7 @@ def cross_validate(
     client: Client | None = None,
     reporter: Reporter = QUIET,
     scratch: Path | None = None,
+    explain: Mapping[tuple[str, str], ExplainSpec] | None = None,
 ) -> dict[tuple[str, str], Predictions]:
     """Predict every row by models that were not trained on its fold.
 
@@ -83,6 +90,9 @@ def cross_validate(
     scratch
         With a client, a folder that all workers can read; the samples lie there while they work.
         Default: this machine's folder for temporary files, which serves a local cluster.
+    explain
+        What the models of some arms are also asked of the rows left out; their `explained` holds
+        what they said.
 
     Raises
     ------
@@ -92,7 +102,9 @@ def cross_validate(
         If a model fails or gives arrays of the wrong length; names split and fold.
     """
     jobs = [
-        FoldJob(arm, spec, split.name, fold, split.fold_names[fold])
+        FoldJob(
+            arm, spec, split.name, fold, split.fold_names[fold], (explain or {}).get((arm, name))
+        )
         for (arm, name), spec in arms.items()
         for split in splits
         if split.name == name
@@ -108,7 +120,10 @@ def cross_validate(
         else _run_on(client, samples, folds, jobs, scratch)
     )
     with reporter.task("cross-validation", len(jobs)) as progress:
-        for job, predicted in run:
+        explained: dict[tuple[str, str], dict[int, Explained]] = {key: {} for key in arms}
+        for job, (predicted, told) in run:
+            if told is not None:
+                explained[job.arm, job.split][job.fold] = told
             rows = folds[job.split] == job.fold
             arrays = found[job.arm, job.split]
             for name, accepted in outputs.items():
@@ -125,6 +140,7 @@ def cross_validate(
         key: Predictions(
             **{name: arrays[name] for name in FOUR},
             beside={name: arrays[name] for name in outputs if name not in FOUR},
+            explained=tuple(told for _, told in sorted(explained[key].items())),
         )
         for key, arrays in found.items()
     }
@@ -134,10 +150,18 @@ def fit_and_predict(
     spec: ModelSpec, samples: Samples, held_out: NDArray[np.bool_]
 ) -> dict[str, Floats]:
     """Train a fresh model on all other rows; return its outputs for those held out."""
+    return _outputs(_trained(spec, samples, held_out), samples, held_out)
+
+
+def _trained(spec: ModelSpec, samples: Samples, held_out: NDArray[np.bool_]) -> RowModel:
     model = spec.build()
     if not isinstance(model, RowModel):
         raise InputError(f'model "{spec.kind}" has no predict_rows, which cross-validation needs')
-    predicted = model.fit(samples.take(~held_out)).predict_rows(samples.take(held_out))
+    return model.fit(samples.take(~held_out))
+
+
+def _outputs(model: RowModel, samples: Samples, held_out: NDArray[np.bool_]) -> dict[str, Floats]:
+    predicted = model.predict_rows(samples.take(held_out))
     arrays = {name: np.asarray(values, np.float64) for name, values in predicted.items()}
     for name, values in arrays.items():
         if values.shape != (held_out.sum(),):
@@ -148,15 +172,28 @@ def fit_and_predict(
     return arrays
 
 
+def _run(job: FoldJob, samples: Samples, folds: NDArray[np.int64]) -> Outcome:
+    """Train the model of a fold, and return what it says of the rows left out."""
+    out = folds == job.fold
+    model = _trained(job.spec, samples, out)
+    predicted = _outputs(model, samples, out)
+    if job.explain is None:
+        return predicted, None
+    own = model.model if isinstance(model, ApplicableModel) else model
+    return predicted, explain_rows(
+        own, samples.take(out), np.flatnonzero(out), job.explain, job.fold
+    )
+
+
 def _run_here(
     samples: Samples, folds: Mapping[str, NDArray[np.int64]], jobs: Iterable[FoldJob]
-) -> Iterator[tuple[FoldJob, dict[str, Floats]]]:
+) -> Iterator[tuple[FoldJob, Outcome]]:
     for job in jobs:
         try:
-            predicted = fit_and_predict(job.spec, samples, folds[job.split] == job.fold)
+            outcome = _run(job, samples, folds[job.split])
         except Exception as error:
             raise _failure(job, error) from error
-        yield job, predicted
+        yield job, outcome
 
 
 def _run_on(
@@ -165,7 +202,7 @@ def _run_on(
     folds: Mapping[str, NDArray[np.int64]],
     jobs: Sequence[FoldJob],
     scratch: Path | None,
-) -> Iterator[tuple[FoldJob, dict[str, Floats]]]:
+) -> Iterator[tuple[FoldJob, Outcome]]:
     from distributed import as_completed
 
     # A file outlives a lost worker, which scattered data would not.
@@ -184,9 +221,9 @@ def _run_on(
             client.cancel(list(job_of))
 
 
-def _run_stored(folder: str, job: FoldJob) -> dict[str, Floats]:
+def _run_stored(folder: str, job: FoldJob) -> Outcome:
     samples, folds = _load(Path(folder))
-    return fit_and_predict(job.spec, samples, folds[job.split] == job.fold)
+    return _run(job, samples, folds[job.split])
 
 
 def _store(folder: Path, samples: Samples, folds: Mapping[str, NDArray[np.int64]]) -> None:

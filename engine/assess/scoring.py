@@ -26,6 +26,8 @@ from edaphos.kernels.metrics import (
     sum_by,
 )
 
+from ..importance import Explained
+
 Floats = NDArray[np.float64]
 
 #: Scores on the scale of log(1 + value), which the field often reports: of the centre (the mean on
@@ -63,6 +65,7 @@ class Predictions:
     NaN in `mean` where there is no prediction; `lower`, `centre` and `upper` are NaN throughout
     for a model without them. `beside` holds further predictions by name, of a model that gives
     several to be compared, and its quantiles by :func:`quantile_key`.
+    `explained` is what the models were asked beside, one for each fold, of all rows.
     """
 
     mean: Floats
@@ -70,6 +73,7 @@ class Predictions:
     centre: Floats
     upper: Floats
     beside: Mapping[str, Floats] = field(default_factory=dict)
+    explained: tuple[Explained, ...] = ()
 
     @property
     def quantiles(self) -> dict[float, Floats]:
@@ -87,7 +91,7 @@ class Predictions:
         mean, lower, centre, upper = (
             values[rows] for values in (self.mean, self.lower, self.centre, self.upper)
         )
-        return Predictions(mean, lower, centre, upper, beside)
+        return Predictions(mean, lower, centre, upper, beside, self.explained)
 
 
 def quantile_key(level: float) -> str:
