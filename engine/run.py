@@ -123,11 +123,13 @@ class Run:
         return place(self.manifest()["provenance"]["cube"])
 
     def load_model(self) -> Any:
-        """Open the fitted model, with its area of applicability if it has one."""
+        """Open the fitted model, with depth consistency and its area of applicability if it has."""
         from .models.applicable import with_area  # compiles kernels, which a status need not
+        from .models.consistent import with_consistency
 
         folder = on_disk(self.model_folder)
-        return with_area(model_class(self.identity["model"]["kind"]).load(folder), folder)
+        model = model_class(self.identity["model"]["kind"]).load(folder)
+        return with_area(with_consistency(model, folder), folder)
 
     def manifest(self) -> dict[str, Any]:
         """Read the manifest."""

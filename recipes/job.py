@@ -14,6 +14,7 @@ from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import inner_size
+from edaphos.engine.models.consistent import ConsistentSpec
 from edaphos.engine.models.protocol import ModelSpec, model_class
 from edaphos.engine.place import Place, place
 from edaphos.engine.profiles.schema import ProfileFile, QARules
@@ -148,7 +149,17 @@ def build_grid(recipe: Recipe, path: Path) -> Grid:
 
 def model_spec(recipe: Recipe) -> ModelSpec:
     """Return the kind and settings of the model that makes the map."""
-    return _with_area(_spec(recipe.model, recipe), recipe)
+    return _with_area(_with_depths(_spec(recipe.model, recipe), recipe), recipe)
+
+
+def _with_depths(spec: ModelSpec, recipe: Recipe) -> ModelSpec:
+    """Return a model whose layers integrate to stocks, if the recipe asks for that."""
+    table = recipe.map
+    if table.depth != "consistent":
+        return spec
+    factor = 0.1 if table.published_units == "t ha-1" else 1.0
+    told = ConsistentSpec(variables=table.published or (), factor=factor)
+    return replace(spec, consistent=told)
 
 
 def _with_area(spec: ModelSpec, recipe: Recipe) -> ModelSpec:

@@ -145,6 +145,23 @@ class MapTable(Table):
         None, min_length=1, description="years mapped, in their order; instead of year"
     )
 
+    depth: Literal["as_predicted", "consistent"] = Field(
+        "as_predicted",
+        description="layers as predicted, or consistent: scaled so that they integrate to the "
+        "stocks of 0-30 and 0-100 cm that are published, or else to what the model itself says of "
+        "0-30 and 30-100 cm (contents: to their mean)",
+    )
+    published: tuple[str, str] | None = Field(
+        None, description="cube variables of the published stocks of 0-30 and 0-100 cm"
+    )
+    published_units: Literal["t ha-1", "kg m-2"] = Field("t ha-1", description="their units")
+
+    @model_validator(mode="after")
+    def _published(self) -> MapTable:
+        if self.published and self.depth != "consistent":
+            raise ValueError('published stocks are for depth = "consistent"')
+        return self
+
     @field_validator("years")
     @classmethod
     def _ascending(cls, years: tuple[int, ...] | None) -> tuple[int, ...] | None:

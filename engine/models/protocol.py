@@ -71,6 +71,7 @@ from ..samples import SOC_TARGET, Samples, Target
 
 if TYPE_CHECKING:
     from ..applicability import ApplicabilitySpec
+    from .consistent import ConsistentSpec
 
 Depth = tuple[float, float]
 
@@ -316,15 +317,22 @@ class ModelSpec:
         Of the model.
     applicability
         How its area of applicability is learned; None: it has none.
+    consistent
+        What its layers are to integrate to; None: they stay as predicted.
     """
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     applicability: ApplicabilitySpec | None = None
+    consistent: ConsistentSpec | None = None
 
     def build(self) -> Any:
         """Return an untrained model."""
         model = model_class(self.kind)(**self.settings)
+        if self.consistent is not None:
+            from .consistent import ConsistentModel  # which is made of models itself
+
+            model = ConsistentModel(model, self.consistent)
         if self.applicability is None:
             return model
         from .applicable import ApplicableModel  # which is made of models itself
