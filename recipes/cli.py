@@ -35,6 +35,7 @@ from .options import (
     years_of,
 )
 from .rothc_cli import rothc_app
+from .stocks_cli import stocks
 from .watch_cli import status, stop
 
 app = typer.Typer(
@@ -193,6 +194,7 @@ def plan(
 app.command(epilog="Example: edaphos submit world.toml --out runs/world")(submit)
 app.command(epilog="Example: edaphos status runs/world")(status)
 app.command(epilog="Example: edaphos stop runs/world")(stop)
+app.command(epilog="Example: edaphos stocks runs/world --zones countries.gpkg --name NAME")(stocks)
 
 
 @app.command(epilog="Example: edaphos report runs/world")

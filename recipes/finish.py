@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from edaphos.engine.products.yearly_maps import MOST_COLUMNS
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.run_progress import REPORT
+from edaphos.engine.stocks.tables import load_zonal, zonal_tables
 from edaphos.kernels.climate import KOEPPEN_GROUPS, KOEPPEN_NAMES, KOEPPEN_NAMES_32
 
 from .beta_schema import BetaTable
@@ -127,7 +128,8 @@ def write_run_report(run: Run, reporter: Reporter = QUIET, truth: Truth | None =
     pyramid = run.manifest()["provenance"]["products"].get("pyramid")
     coarser = coarse_level(run.path / MAP, MOST_COLUMNS) if pyramid else None
     inputs = gather(run.path, totals=totals, truth=truth, trends=trends, coarser=coarser)
-    return write_report(run.path, inputs)
+    zonal = [table for found in load_zonal(run.path) for table in zonal_tables(found)]
+    return write_report(run.path, replace(inputs, zonal=tuple(zonal)))
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _window(grid: Grid, where: tuple[slice, slice]) -> Window:
 def _sums(run: Run, reporter: Reporter) -> tuple[Totals, Trends | None]:
     """Return totals, and trends by climate group of a map of several models: from one reading."""
     dataset = read_directly(open_map(run.path), run.path / MAP)
-    legend, means = _legend(run), mean_layers(dataset)
+    legend, means = koeppen_legend(run), mean_layers(dataset)
     held = {layer.name for layer in means}
     wanted = [*means, *(la for la in trend_layers(dataset) if la.name not in held)]
     totals = map_totals(dataset, wanted=wanted, reporter=reporter, **_koeppen(run, legend))
@@ -170,7 +172,8 @@ def climate_groups(legend: Mapping[int, str]) -> dict[str, str]:
     return {name: groups[name[0]] for name in legend.values() if name[0] in groups}
 
 
-def _legend(run: Run) -> Mapping[int, str]:
+def koeppen_legend(run: Run) -> Mapping[int, str]:
+    """Return the names of the Köppen-Geiger classes of a run's cube."""
     return KOEPPEN_LEGENDS[
         run.identity["recipe"].get("assess", {}).get("koeppen_legend", "beck-2018")
     ]

@@ -96,6 +96,8 @@ class ReportInputs:
         Covariates that the model chose, or those of each depth.
     trainings
         How the model's nets were trained.
+    zonal
+        Totals by zones that were asked for, as tables.
     ecosystems
         Stocks by ecosystem of a beta map.
     """
@@ -116,6 +118,7 @@ class ReportInputs:
     small: xr.Dataset | None = None
     choices: Mapping[str, CovariateChoice] = field(default_factory=dict)
     trainings: tuple[Training, ...] = ()
+    zonal: tuple[Table, ...] = ()
     ecosystems: Mapping[str, Any] | None = None
 
 
@@ -233,6 +236,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "totals": [
             *ecosystem_tables(inputs.ecosystems),
             *(_totals(ds, inputs.totals) if inputs.totals else []),
+            *inputs.zonal,
         ],
         "choices": _choices(ds, inputs.choices),
         "trainings": training_tables(inputs.trainings),
