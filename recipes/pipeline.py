@@ -386,6 +386,7 @@ def assess_spec(job: Job) -> AssessSpec:
         bootstrap=table.bootstrap,
         seed=job.recipe.seed,
         koeppen=KoeppenSource(names=KOEPPEN_LEGENDS[table.koeppen_legend]),
+        explain=table.importance,
     )
 
 

@@ -217,6 +217,11 @@ class AssessTable(Table):
         description="what to do with maps of several years if years and sources cannot be told "
         "apart in the profiles",
     )
+    importance: bool = Field(
+        True,
+        description="what forests and boosted trees use their covariates for, asked of rows left "
+        "out",
+    )
     compare: tuple[CompareTable, ...] = Field(
         (), description="models trained and judged beside, under the block split"
     )

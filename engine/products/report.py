@@ -34,6 +34,7 @@ from .changing_truth import ChangingTruth, changing_tables, load_errors
 from .choice_tables import choice_tables
 from .compared_tables import compared_tables
 from .ecosystem_tables import ecosystem_tables, load_ecosystems
+from .interval_pictures import interval_score_tables
 from .layers import layers, mean_layers, read_directly, sources_of, years_of
 from .production import ProductionSummary, production_summary, production_tables
 from .progress_page import tile_map
@@ -315,6 +316,7 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         *([("years", "Change through time")] if context["pictures"].through_time else []),
         ("validation", "How far to trust it"),
         *([("study", "Whole profiles")] if context["study"] else []),
+        *([("importance", "Covariates' worth")] if context["pictures"].importance else []),
         *([("truth", "Against the truth")] if context["truth"] else []),
         ("where", "Values and profiles" if context["learns"] else "Values"),
         *([("totals", "Means and totals")] if context["totals"] else []),
@@ -339,6 +341,7 @@ def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any]
             *arm_tables(assessment.arms),
             *metric_tables(assessment, assessed_quantity(assessment)[1]),
             *compared_tables(assessment, assessed_quantity(assessment)[1]),
+            *interval_score_tables(assessment, assessed_quantity(assessment)[1]),
         ],
         "notes": list(assessment.notes),
     }

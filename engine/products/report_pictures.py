@@ -19,6 +19,8 @@ from .charts import Series, depth_chart
 from .colours import WIDTH
 from .figures import draw_multiples, draw_profiles, draw_status
 from .frame import frame_of
+from .importance_pictures import importance_pictures
+from .interval_pictures import interval_pictures
 from .layers import depth_label, mean_layers
 from .level_pictures import level_pictures
 from .pictures import Picture
@@ -93,6 +95,8 @@ class ReportPictures:
     profiles: Picture | None = None
     scatter: tuple[Picture, ...] = ()
     levels: tuple[Picture, ...] = ()
+    intervals: tuple[Picture, ...] = ()
+    importance: tuple[Picture, ...] = ()
     study: tuple[StudyFigures, ...] = ()
     skill: tuple[Picture, ...] = ()
     truth: tuple[TruthPictures, ...] = ()
@@ -106,7 +110,7 @@ class ReportPictures:
         found += self.series.every() if self.series else []
         for one in self.depths:
             found += [one.mean, one.width, one.relative]
-        found += [*self.scatter, *self.levels, *self.skill]
+        found += [*self.scatter, *self.levels, *self.skill, *self.intervals, *self.importance]
         found += [picture for group in self.study for picture in group.pictures]
         found += [picture for one in self.truth for picture in one.pictures]
         found += self.through_time.every() if self.through_time else []
@@ -152,6 +156,8 @@ def draw_all(
         profiles=None if locations is None else _profiles(canvas, locations),
         scatter=scatter,
         levels=level_pictures(assessment, canvas.labels) if assessment else (),
+        intervals=interval_pictures(assessment, canvas.labels) if assessment else (),
+        importance=importance_pictures(assessment, canvas.labels) if assessment else (),
         skill=skill,
         study=study_pictures(study, assessment, first.units, canvas.labels) if study else (),
         truth=_truth_pictures(canvas, truth) if truth else (),

@@ -30,6 +30,8 @@ def metric_tables(assessment: Assessment, units: str) -> list[Table]:
     for by, title in (
         ("depth", "By depth"),
         ("source", "By source"),
+        ("applicability", "Inside and outside the area of applicability"),
+        ("applicability_depth", "Inside and outside the area of applicability, by depth"),
         ("koeppen_group", "By Köppen group"),
         ("koeppen_depth", "By Köppen group and depth"),
         ("prediction_tercile", "By size of the prediction"),
