@@ -20,9 +20,9 @@ DensityOf = Literal["fine_earth", "whole_soil", "fine_earth_by_soil"]
 KG_M2 = 0.01
 #: Density of rock fragments, g/cm³ (quartz; Poeplau et al. take 2.6).
 FRAGMENT_DENSITY = 2.65
-#: Organic carbon of organic matter by mass: of the FAO's cookbook (1 / 1.724, van Bemmelen), and as
-#: the beta paper has it.
-SOC_OF_SOM = {"van Bemmelen": 1 / 1.724, "0.58": 0.58}
+#: Organic carbon of organic matter by mass: van Bemmelen's 1 / 1.724, which is 0.58. Measured
+#: shares are nearer to 0.5 (Pribyl 2010, *Geoderma* 156, 75-83).
+SOC_OF_SOM = 1 / 1.724
 
 
 def fine_earth_density(

@@ -61,8 +61,9 @@ PROPERTIES: tuple[str, ...] = (
 )
 
 #: Units that may be declared, the first being the default. ``auto``: inferred for each source.
+#: ``SOM``: the column holds organic matter, 1 / 1.724 of which is organic carbon.
 UNITS: Mapping[str, tuple[str, ...]] = {
-    "soc": ("g/kg", "%"),
+    "soc": ("g/kg", "%", "SOM g/kg", "SOM %"),
     "bulk_density": ("auto", "g/cm3", "kg/m3"),
     "coarse_fraction": ("auto", "fraction", "%"),
     "texture": ("%", "g/kg", "fraction"),

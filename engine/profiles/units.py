@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from edaphos.kernels.stock import SOC_OF_SOM
+
 from ..errors import InputError
 from .audit import Audit
 from .readers import RawProfiles
@@ -16,6 +18,10 @@ from .readers import RawProfiles
 _BD_RANGE = {"g/cm3": (0.02, 3.0), "kg/m3": (20.0, 3000.0)}
 #: Fewest topsoil layers and places from which the unit of SOC is judged.
 _ENOUGH_LAYERS, _ENOUGH_PLACES = 30, 10
+#: From each declared unit to g/kg of organic carbon.
+_SOC_G_KG = {"g/kg": 1.0, "%": 10.0, "SOM g/kg": SOC_OF_SOM, "SOM %": 10.0 * SOC_OF_SOM}
+#: More than what holds it, %: organic carbon of organic matter, and organic matter of soil.
+_MOST_PERCENT = {"%": 60.0, "SOM %": 100.0}
 #: Latitudes of the dry belts, where topsoils of 2-4 g/kg are common.
 _DRY_BELT = (10.0, 36.0)
 
@@ -33,29 +39,33 @@ def declared_soc(raw: RawProfiles, exclude: Sequence[str] = ()) -> pd.DataFrame:
         cells of the open profile collections none in g/kg has it.
     """
     unit = raw.summary.units["soc"]
+    factor = _SOC_G_KG[unit]
+    what = "SOM" if unit.startswith("SOM") else "SOC"
     for source, rows in raw.table.groupby("source", sort=False):
         if raw.file.assume_units or source in exclude:
             continue
         where = f"{raw.file.path}: source {source}"
-        if unit == "g/kg":
-            evidence = percent_evidence(rows)
+        if unit.endswith("g/kg"):
+            evidence = percent_evidence(rows.assign(soc_g_kg=rows["soc_g_kg"] * factor))
             if evidence:
                 raise InputError(
-                    f"{where}: SOC is declared in g/kg but looks like %: {evidence}. Set "
-                    'units.soc = "%", or assume_units = true if it is g/kg'
+                    f"{where}: {what} is declared in g/kg but looks like %: {evidence}. Set "
+                    f'units.soc = "{unit.replace("g/kg", "%")}", or assume_units = true if it is '
+                    "g/kg"
                 )
         else:
-            high = rows["soc_g_kg"].gt(60.0)
+            most = _MOST_PERCENT[unit]
+            high = rows["soc_g_kg"].gt(most)
             if high.sum() > max(1.0, 0.001 * len(rows)):
+                holder = "organic matter" if what == "SOC" else "soil"
                 raise InputError(
-                    f"{where}: SOC is declared in %, but {high.sum():,} of {len(rows):,} values "
-                    f"are above 60 (highest {rows['soc_g_kg'].max():g}), more than organic matter "
-                    "holds. "
-                    'Set units.soc = "g/kg", or assume_units = true'
+                    f"{where}: {what} is declared in %, but {high.sum():,} of {len(rows):,} values "
+                    f"are above {most:g} (highest {rows['soc_g_kg'].max():g}), more than {holder} "
+                    f'holds. Set units.soc = "{unit.replace("%", "g/kg")}", or assume_units = true'
                 )
-    if unit == "%":
-        return raw.table.assign(soc_g_kg=raw.table["soc_g_kg"] * 10.0)
-    return raw.table
+    return (
+        raw.table if unit == "g/kg" else raw.table.assign(soc_g_kg=raw.table["soc_g_kg"] * factor)
+    )
 
 
 def percent_evidence(rows: pd.DataFrame) -> str:

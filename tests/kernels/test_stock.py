@@ -41,8 +41,8 @@ def test_measurements_that_contradict_each_other_have_no_stock():
         fine_earth_density(1.2, 0.1, "dry")
 
 
-def test_factors_of_organic_matter():
-    assert SOC_OF_SOM["van Bemmelen"] == pytest.approx(0.58, abs=1e-4)
+def test_factor_of_organic_matter():
+    assert pytest.approx(0.58, abs=1e-4) == SOC_OF_SOM
 
 
 def test_equal_mass_does_not_see_compaction():

@@ -32,6 +32,22 @@ def test_per_cent_declared_gives_the_same_table(tmp_path):
     assert believed.table["soc_g_kg"].median() < 4
 
 
+def test_organic_matter_becomes_organic_carbon(tmp_path):
+    table = country()
+    right = check_profiles([write(tmp_path / "a.csv", table)]).table["soc_g_kg"]
+    for unit, factor in (("SOM %", 0.1), ("SOM g/kg", 1.0)):
+        matter = write(tmp_path / "m.csv", table.assign(soc=table["soc"] * factor * 1.724))
+        declared = load_profiles([ProfileFile(matter, units={"soc": unit})])
+        np.testing.assert_allclose(declared.table["soc_g_kg"], right, rtol=1e-12)
+        assert declared.report.files[0].units["soc"] == unit
+    matter = write(tmp_path / "m.csv", table.assign(soc=table["soc"] * 0.1724))
+    with pytest.raises(InputError, match=r'SOM is declared in g/kg but looks like %.*"SOM %"'):
+        load_profiles([ProfileFile(matter, units={"soc": "SOM g/kg"})])
+    wrong = write(tmp_path / "w.csv", table.assign(soc=150.0))
+    with pytest.raises(InputError, match=r'above 100 .* more than soil holds.*"SOM g/kg"'):
+        load_profiles([ProfileFile(wrong, units={"soc": "SOM %"})])
+
+
 def test_per_cent_in_the_name_of_the_column_is_understood(tmp_path):
     table = country()
     path = write(
