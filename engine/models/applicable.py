@@ -97,7 +97,7 @@ class ApplicableModel:
         A cell outside in any year is told so by its status, unless the model has another word.
         """
         found = dict(self.model.predict(inputs))
-        found[DISSIMILARITY] = unlike = self._unlike(inputs)
+        found[DISSIMILARITY] = unlike = self.unlike(inputs)
         said = found.get("status")
         status = np.zeros(inputs.window.shape, np.uint8) if said is None else said.copy()
         outside = (unlike[0] > 1).any(axis=0)
@@ -105,8 +105,11 @@ class ApplicableModel:
         found["status"] = status
         return found
 
-    def _unlike(self, inputs: TileInputs) -> NDArray[np.float32]:
-        """Return the dissimilarity of a tile's cells; once for all years where none has its own."""
+    def unlike(self, inputs: TileInputs) -> NDArray[np.float32]:
+        """Return the dissimilarity of a tile's cells, ``(1, year, y, x)``, NaN where not wanted.
+
+        It is found once for all years where no covariate has values of its own in each.
+        """
         area = self.area
         out = np.full(inputs.out_shape(1), np.nan, np.float32)
         cells = packet_order(inputs.wanted)

@@ -1,0 +1,187 @@
+"""Seconds that the area of applicability of a 0.1° world map takes, beside its forest's prediction.
+
+The world recipe's forest, fitted to all its profiles (200 trees; mean and three quantiles at six
+depths), predicts tiles of the world; the dissimilarity of the same cells is timed beside it, one
+thread each. Peers find the nearest training place of cells drawn from those tiles: every distance
+in NumPy, and the trees of SciPy and scikit-learn, in which a class has a column for each of its
+values. It needs the open data beside the repository, and is left out, saying so, without them.
+``--fraction 0.1`` takes a tenth of the tiles with soil, drawn by a fixed seed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edaphos.engine.applicability import ApplicabilitySpec, Area
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.grid import Grid
+from edaphos.engine.models.applicable import ApplicableModel
+from edaphos.engine.models.columns import tile_column
+from edaphos.engine.models.protocol import TileInputs
+from edaphos.engine.progress import QUIET
+from edaphos.engine.status import Status
+from edaphos.kernels.forest_walk import packet_order
+from edaphos.recipes.job import Overrides, load_job
+from edaphos.recipes.pipeline import draw, load, open_cube
+from edaphos.recipes.templates import builtin_path
+
+from .open_data import DATA, has_open_data
+from .result import Result
+
+TREES, LEVELS = 200, (0.05, 0.5, 0.95)
+#: Cells whose nearest place peers find, for they are slow, in packet order.
+FOR_PEERS = 2_000
+#: Fixed, so that peers and fractions see the same.
+SEED = 0
+
+Columns = NDArray[np.float32]
+
+
+def measure(*, small: bool, fraction: float = 1.0) -> Iterator[Result]:
+    """Yield cells a second of the dissimilarity, over those of the forest and of each peer."""
+    if not has_open_data("applicability"):
+        return
+    fraction = min(fraction, 0.1) if small else fraction
+    with tempfile.TemporaryDirectory() as scratch:
+        job = load_job(
+            builtin_path("world"), Overrides(data=DATA, cube=Path(scratch) / "world.zarr")
+        )
+        cube = open_cube(job, None, QUIET)
+        assert job.recipe.profiles is not None  # the built-in recipe has some
+        samples, _ = draw(job, cube, load(job, job.recipe.profiles, cube))
+        settings = {
+            **job.model.settings,
+            "trees": 20 if small else TREES,
+            "quantiles": LEVELS,
+            "threads": 2,
+        }
+        spec = replace(job.model, settings=settings, applicability=ApplicabilitySpec())
+        model: ApplicableModel = spec.build().fit(samples)
+        tiles = list(_tiles(cube, job.grid, model, fraction))
+    seconds, columns, outside, area = _timed(model, tiles, job.grid)
+    cells = columns.shape[1]
+    details = {
+        "cells": cells,
+        "fraction_of_tiles": fraction,
+        "seconds_dissimilarity": round(seconds["dissimilarity"], 2),
+        "seconds_forest": round(seconds["forest"], 2),
+        "trees": settings["trees"],
+        "depths": len(model.emits.depths),
+        "quantiles": len(LEVELS),
+        "training_places": len(model.area.places),
+        "features": len(model.area.features),
+        "classes": len(model.area.space.classes),
+        "land_inside_percent": round(100 * (1 - outside / area), 2),
+    }
+    rate = cells / seconds["dissimilarity"]
+    yield Result(
+        "applicability",
+        round(rate),
+        "cells/s",
+        "the forest's prediction of the same cells",
+        round(seconds["forest"] / seconds["dissimilarity"], 2),
+        details,
+    )
+    chosen = np.ascontiguousarray(columns[:, cells // 2 :][:, :FOR_PEERS])
+    found = model.area.dissimilarity(chosen)
+    for peer, query in _peers(model.area).items():
+        started = time.perf_counter()
+        theirs = query(chosen)
+        theirs_rate = chosen.shape[1] / (time.perf_counter() - started)
+        gap = float(np.max(np.abs(theirs - found) / np.maximum(found, 1e-3)))
+        yield Result(
+            "applicability",
+            round(rate),
+            "cells/s",
+            peer,
+            round(rate / theirs_rate, 2),
+            {**details, "peer_cells_s": round(theirs_rate), "largest_relative_difference": gap},
+        )
+
+
+def _tiles(cube: Cube, grid: Grid, model: ApplicableModel, fraction: float) -> Iterator[TileInputs]:
+    """Yield what the model reads of tiles with soil, as the engine reads it."""
+    rng = np.random.default_rng(SEED)
+    for tile in grid.tiles():
+        status = cube.status(tile.window)
+        if not (status == Status.SOIL).any() or rng.random() >= fraction:
+            continue
+        values = cube.read(tile.window, model.reads.variables)
+        wanted = status == Status.SOIL
+        for name, array in values.items():
+            if not cube.variable(name).seasonal_gap:
+                wanted &= ~np.isnan(array).reshape(-1, *status.shape).any(axis=0)
+        yield TileInputs(tile.window, values, wanted, (2010,))
+
+
+def _timed(
+    model: ApplicableModel, tiles: list[TileInputs], grid: Grid
+) -> tuple[dict[str, float], Columns, float, float]:
+    """Return seconds of both, the features of all cells, and the area outside and of all, m²."""
+    runs: dict[str, Callable[[TileInputs], Any]] = {
+        "dissimilarity": model.unlike,
+        "forest": model.model.predict,
+    }
+    for run in runs.values():  # compile, and open what is opened once
+        run(_corner(tiles[0]))
+    seconds = dict.fromkeys(runs, 0.0)
+    columns, outside, area = [], 0.0, 0.0
+    for inputs in tiles:
+        for name, run in runs.items():
+            started = time.perf_counter()
+            found = run(inputs)
+            seconds[name] += time.perf_counter() - started
+            if name == "dissimilarity":
+                size = np.broadcast_to(grid.cell_areas(inputs.window), inputs.window.shape)
+                outside += float(size[found[0, 0] > 1].sum())
+                area += float(size[inputs.wanted].sum())
+        cells = packet_order(inputs.wanted)
+        columns.append(np.stack([tile_column(inputs, f, 0)[cells] for f in model.area.features]))
+    return seconds, np.concatenate(columns, axis=1), outside, area
+
+
+def _corner(inputs: TileInputs) -> TileInputs:
+    """Return a tile of which few cells are wanted."""
+    wanted = np.zeros_like(inputs.wanted)
+    wanted.reshape(-1)[np.flatnonzero(inputs.wanted)[:100]] = True
+    return replace(inputs, wanted=wanted)
+
+
+def _peers(area: Area) -> dict[str, Callable[[Columns], NDArray[np.float64]]]:
+    """Return how others find the index of cells, given their features."""
+    from scipy.spatial import cKDTree
+    from sklearn.neighbors import BallTree
+
+    places = _numbers(area, np.ascontiguousarray(area.places.T))
+    unit = area.mean_distance * area.threshold
+
+    def every(columns: Columns) -> NDArray[np.float64]:
+        parts = np.array_split(_numbers(area, columns), max(1, columns.shape[1] // 20))
+        found = [((part[:, None] - places) ** 2).sum(-1).min(axis=1) for part in parts]
+        return np.sqrt(np.concatenate(found)) / unit
+
+    return {
+        "every distance, in NumPy": every,
+        "scipy.spatial.cKDTree": lambda c: cKDTree(places).query(_numbers(area, c))[0] / unit,
+        "sklearn.neighbors.BallTree": lambda c: (
+            BallTree(places).query(_numbers(area, c))[0][:, 0] / unit
+        ),
+    }
+
+
+def _numbers(area: Area, columns: Columns) -> NDArray[np.float64]:
+    """Return places as rows of numbers alone: a class as a column for each of its values."""
+    amounts, codes, _ = area.space.place(columns)
+    parts = [amounts.T.astype(np.float64)]
+    for penalty, kind in zip(area.space.penalties, codes, strict=True):
+        most = max(int(kind.max()), 63) + 1
+        parts.append(np.eye(most)[kind] * np.sqrt(penalty / 2))
+    return np.concatenate(parts, axis=1)
