@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..samples import Samples
 from ..status import Status
 from .columns import tile_column
-from .protocol import DISSIMILARITY, Emits, Output, Reads, TileInputs
+from .protocol import DISSIMILARITY, Emits, Output, Reads, TileInputs, learns_from
 
 #: Cells gathered into columns at once.
 CHUNK_CELLS = 65_536
@@ -84,7 +84,7 @@ class ApplicableModel:
         self.model = self.model.fit(samples)
         told = getattr(self.model, "importance", None)
         importance = told() if told is not None and self.spec.importance == "model" else None
-        self._area = learn_area(samples, self.model.reads.variables, importance, self.spec)
+        self._area = learn_area(samples, learns_from(self.model), importance, self.spec)
         return self
 
     def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.floating[Any]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edaphos.engine.applicability import ApplicabilitySpec
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.forest import ForestModel
@@ -140,3 +141,11 @@ def test_depth_alone_stands_beside_it() -> None:
     spec = ModelSpec("stock_forest", {"covariates": (), "trees": 3, "quantiles": ()})
     said = spec.build().fit(SAMPLES).predict_rows(SAMPLES)
     assert np.isfinite(said["stock_mean"]).all()
+
+
+def test_its_area_of_applicability_is_learned_from_covariates_not_from_the_biome() -> None:
+    told = {"covariates": ("wet",), "trees": 3, "quantiles": (), "biome": {"cover": (10,)}}
+    model = ModelSpec("stock_forest", told, ApplicabilitySpec(folds=3)).build().fit(SAMPLES)
+    out = model.predict(tile())
+    assert np.isfinite(out["dissimilarity"]).any()
+    assert (out["status"][tile().values["cover"] == 12] == Status.OUTSIDE_BIOME).all()
