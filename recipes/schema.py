@@ -110,6 +110,13 @@ class ProfilesTable(Table):
         "mass-preserving spline, or overlap (means weighted by thickness); a depth counts where "
         "half of it or more was sampled",
     )
+    bulk_density: Literal[
+        "measured", "choose", "saini", "drew", "jeffrey", "grigal", "adams", "honeysett"
+    ] = Field(
+        "measured",
+        description="layers without bulk density: leave them so; choose what tells it best on "
+        "these profiles; or a pedotransfer function as published",
+    )
     decluster_deg: float | None = Field(
         None, gt=0, le=30, description="weight profiles down where many share a cell this wide"
     )
