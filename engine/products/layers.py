@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,12 +84,14 @@ def whole_depth(ds: xr.Dataset) -> tuple[float, float]:
 def layers(ds: xr.Dataset) -> list[Layer]:
     """Return the layers of a map: by quantity, mean before quantiles, then depth, then year."""
     years = years_of(ds)
+    whole = [quantity_of(v) for v, array in ds.data_vars.items() if "depth" not in array.dims]
     found = []
     for variable, array in ds.data_vars.items():
         if not {"year", "y", "x"} <= set(array.dims):
             continue
         statistic = str(array.attrs.get("statistic", str(variable).rpartition("_")[2]))
-        quantity = str(variable).rpartition("_")[0] or str(variable)
+        quantity = quantity_of(variable)
+        told = quantity if whole.count(quantity) == 1 else f"{quantity}_{statistic}"
         by_depth = "depth" in array.dims
         for d, depth in enumerate(depths_of(ds) if by_depth else [whole_depth(ds)]):
             for t, year in enumerate(years):
@@ -107,10 +109,19 @@ def layers(ds: xr.Dataset) -> list[Layer]:
                         year_index=t,
                         name=f"{quantity}_{depth_label(depth)}_{statistic}{suffix}"
                         if by_depth
-                        else f"{quantity}{suffix}",
+                        else f"{told}{suffix}",
                     )
                 )
     return sorted(found, key=_order)
+
+
+def quantity_of(variable: Hashable) -> str:
+    """Return the quantity that a variable's name begins with.
+
+    >>> quantity_of("stock_bau_q05"), quantity_of("dissimilarity")
+    ('stock_bau', 'dissimilarity')
+    """
+    return str(variable).rpartition("_")[0] or str(variable)
 
 
 def mean_layers(ds: xr.Dataset) -> list[Layer]:

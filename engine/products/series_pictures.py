@@ -107,6 +107,8 @@ class _Family:
 
     def scale(self) -> ColourScale:
         ends = [*self.means(self.ends[0]).values(), *self.means(self.ends[1]).values()]
+        if not self.units:  # such as beta, which says little on a logarithmic scale
+            return robust_scale(ends, "linear", CARBON, "")
         return robust_scale(ends, "log", CARBON, f"{self.units}, logarithmic scale")
 
     def change_scale(self) -> ColourScale:
@@ -128,7 +130,10 @@ class _Family:
         widths = self.widths()
         if key in widths:
             wide = robust_scale(
-                list(widths.values()), "log", WIDTH, f"{self.units}, logarithmic scale"
+                list(widths.values()),
+                "log" if self.units else "linear",
+                WIDTH,
+                f"{self.units}, logarithmic scale" if self.units else "",
             )
             about = f"Width of the 90 % interval, {scenario_words(layer.quantity) or title}, {last}"
             found.append(draw(widths[key], wide, f"{name}_width_{last}", about))
