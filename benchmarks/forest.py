@@ -4,6 +4,9 @@ Rasters of 12 bands go in, rasters of the mean, or of the mean and three quantil
 it timed; pixels are counted where they are valid, and every peer gets the valid ones only. All use
 as many threads as there are cores. Runs are interleaved, and the shortest of each counts.
 
+``from_leaves_weighing_alike``: how far the quantiles, in which every training row in a pixel's
+leaves counts the same, lie from those of Meinshausen's weights, in which every leaf does.
+
 ``floor``: what the nodes weigh that a block of 8,192 pixels touches, 8 bytes each and each once,
 and how many pixels a second that would allow at the speed at which memory is read.
 """
@@ -29,6 +32,8 @@ from .soils import CORES, read_bandwidth
 TREES, LEVELS = 200, (0.05, 0.5, 0.95)
 SIDE, PART = 1024, 128
 BLOCK_ROWS = 8192
+#: Pixels whose quantiles are compared with those of leaves that weigh alike.
+COMPARED_PIXELS = 4000
 
 Layers = NDArray[np.floating[Any]]
 
@@ -108,9 +113,28 @@ def _quantiles(case: str, raster: Raster, trees: int, repeats: int) -> Iterator[
         "levels": LEVELS,
         "peer_leaves_out": "the mean",
         "largest_relative_difference": _difference(found["ours"][1:], expected),
+        "from_leaves_weighing_alike": {
+            f"leaves of {leaf}": _from_leaves_alike(fit(max_samples_leaf=None, **own), raster)
+            for leaf, own in {1: {}, 5: {"min_samples_leaf": 5}}.items()
+        },
     }
     for peer in peers:
         yield _result(f"forest mean and quantiles, {case}", rates, peer, details)
+
+
+def _from_leaves_alike(model: Any, raster: Raster) -> list[float]:
+    """Return how far quantiles lie from those of leaves that weigh alike, at each level.
+
+    In Meinshausen's (2006) weights every leaf of a row counts the same however many training rows
+    it holds; here every training row in them does. Mean absolute differences, over the mean width
+    of the reference's interval.
+    """
+    rows = raster.bands[:, raster.valid].T[:COMPARED_PIXELS]
+    forest = pack(model, raster.rows, raster.target)
+    own = predict_columns(forest, np.ascontiguousarray(rows.T), np.array(LEVELS)).quantiles
+    alike = model.predict(rows, quantiles=list(LEVELS), weighted_leaves=True)
+    gap = np.abs(own - alike).mean(axis=0) / (alike[:, -1] - alike[:, 0]).mean()
+    return [round(float(one), 4) for one in gap]
 
 
 def _ours(

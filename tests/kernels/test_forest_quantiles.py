@@ -83,3 +83,21 @@ def test_targets_of_leaves_are_counted():
             keys = told.keys[first : first + length].tolist()
         counted.append([(key >> 32, key & 0xFFFFFFFF) for key in keys])
     assert counted == [[(0, 1), (3, 2)], [(1, 1)], [(0, 1), (1, 2), (2, 1)]]
+
+
+@pytest.mark.parametrize("leaf", [5, 20])
+def test_counting_rows_is_near_leaves_that_weigh_alike(leaf):
+    """Meinshausen's own weights: every leaf counts the same, however many rows it holds."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((3000, 5)).astype(np.float32)
+    y = np.exp(1 + x[:, 0] + 0.5 * rng.standard_normal(3000))
+    model = RandomForestQuantileRegressor(
+        30, max_samples_leaf=None, min_samples_leaf=leaf, max_features=0.5, random_state=1
+    ).fit(x, y)
+    new, levels = rng.standard_normal((300, 5)).astype(np.float32), [0.05, 0.5, 0.95]
+    ours = predict(pack(model, x, y), new, np.array(levels))[1]
+    alike = model.predict(new, quantiles=levels, weighted_leaves=True)
+    gap = np.abs(ours - alike).mean(axis=0) / (alike[:, 2] - alike[:, 0]).mean()
+    assert 0 < gap[0] < 0.01
+    assert gap[1] < 0.02
+    assert gap[2] < 0.06
