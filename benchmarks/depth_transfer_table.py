@@ -124,7 +124,7 @@ def _arms(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
         found = scored.estimates(own)
         told = " | ".join(_figure(found[score]) for score in SCORES)
         some = _shared(full[full["split"].isin(shared)], [arm])
-        note = "" if len(some) == len(shared) else f" ({len(some)} splits)"
+        note = "" if len(some) == len(shared) else f" ({len(some)} split{'s' * (len(some) > 1)})"
         yield f"| {arm}{note} | {told} |"
     yield ""
 
