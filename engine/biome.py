@@ -34,13 +34,15 @@ class Biome:
     polygons: Path | None = None
 
     def check(self, cube: Cube) -> None:
-        """Refuse variables that the cube lacks, or that hold no classes.
+        """Refuse variables that the cube lacks, or that hold no classes, and a missing file.
 
         Raises
         ------
         InputError
-            Names the variable.
+            Names the variable, or the file.
         """
+        if self.polygons is not None and not self.polygons.exists():
+            raise InputError(f"{self.polygons}: no such file of polygons; correct biome.polygons")
         for name in self.classes:
             if name not in cube.manifest.variables:
                 raise InputError(
@@ -105,8 +107,6 @@ def _codes(values: NDArray[Any]) -> str:
 def _within(lon: NDArray[np.float64], lat: NDArray[np.float64], path: Path) -> NDArray[np.bool_]:
     import geopandas
 
-    if not path.exists():
-        raise InputError(f"{path}: no such file of polygons; correct biome.polygons")
     try:
         frame = geopandas.read_file(path)
     except Exception as error:

@@ -303,7 +303,10 @@ def year_policy(table: ProfilesTable) -> YearPolicy:
 
 
 def profile_tables(job: Job) -> list[Path]:
-    """Return the files that profiles are read from; WoSIS joins the tables beside the one named."""
+    """Return the files that profiles are read from, and the polygons that choose among them.
+
+    WoSIS joins the tables beside the one named.
+    """
     found: list[Path] = []
     table = job.recipe.profiles
     apart = job.recipe.independent
@@ -316,7 +319,8 @@ def profile_tables(job: Job) -> list[Path]:
             found += sorted(path.parent.glob("wosis_*"))
         else:
             found.append(path)
-    return found
+    biome = biome_of(job)
+    return found if biome is None or biome.polygons is None else [*found, biome.polygons]
 
 
 def model_source(job: Job) -> str:
