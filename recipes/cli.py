@@ -16,6 +16,7 @@ from .cluster_cli import submit
 from .console import errors as _errors
 from .console import print_json as _print_json
 from .cube_cli import cube_app
+from .finetune_cli import finetune, model_app
 from .map_cli import map_app
 from .options import (
     Cluster,
@@ -31,6 +32,7 @@ from .options import (
     Workers,
     Years,
     box,
+    pairs,
     recipe_path,
     years_of,
 )
@@ -52,6 +54,7 @@ app.add_typer(cube_app, name="cube")
 app.add_typer(profiles_app, name="profiles")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(map_app, name="map")
+app.add_typer(model_app, name="model")
 app.add_typer(rothc_app, name="rothc")
 
 
@@ -191,6 +194,9 @@ def plan(
         _print_json(found.to_dict()) if as_json else typer.echo(found.to_text())
 
 
+app.command(
+    epilog="Example: edaphos finetune runs/world/model --profiles region.csv --cube region.zarr"
+)(finetune)
 app.command(epilog="Example: edaphos submit world.toml --out runs/world")(submit)
 app.command(epilog="Example: edaphos status runs/world")(status)
 app.command(epilog="Example: edaphos stop runs/world")(stop)
@@ -230,7 +236,7 @@ def profiles_check(
         from edaphos.engine.profiles.profiles import check_profiles
         from edaphos.engine.profiles.schema import ProfileFile, QARules
 
-        described = ProfileFile(path=file, columns=_pairs(column), units=_pairs(unit))
+        described = ProfileFile(path=file, columns=pairs(column), units=pairs(unit))
         checked = check_profiles([described], QARules())
         if rejected is not None:
             checked.rejected.to_csv(rejected, index=False)
@@ -260,18 +266,6 @@ def recipe_new(
         from .templates import commented
 
         typer.echo(commented(name), nl=False)
-
-
-def _pairs(options: list[str] | None) -> dict[str, str]:
-    from edaphos.engine.errors import InputError
-
-    pairs = {}
-    for option in options or []:
-        ours, sign, theirs = option.partition("=")
-        if not sign:
-            raise InputError(f'"{option}": expected ours=theirs, such as top_cm=upper_depth')
-        pairs[ours.strip()] = theirs.strip()
-    return pairs
 
 
 def main() -> None:

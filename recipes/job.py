@@ -26,6 +26,7 @@ from .beta_schema import BetaTable
 from .cluster_schema import cluster_spec
 from .config import load_toml, parse
 from .conv_schema import ConvTable
+from .gsoilcpm_schema import GsoilcpmTable
 from .model_schema import BoostingTable, ForestTable, ModelTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
@@ -178,11 +179,15 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
     if isinstance(table, PomlTable):
         told = table.settings(recipe.years, recipe.map.depths[0][1])
         return ModelSpec("poml", {"settings": told, "seed": recipe.seed})
-    if isinstance(table, (BetaTable, ConvTable)):
+    if isinstance(table, (BetaTable, ConvTable, GsoilcpmTable)):
+        told = table.settings()
+        if isinstance(table, GsoilcpmTable):
+            told["start"] = table.start and str(Path(table.start).absolute())
+            told["without"] = (*table.without, *(region.bounds for region in recipe.regions))
         return ModelSpec(
             table.kind,
             {
-                "settings": table.settings(),
+                "settings": told,
                 "quantiles": recipe.map.quantiles,
                 "depths": recipe.map.depths,
                 "seed": recipe.seed,
@@ -228,7 +233,7 @@ def assessed_model(recipe: Recipe) -> ModelSpec:
 def sketched_model(recipe: Recipe) -> ModelSpec:
     """Return the model as planning fits it: as large as the real one, nets hardly trained."""
     spec = model_spec(recipe)
-    if spec.kind != "conv":
+    if spec.kind not in ("conv", "gsoilcpm"):
         return spec
     told = dict(spec.settings["settings"])
     for part in ("training", "fine_tuning"):
@@ -252,15 +257,16 @@ def _assessed(table: ModelTable, recipe: Recipe) -> ModelSpec:
         return ModelSpec(spec.kind, {**spec.settings, "settings": told})
     if isinstance(table, RothCTable) and recipe.profiles is not None:
         spec = ModelSpec("forest", asdict(spec.build().clay_forest))
-    judged = ("beta", "boosting", "conv", "forest", "forest_by_depth", "stock_forest")
+    nets = ("conv", "gsoilcpm")
+    judged = ("beta", "boosting", "forest", "forest_by_depth", "stock_forest", *nets)
     if spec.kind not in judged:
         return spec
     # as many levels as are scored, where one more costs little
-    more = (0.05, 0.95) if spec.kind in ("beta", "conv") else SCORED_LEVELS
+    more = (0.05, 0.95) if spec.kind in ("beta", *nets) else SCORED_LEVELS
     told = {**spec.settings, "quantiles": tuple(sorted({*spec.settings["quantiles"], *more}))}
     if spec.kind == "beta" and recipe.assess.trees:
         told["settings"] = {**told["settings"], "trees": recipe.assess.trees}
-    elif spec.kind not in ("beta", "boosting", "conv"):
+    elif spec.kind not in ("beta", "boosting", *nets):
         told["trees"] = recipe.assess.trees or told["trees"]
     return ModelSpec(spec.kind, told)
 

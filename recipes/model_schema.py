@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 from .beta_schema import BetaTable
 from .config import Table
 from .conv_schema import ConvTable
+from .gsoilcpm_schema import GsoilcpmTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
 from .whole_profile_schema import StockForestTable
@@ -71,7 +72,7 @@ def _model_tag(value: Any) -> str:
     kind = value.get("kind", "forest") if isinstance(value, dict) else getattr(value, "kind", "")
     if ":" in str(kind):
         return "<custom>"
-    own = ("boosting", "beta", "conv", "rothc", "poml", "stock_forest")
+    own = ("boosting", "beta", "conv", "gsoilcpm", "rothc", "poml", "stock_forest")
     return f"<{kind}>" if kind in own else "<forest>"
 
 
@@ -80,6 +81,7 @@ ModelTable = Annotated[
     | Annotated[BoostingTable, Tag("<boosting>")]
     | Annotated[BetaTable, Tag("<beta>")]
     | Annotated[ConvTable, Tag("<conv>")]
+    | Annotated[GsoilcpmTable, Tag("<gsoilcpm>")]
     | Annotated[RothCTable, Tag("<rothc>")]
     | Annotated[PomlTable, Tag("<poml>")]
     | Annotated[StockForestTable, Tag("<stock_forest>")]

@@ -76,3 +76,14 @@ def years_of(text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         raise InputError(f'--years "{text}": expected years such as 2000,2005-2010') from None
     return tuple(year for pair in ends for year in range(pair[0], pair[-1] + 1))
+
+
+def pairs(options: list[str] | None) -> dict[str, str]:
+    """Return options of the form ours=theirs as a dict."""
+    found = {}
+    for option in options or []:
+        ours, sign, theirs = option.partition("=")
+        if not sign:
+            raise InputError(f'"{option}": expected ours=theirs, such as top_cm=upper_depth')
+        found[ours.strip()] = theirs.strip()
+    return found

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from distributed import Client
+
+from edaphos.engine.branches.group_set import GroupSet, draw_set
 from edaphos.engine.conv.patches import PatchStore, extract
 from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
 from edaphos.engine.models.protocol import learns_from, patch_size_of
 from edaphos.engine.place import Place
 from edaphos.engine.progress import QUIET, Reporter
@@ -26,7 +30,12 @@ def learns_from_patches(job: Job) -> bool:
 
 
 def with_patches(
-    job: Job, cube: Cube, samples: Samples, run: Run, reporter: Reporter = QUIET
+    job: Job,
+    cube: Cube,
+    samples: Samples,
+    run: Run,
+    reporter: Reporter = QUIET,
+    client: Client | None = None,
 ) -> Samples:
     """Return the samples with their patches: as large as any model wants, of all they learn from.
 
@@ -38,7 +47,16 @@ def with_patches(
     if not models or (assessed and is_whole(run.model_folder)):
         return samples
     folder = patches_folder(run.path)
-    cut = cut_patches(job, cube, samples, folder, reporter)
+    cut = cut_patches(job, cube, samples, folder, reporter, client)
+    if _windows(models):
+        held = GroupSet.open(folder)
+        windows = {str(size): len(one.planes) for size, one in held.stores.items()}
+        run.note(patches={"places": len(held), "bytes": held.nbytes, "digest": held.digest})
+        reporter.say(
+            f"{len(held):,} places around {len(samples):,} samples; planes in squares of "
+            + ", ".join(f"{size} x {size}: {count}" for size, count in windows.items())
+        )
+        return cut
     store = PatchStore.open(folder)
     told = {"patches": len(store), "size": store.size, "bytes": store.values.nbytes}
     run.note(patches={**told, "planes": len(store.planes), "digest": store.digest})
@@ -50,16 +68,60 @@ def with_patches(
 
 
 def cut_patches(
-    job: Job, cube: Cube, samples: Samples, folder: Path, reporter: Reporter = QUIET
+    job: Job,
+    cube: Cube,
+    samples: Samples,
+    folder: Path,
+    reporter: Reporter = QUIET,
+    client: Client | None = None,
 ) -> Samples:
-    """Return the samples with their patches in `folder`; as they are if no model wants any."""
+    """Return the samples with their patches in `folder`; as they are if no model wants any.
+
+    Models whose groups of covariates have windows of their own get a set instead, which is cut by
+    the tasks of `client`.
+    """
     table, models = job.recipe.profiles, [m for m in _models(job) if patch_size_of(m)]
     if not models or table is None:
         return samples
+    windows = _windows(models)
+    if windows:
+        return draw_set(
+            samples,
+            cube,
+            job.grid,
+            windows,
+            folder,
+            years=year_policy(table),
+            client=client,
+            reporter=reporter,
+        )
     size = max(patch_size_of(model) for model in models)
     variables = tuple(dict.fromkeys(name for model in models for name in learns_from(model)))
     years = year_policy(table)
     return extract(samples, cube, job.grid, variables, size, folder, years=years, reporter=reporter)
+
+
+def _windows(models: list[object]) -> dict[int, tuple[str, ...]]:
+    """Return the variables of each window that models want; empty if they want one square for all.
+
+    Raises
+    ------
+    InputError
+        Some want the one, some the other.
+    """
+    wanted = [getattr(model, "windows", None) for model in models]
+    if not any(wanted):
+        return {}
+    found: dict[int, tuple[str, ...]] = {}
+    for one in wanted:
+        if one is None:
+            raise InputError(
+                'assess.compare: models of kind "conv" and "gsoilcpm" cut other squares around the '
+                "samples, and one run holds squares of one kind: compare them in runs of their own"
+            )
+        for size, names in one.items():
+            found[size] = tuple(dict.fromkeys((*found.get(size, ()), *names)))
+    return found
 
 
 def _models(job: Job) -> list[object]:

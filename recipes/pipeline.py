@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ from .job import (
 )
 from .mapping import Box, make_map, note_production
 from .patches import learns_from_patches, with_patches
+from .regions import check_regions, run_regions
 from .schema import ProfilesTable
 from .stages import Stages
 from .whole_profile import check_study, study
@@ -84,7 +86,8 @@ def run_job(
     """Make the map and the products of a recipe, or finish what was begun.
 
     Returns the run, and the path of its report if the recipe wants one. The workers are let go
-    before products are made; the run stays this process's own until they are.
+    before products are made; the run stays this process's own until they are. After it come the
+    regions of the recipe, each a run of its own.
 
     Raises
     ------
@@ -100,14 +103,27 @@ def run_job(
             run = run_stages(
                 job, out, client, reporter, stages, region=region, stop=stop, around=around
             )
+            own = partial(_run_region, client=client, reporter=reporter, stop=stop)
+            regions = run_regions(job, run, own, reporter) if region is None else []
         assert stages.watch is not None  # it goes on within `around`
         asked = Stoppable(stages.watch, stop).stop_reason
-        return run, finish(run, Interruptible(reporter, asked), stages=stages)
+        report = finish(run, Interruptible(reporter, asked), stages=stages)
+    for made in regions:
+        finish(made, reporter)
+    return run, report
+
+
+def _run_region(
+    job: Job, out: Place, client: Client, reporter: Reporter, stop: Callable[[], str | None]
+) -> Run:
+    preflight(job, out)
+    return run_stages(job, out, client, reporter, stop=stop)
 
 
 def preflight(job: Job, out: Place) -> None:
     """Refuse what can be seen to fail before hours are spent: files, folders, covariates."""
     check_learning(job)
+    check_regions(job, out)
     if out.exists() and any(out.iterdir()):
         Run.open(out)
     if (job.cube_path / CUBE_MANIFEST).exists():
@@ -208,7 +224,7 @@ def run_stages(
         if samples is not None and learns_from_patches(job):
             with stages.stage("patches", "Patches"):
                 asked = Interruptible(reporter, Stoppable(watch, stop).stop_reason)
-                samples = with_patches(job, cube, samples, run, asked)
+                samples = with_patches(job, cube, samples, run, asked, client)
         if samples is not None and job.recipe.assess.enabled:
             with stages.stage("assess", "Cross-validation"):
                 assessment(job, run, samples, cube, client, reporter)

@@ -12,6 +12,7 @@ from edaphos.engine.grid import PRESETS
 from .beta_schema import BetaTable
 from .cluster_schema import ClusterTable
 from .config import Table
+from .gsoilcpm_schema import GsoilcpmTable, RegionTable
 from .model_schema import ModelTable, other_model
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
@@ -297,6 +298,9 @@ class Recipe(Table):
         None,
         description="profiles of another survey, predicted at the intervals they were sampled at",
     )
+    regions: tuple[RegionTable, ...] = Field(
+        (), description="regions that a model of the world is fine-tuned to, each with its own map"
+    )
     cluster: ClusterTable = Field(ClusterTable(), description="where it computes")
     products: ProductsTable = Field(ProductsTable(), description="what is made from it")
 
@@ -313,6 +317,19 @@ class Recipe(Table):
             raise ValueError(
                 "poml maps the stock of one layer from the surface down: give map.depths such as "
                 "[[0, 20]]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fine_tunable(self) -> Recipe:
+        names = [region.name for region in self.regions]
+        if len(set(names)) < len(names):
+            raise ValueError(f"regions: each needs a name of its own, found {', '.join(names)}")
+        whole = isinstance(self.model, GsoilcpmTable) and self.model.start is None
+        if self.regions and not whole:
+            raise ValueError(
+                "regions: only a model of the world is fine-tuned to them: set model.kind = "
+                '"gsoilcpm" with groups, or leave [[regions]] out'
             )
         return self
 

@@ -1,0 +1,114 @@
+"""The commands about models to share: fine-tune one to a region, and show what one is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edaphos.engine.progress import Reporter
+
+from .console import errors, print_json
+from .options import Json, Quiet, Workers, box, pairs
+
+model_app = typer.Typer(no_args_is_help=True, help="Look at models that can be shared.")
+ModelFolder = Annotated[
+    Path, typer.Argument(help="Folder of a model: model/ of a run, or one that was shared.")
+]
+
+
+def finetune(
+    model: ModelFolder,
+    profiles: Annotated[
+        Path, typer.Option("--profiles", help="The region's profiles: CSV, GeoPackage, Parquet.")
+    ],
+    cube: Annotated[str, typer.Option("--cube", help="The region's cube: folder or s3://.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Output folder; the recipe lies beside it.")
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(help="west,south,east,north in degrees, if not all of the cube is mapped."),
+    ] = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Cell size, if not that of the cube's finest layer.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="ours=theirs, such as top_cm=upper_depth; repeatable.")
+    ] = None,
+    unit: Annotated[
+        list[str] | None, typer.Option(help="quantity=unit, such as soc=%; repeatable.")
+    ] = None,
+    way: Annotated[
+        list[str] | None,
+        typer.Option(help="zero_shot, head, all, gradual or adapters; repeatable, all by default."),
+    ] = None,
+    year: Annotated[int, typer.Option(help="Year that the map is labelled with.")] = 2020,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    trust_units: Annotated[
+        bool, typer.Option("--trust-units", help="Take values that look like per cent as they are.")
+    ] = False,
+    no_assess: Annotated[
+        bool, typer.Option("--no-assess", help="Do not cross-validate beside a regional forest.")
+    ] = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a model of the world to a region, judge it there, and map the region.
+
+    A recipe is written beside the output folder and run; `edaphos run` with it continues, or runs
+    it again after a change.
+    """
+    with errors():
+        from edaphos.engine.cube.cube import Cube
+        from edaphos.engine.place import place
+
+        from .job import Overrides, load_job
+        from .pipeline import run_job
+        from .region_recipes import Region, region_recipe, write_recipe
+
+        reporter = Reporter(quiet=quiet or as_json)
+        name = (profiles.stem or "region").lower().replace(" ", "-")
+        where = out or Path("runs") / name
+        file = {"path": str(profiles.absolute())}
+        columns, units = pairs(column), pairs(unit)
+        ways = {"ways": way} if way else {}
+        recipe = region_recipe(
+            Region(
+                name="".join(c if c.isalnum() or c in "-_" else "-" for c in where.name.lower()),
+                title=f"Soil organic carbon of {where.name}: a model of the world, fine-tuned",
+                model=model,
+                profiles={"files": [{**file, "columns": columns, "units": units}]},
+                cube=Cube.open(place(cube)),
+                bounds=box(bounds),
+                resolution=resolution,
+                seed=seed,
+                fine_tuning={**ways, "trust_units": trust_units},
+                assess={"enabled": not no_assess},
+                year=year,
+            )
+        )
+        path = where.with_name(f"{where.name}.toml")
+        write_recipe(recipe, path)
+        reporter.say(f"The recipe is {path}")
+        made, report = run_job(load_job(path, Overrides(workers=workers)), where, reporter)
+        if as_json:
+            print_json({"run": str(made.path), "report": str(report) if report else None})
+        else:
+            typer.echo(f"map: {made.path}\nreport: {report or 'not asked for'}")
+
+
+@model_app.command("show", epilog="Example: edaphos model show runs/world/model")
+def model_show(model: ModelFolder, as_json: Json = False) -> None:
+    """Say what a model is: its groups, bands and units, training data, scores, and licence."""
+    with errors():
+        from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
+
+        card = read_card(model)
+        if as_json:
+            print_json({**card, "sha256": digest_of_model(model)})
+        else:
+            typer.echo(card_text(card))
+            typer.echo(f"SHA-256: {digest_of_model(model)}")

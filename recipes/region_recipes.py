@@ -1,0 +1,212 @@
+"""Recipes of regions: a model of the world, a region's profiles and cube, and the region's grid.
+
+What `edaphos finetune` runs, and what a recipe with [[regions]] runs after its own map, is an
+ordinary recipe, kept beside its run: cross-validated beside a forest of the region's profiles
+alone, mapped, reported, and continued where it was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyproj import Transformer
+
+from edaphos.engine.branches.groups import absent_groups
+from edaphos.engine.branches.model_file import depths_of, digest_of_model, read_card
+from edaphos.engine.branches.settings import settings_from
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.cube.layout import Stack
+from edaphos.engine.errors import InputError
+from edaphos.engine.store import write_atomically
+
+#: West, south, east, north.
+Box = tuple[float, float, float, float]
+#: Cells along the side of a tile, as small regions have few.
+TILE = 256
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region to fine-tune to.
+
+    Parameters
+    ----------
+    name, title
+        Of its run.
+    model
+        Folder of the model of the world.
+    profiles
+        The table [profiles] of its recipe, paths of files absolute.
+    cube
+        Of its covariates.
+    bounds
+        Degrees; None for all of the cube.
+    grid
+        CRS, origin and cell size of a grid that its map is a part of; None for the cube's finest.
+    resolution
+        Cell size in units of the CRS instead of that of the grid.
+    seed, licence
+        Of the map.
+    fine_tuning
+        Settings that differ from the defaults.
+    assess
+        Cross-validation; {"enabled": False} for none.
+    products
+        What is made from the map, as in a recipe.
+    year
+        That the map is labelled with.
+    """
+
+    name: str
+    title: str
+    model: Path
+    profiles: Mapping[str, Any]
+    cube: Cube
+    bounds: Box | None = None
+    grid: tuple[str, tuple[float, float], float] | None = None
+    resolution: float | None = None
+    seed: int = 0
+    licence: str = ""
+    fine_tuning: Mapping[str, Any] | None = None
+    assess: Mapping[str, Any] | None = None
+    products: Mapping[str, Any] | None = None
+    year: int = 2020
+
+
+def region_recipe(region: Region) -> dict[str, Any]:
+    """Return the recipe of a region, as a TOML of it would read.
+
+    Raises
+    ------
+    InputError
+        There is no such model, or the cube has part of a group, or nothing that the model reads.
+    """
+    card = read_card(region.model)
+    told = settings_from(card["settings"])
+    missing = absent_groups(told.groups, region.cube.manifest.variables)
+    covariates = [
+        name for group in told.groups if group.name not in missing for name in group.covariates
+    ]
+    crs, origin, cell = region.grid or _finest(region.cube, covariates)
+    cell = region.resolution or cell
+    bounds = _extent(region, covariates, crs)
+    assess = {"splits": ["block", "random"], "folds": 5, "block_deg": 1.0, **(region.assess or {})}
+    forest = {"kind": "forest", "covariates": covariates, "max_features": 0.33}
+    assess.setdefault("compare", [{"name": "forest of the region", "model": forest}])
+    return {
+        "name": region.name,
+        "title": region.title,
+        "licence": region.licence,
+        "seed": region.seed,
+        "grid": {
+            "crs": crs,
+            "bounds": list(_snapped(bounds, origin, cell)),
+            "resolution": cell,
+            "tile_size": TILE,
+        },
+        "cube": {"path": str(region.cube.path)},
+        "profiles": dict(region.profiles),
+        "model": {
+            "kind": "gsoilcpm",
+            "start": str(region.model.absolute()),
+            "start_digest": digest_of_model(region.model),
+            "lacking": list(missing),
+            "fine_tuning": dict(region.fine_tuning or {}),
+        },
+        "map": {
+            "depths": [list(pair) for pair in depths_of(card)],
+            "quantiles": list(card["quantiles"]),
+            "year": region.year,
+        },
+        "assess": assess,
+        "products": dict(region.products or {}),
+    }
+
+
+def write_recipe(recipe: Mapping[str, Any], path: Path) -> None:
+    """Write a recipe as TOML."""
+    lines = [f"{key} = {_toml(v)}" for key, v in recipe.items() if not isinstance(v, Mapping)]
+    for key, table in recipe.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{key}]", *(f"{k} = {_toml(v)}" for k, v in table.items())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _finest(cube: Cube, covariates: Sequence[str]) -> tuple[str, tuple[float, float], float]:
+    """Return CRS, origin and cell size of the finest stack that holds covariates."""
+    stacks = [cube.manifest.stacks[cube.variable(name).stack] for name in covariates]
+    best = min(stacks, key=_degrees)
+    a, _, c, _, _, f = best.transform
+    return best.crs, (c, f), abs(a)
+
+
+def _degrees(stack: Stack) -> float:
+    """Return about how many degrees of latitude a cell of a stack is high."""
+    _, _, _, _, e, _ = stack.transform
+    west, south, east, north = _corners(stack)
+    to = Transformer.from_crs(stack.crs, "EPSG:4326", always_xy=True)
+    x, y = (west + east) / 2, (south + north) / 2
+    return abs(to.transform(x, y)[1] - to.transform(x, y + e)[1])
+
+
+def _corners(stack: Stack) -> Box:
+    a, _, c, _, e, f = stack.transform
+    rows, cols = stack.shape
+    return (c, f + rows * e, c + cols * a, f)
+
+
+def _extent(region: Region, covariates: Sequence[str], crs: str) -> Box:
+    """Return the bounds of the region's map in its CRS."""
+    if region.bounds is not None:
+        to = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+        found = to.transform_bounds(*region.bounds, densify_pts=21)
+    else:
+        names = {region.cube.variable(name).stack for name in covariates}
+        boxes = []
+        for stack in (region.cube.manifest.stacks[name] for name in sorted(names)):
+            to = Transformer.from_crs(stack.crs, crs, always_xy=True)
+            boxes.append(to.transform_bounds(*_corners(stack), densify_pts=21))
+        west, south, east, north = zip(*boxes, strict=True)
+        found = (max(west), max(south), min(east), min(north))
+    if not all(map(math.isfinite, found)) or found[0] >= found[2] or found[1] >= found[3]:
+        raise InputError(
+            f"{region.name}: the region has no extent in {crs}: {found}; check its bounds, and "
+            "whether the cube's layers overlap"
+        )
+    return (float(found[0]), float(found[1]), float(found[2]), float(found[3]))
+
+
+def _snapped(bounds: Box, origin: tuple[float, float], cell: float) -> Box:
+    """Return bounds moved outwards to edges of cells counted from an origin.
+
+    >>> _snapped((0.3, 0.2, 1.0, 0.9), (0.0, 1.0), 0.25)
+    (0.25, 0.0, 1.0, 1.0)
+    """
+    x, y = origin
+
+    def edge(value: float, start: float, outwards: Any) -> float:
+        steps = (value - start) / cell
+        near = round(steps)
+        return start + cell * (near if abs(steps - near) < 1e-6 else outwards(steps))
+
+    west, south, east, north = bounds
+    return (
+        edge(west, x, math.floor),
+        edge(south, y, math.floor),
+        edge(east, x, math.ceil),
+        edge(north, y, math.ceil),
+    )

@@ -1,0 +1,92 @@
+"""The regions of a recipe: after the map of the world, each is fine-tuned to and mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
+from edaphos.engine.place import place
+from edaphos.engine.progress import QUIET, Reporter
+from edaphos.engine.run import GridSpec, Run
+
+from .gsoilcpm_schema import RegionTable
+from .job import Job, load_job
+from .region_recipes import Region, region_recipe, write_recipe
+
+REGIONS = "regions"
+#: Runs the recipe of a region.
+Runner = Callable[[Job, Path], Run]
+
+
+def check_regions(job: Job, out: object) -> None:
+    """Refuse regions whose files are not there, or a run in a bucket, before anything runs."""
+    for region in job.recipe.regions:
+        if not isinstance(out, Path):
+            raise InputError(
+                "regions: a run with [[regions]] lies in a folder of this machine or of a file "
+                "system that workers share, not in a bucket"
+            )
+        if region.profiles and not (job.data / region.profiles).is_file():
+            raise InputError(
+                f"{job.data / region.profiles}: no such file, named by region {region.name}"
+            )
+        if region.cube:
+            Cube.open(place(region.cube))  # says what is wrong
+
+
+def run_regions(job: Job, run: Run, runner: Runner, reporter: Reporter = QUIET) -> list[Run]:
+    """Fine-tune the model of a run to each region, and map it; finished regions are left alone.
+
+    Parameters
+    ----------
+    job, run
+        The recipe of the world and its finished run.
+    runner
+        What runs the recipe of a region.
+    """
+    found: list[Run] = []
+    for region in job.recipe.regions:
+        folder = Path(str(run.path)) / REGIONS
+        path = folder / f"{region.name}.toml"
+        reporter.say(f"Region {region.name}")
+        write_recipe(region_recipe(_region(job, run, region)), path)
+        own = replace(load_job(path), cluster=job.cluster)
+        found.append(runner(own, folder / region.name))
+    return found
+
+
+def _region(job: Job, run: Run, table: RegionTable) -> Region:
+    recipe = job.recipe
+    assert recipe.profiles is not None  # a model of the world learns from profiles
+    files = [
+        {**file.model_dump(exclude_unset=True), "path": str(job.data / file.path)}
+        for file in recipe.profiles.files
+    ]
+    if table.profiles:
+        files = [{"path": str(job.data / table.profiles)}]
+    spec = GridSpec.of(job.grid)
+    assess = recipe.assess
+    return Region(
+        name=f"{recipe.name}-{table.name}",
+        title=f"{recipe.title}: {table.name}",
+        model=Path(str(run.model_folder)),
+        profiles={**recipe.profiles.model_dump(exclude_unset=True), "files": files},
+        cube=Cube.open(place(table.cube) if table.cube else job.cube_path),
+        bounds=table.bounds,
+        grid=None if table.cube else (spec.crs, spec.origin, spec.resolution),
+        resolution=table.resolution,
+        seed=recipe.seed,
+        licence=recipe.licence,
+        fine_tuning=recipe.model.model_dump(exclude_unset=True).get("fine_tuning", {}),
+        assess={
+            "enabled": assess.enabled,
+            "folds": assess.folds,
+            "bootstrap": assess.bootstrap,
+            "block_deg": table.block_deg,
+        },
+        products=recipe.products.model_dump(exclude_unset=True),
+        year=recipe.years[-1],
+    )
