@@ -18,10 +18,15 @@ PUBLISHED = (
 )
 
 
-def arm_tables(arms: pd.DataFrame) -> list[Table]:
-    """Return a table for each split, and what was published; nothing where nothing is compared."""
+def arm_tables(arms: pd.DataFrame, kind: str = "poml") -> list[Table]:
+    """Return a table for each split, and what was published; nothing where nothing is compared.
+
+    Of other models than the hybrid (`kind`) only the rows that all arms predict are shown.
+    """
     if arms.empty:
         return []
+    if kind != "poml":
+        return _shared(arms)
     found = []
     for split, lines in groupby(arms.to_dict("records"), key=lambda line: line["split"]):
         rows = [
@@ -54,3 +59,30 @@ def arm_tables(arms: pd.DataFrame) -> list[Table]:
     )
     return [*found, Table("As published (Zhang et al. 2024)", ("<arm", "RMSE, kg/m²", "CCC"),
                           published, note)]  # fmt: skip
+
+
+def _shared(arms: pd.DataFrame) -> list[Table]:
+    """Return one table for each split, of the rows that all arms predict."""
+    found = []
+    shared = arms[arms["rows"] == SHARED]
+    for split, lines in shared.groupby("split", sort=False):
+        rows = [
+            (
+                str(line["arm"]),
+                count(line["n"]),
+                fixed(line["RMSE"]),
+                fixed(line["CCC"]),
+                signed(line["ME"]),
+                fixed(line["R2"]),
+            )
+            for line in lines.to_dict("records")
+        ]
+        found.append(
+            Table(
+                f"Given what was measured above, left out: {split_label(str(split))}",
+                ("<prediction", "n", "RMSE, kg/m²", "CCC", "ME, kg/m²", "R²"),
+                tuple(rows),
+                "Same folds and same layers for all.",
+            )
+        )
+    return found

@@ -226,6 +226,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "support": str(attrs.get("support", "")),
         "series": is_series(ds),
         "word": series_word(layer.quantity for layer in mean_layers(ds)),
+        "maps_title": _maps_title(ds),
         "years": years,
         "resolutions": resolutions(attrs),
         "key_numbers": key_numbers(ds, inputs.assessment, provenance, inputs.totals),
@@ -312,7 +313,7 @@ def _totals(ds: xr.Dataset, totals: Totals) -> list[Table]:
 
 def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("maps", f"Maps by {context['word']} and year" if context["series"] else "Maps by depth"),
+        ("maps", context["maps_title"]),
         *([("years", "Change through time")] if context["pictures"].through_time else []),
         ("validation", "How far to trust it"),
         *([("study", "Whole profiles")] if context["study"] else []),
@@ -331,6 +332,13 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _maps_title(ds: xr.Dataset) -> str:
+    word = series_word(layer.quantity for layer in mean_layers(ds))
+    if not is_series(ds) or word == "quantity":
+        return "Maps by quantity and depth" if is_series(ds) else "Maps by depth"
+    return f"Maps by {word} and year"
+
+
 def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any] | None:
     if assessment is None or assessment.metrics.empty:
         return None
@@ -338,7 +346,7 @@ def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any]
         "summary": f"{not_the_map(ds, assessment)} {summary(assessment)}".strip(),
         "warning": not_the_map(ds, assessment),
         "tables": [
-            *arm_tables(assessment.arms),
+            *arm_tables(assessment.arms, assessment.settings["model"]["kind"]),
             *metric_tables(assessment, assessed_quantity(assessment)[1]),
             *compared_tables(assessment, assessed_quantity(assessment)[1]),
             *interval_score_tables(assessment, assessed_quantity(assessment)[1]),

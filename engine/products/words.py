@@ -74,12 +74,18 @@ def arm_of(quantity: str) -> str:
 
 
 def series_word(quantities: Iterable[str]) -> str:
-    """Return what quantities of one family differ in: ``model`` or ``scenario``.
+    """Return what quantities differ in: ``model``, ``scenario``, or ``quantity`` itself.
 
     >>> series_word(["stock_ml", "stock_po"]), series_word(["stock_bau", "co2_bau"])
     ('model', 'scenario')
+    >>> series_word(["stock", "beta"])
+    'quantity'
     """
-    return "model" if any(arm_of(quantity) for quantity in quantities) else "scenario"
+    found = set(quantities)
+    if any(arm_of(quantity) for quantity in found):
+        return "model"
+    several = len(found) > 1 and all("_" not in quantity for quantity in found)
+    return "quantity" if several else "scenario"
 
 
 def quantity_title(quantity: str) -> str:
