@@ -28,6 +28,7 @@ from ..run import MODEL, identity_hash
 from ..store import write_atomically
 from ..training_curve import Training, load_curves
 from ..whole_folder import is_whole, on_disk
+from .applicability_part import distance_tables, inside_by_year, inside_tables
 from .arm_tables import arm_tables
 from .canvas import depth_words
 from .changing_truth import ChangingTruth, changing_tables, load_errors
@@ -247,6 +248,7 @@ def _context(run_name: str, inputs: ReportInputs, pictures: ReportPictures) -> d
         "status_cells": status_table(
             provenance.get("cells_by_status", {}), provenance.get("initial_stock_pg")
         ),
+        "inside": inside_tables(inside_by_year(ds)),
         "sources": [_source(s) for s in sources_of(ds)],
         "time": time_taken(manifest),
         "production": _production(inputs.production),
@@ -350,6 +352,7 @@ def _assessment(ds: xr.Dataset, assessment: Assessment | None) -> dict[str, Any]
             *metric_tables(assessment, assessed_quantity(assessment)[1]),
             *compared_tables(assessment, assessed_quantity(assessment)[1]),
             *interval_score_tables(assessment, assessed_quantity(assessment)[1]),
+            *distance_tables(assessment),
         ],
         "notes": list(assessment.notes),
     }

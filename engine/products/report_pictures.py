@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..assess.assessment import Assessment
 from ..assess.profile_study import ProfileStudy
 from ..training_curve import Training
+from .applicability_part import applicability_picture, distance_pictures
 from .canvas import Canvas, Depth, depth_words, picture_labels
 from .charts import Series, depth_chart
 from .colours import WIDTH
@@ -92,6 +93,7 @@ class ReportPictures:
     depths: tuple[DepthPictures, ...] = ()
     series: SeriesPictures | None = None
     status: Picture | None = None
+    applicability: Picture | None = None
     profiles: Picture | None = None
     scatter: tuple[Picture, ...] = ()
     levels: tuple[Picture, ...] = ()
@@ -99,6 +101,7 @@ class ReportPictures:
     importance: tuple[Picture, ...] = ()
     study: tuple[StudyFigures, ...] = ()
     skill: tuple[Picture, ...] = ()
+    distances: tuple[Picture, ...] = ()
     truth: tuple[TruthPictures, ...] = ()
     truth_coverage: Picture | None = None
     through_time: ThroughTime | None = None
@@ -106,7 +109,8 @@ class ReportPictures:
 
     def every(self) -> list[Picture]:
         """Return all pictures, each once."""
-        found = [self.overview, self.status, self.profiles, self.truth_coverage]
+        found = [self.overview, self.status, self.applicability, self.profiles]
+        found += [self.truth_coverage, *self.distances]
         found += self.series.every() if self.series else []
         for one in self.depths:
             found += [one.mean, one.width, one.relative]
@@ -153,12 +157,14 @@ def draw_all(
         depths=depths,
         series=series,
         status=draw_status(preview, frame, labels=canvas.labels),
+        applicability=applicability_picture(canvas),
         profiles=None if locations is None else _profiles(canvas, locations),
         scatter=scatter,
         levels=level_pictures(assessment, canvas.labels) if assessment else (),
         intervals=interval_pictures(assessment, canvas.labels) if assessment else (),
         importance=importance_pictures(assessment, canvas.labels) if assessment else (),
         skill=skill,
+        distances=distance_pictures(assessment, canvas.labels) if assessment else (),
         study=study_pictures(study, assessment, first.units, canvas.labels) if study else (),
         truth=_truth_pictures(canvas, truth) if truth else (),
         truth_coverage=_truth_coverage(canvas, truth.table) if truth else None,
