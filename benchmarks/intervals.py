@@ -25,6 +25,7 @@ from edaphos.engine.applicability import ApplicabilitySpec
 from edaphos.engine.assess.assess import AssessSpec, assess
 from edaphos.engine.assess.assessment import Assessment
 from edaphos.engine.assess.crossval import fit_and_predict
+from edaphos.engine.assess.scoring import SCORED_LEVELS
 from edaphos.engine.assess.splits import make_split
 from edaphos.engine.assess.strata import (
     ABOVE,
@@ -88,7 +89,7 @@ def measure(*, small: bool) -> Iterator[Result]:
         "covariates": job.recipe.model.covariates,
         "trees": trees,
         "max_features": 0.33,
-        "quantiles": (0.05, 0.95),
+        "quantiles": SCORED_LEVELS,
         "threads": 2,
     }
     conformal = {**settings, "intervals": "conformal"}
@@ -104,7 +105,7 @@ def measure(*, small: bool) -> Iterator[Result]:
         ),
         compare={
             "forest": ModelSpec("forest", settings),
-            "random": ModelSpec(RandomlyCalibrated.kind, conformal),
+            "random": ModelSpec(RandomlyCalibrated.kind, {**conformal, "quantiles": (0.05, 0.95)}),
         },
     )
     scores = {m: found.metrics[found.metrics["model"] == m] for m in ("full", "forest", "random")}
@@ -133,7 +134,8 @@ def measure(*, small: bool) -> Iterator[Result]:
             "width": [_rounded(line[m]["MPIW"]) for m in scores],
             "score": [_rounded(line[m]["IS"]) for m in scores],
             "score_less_forest": [_rounded(difference[c]) for c in ("difference", "low", "high")],
-            "crps": [_rounded(line[m]["CRPS"]) for m in scores],
+            "crps": [_rounded(line[m]["CRPS"]) for m in ("full", "forest")],
+            "curve": _curve(found, by, group),
             "by_block": [_rounded(_by_block(found, m, name)) for m in scores],
             "outside": _outside(found, by, group),
             "passes": bool(
@@ -155,6 +157,14 @@ def _by_block(found: Assessment, model: str, name: str) -> float:
     rows = rows if name == "all" else rows[rows["depth"] == name]
     inside = (rows["lower"] <= rows["obs"]) & (rows["obs"] <= rows["upper"])
     return float(np.average(inside, weights=block_weights(rows["block"].to_numpy())))
+
+
+def _curve(found: Assessment, by: str, group: str) -> dict[str, list[float]]:
+    """Return by nominal coverage the share inside, conformal and of the forest."""
+    rows = found.intervals
+    rows = rows[(rows["by"] == by) & (rows["group"] == group) & (rows["split"] == "block")]
+    by_model = [rows[rows["model"] == m].set_index("nominal")["PICP"] for m in ("full", "forest")]
+    return {f"{q:g}": [_rounded(one[q]) for one in by_model] for q in by_model[0].index}
 
 
 def _outside(found: Assessment, by: str, group: str) -> dict[str, float | None]:
