@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ def check_study(job: Job) -> None:
             f'whole_profile.measured: model "{job.model.kind}" has no setting "covariates" to add '
             "properties to: leave it empty"
         )
+    _check_drivers(job)
     if recipe.independent is None:
         return
     if not isinstance(job.model.build(), RowModel):
@@ -66,6 +68,20 @@ def check_study(job: Job) -> None:
             raise InputError(
                 f"{file.path}: no such profile file; correct independent.files.path, or give the "
                 "folder that holds it with --data"
+            )
+
+
+def _check_drivers(job: Job) -> None:
+    """Refuse drivers that are neither covariates, or a month of one, nor measured properties."""
+    table, covariates = job.recipe.whole_profile, job.model.settings.get("covariates")
+    if table is None or covariates is None:
+        return
+    for name in table.drivers:
+        known = (name, re.sub(r"_\d\d$", "", name))
+        if name not in MEASURED and not set(known) & set(covariates):
+            raise InputError(
+                f'whole_profile.drivers: "{name}" is no covariate of the model nor a measured '
+                f"property: {did_you_mean(name, [*covariates, *MEASURED])}"
             )
 
 
