@@ -79,9 +79,14 @@ def write_totals(run: Run, table: BetaTable) -> dict[str, Any] | None:
         return {n: np.asarray(ecosystems.share(n, classes) * part) for n in ecosystems.names}
 
     errors = _errors(run)
-    totals, draws = ecosystem_totals(dataset, ecosystems.names, shares, LAYERS, errors)
+    mapped = [depth for depth in depths_of(dataset) if depth not in LAYERS]
+    both, draws = ecosystem_totals(dataset, ecosystems.names, shares, [*LAYERS, *mapped], errors)
+    asked = [i for i, one in enumerate(both) if (one.top_cm, one.bottom_cm) in LAYERS]
+    totals, draws = [both[i] for i in asked], draws[:, asked]
+    layers = [one for one in both if (one.top_cm, one.bottom_cm) in depths_of(dataset)]
     found: dict[str, Any] = {
         "totals": [one.to_json() | _beside(one) for one in totals],
+        "by_layer": [one.to_json() for one in layers],
         "published": PUBLISHED_WORDS,
         "errors": None
         if errors is None

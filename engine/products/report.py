@@ -30,10 +30,11 @@ from ..training_curve import Training, load_curves
 from ..whole_folder import is_whole, on_disk
 from .applicability_part import distance_tables, inside_by_year, inside_tables
 from .arm_tables import arm_tables
-from .canvas import depth_words
+from .canvas import depth_words, picture_labels
 from .changing_truth import ChangingTruth, changing_tables, load_errors
 from .choice_tables import choice_tables
 from .compared_tables import compared_tables
+from .depth_curves import depth_curves
 from .ecosystem_tables import ecosystem_tables, load_ecosystems
 from .interval_pictures import interval_score_tables
 from .layers import layers, mean_layers, read_directly, sources_of, years_of
@@ -183,6 +184,10 @@ def write_report(run_folder: Place, inputs: ReportInputs) -> Place:
         inputs.trainings,
         inputs.study,
     )
+    if pictures.series:
+        curves = depth_curves(inputs.ecosystems, picture_labels(inputs.dataset))
+        charts = (*pictures.series.charts, *curves)
+        pictures = replace(pictures, series=replace(pictures.series, charts=charts))
     for picture in pictures.every():
         picture.save(run_folder / PICTURES)
     if pictures.through_time:

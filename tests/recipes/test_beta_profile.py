@@ -111,6 +111,7 @@ def test_the_report_tells_totals_and_what_each_arm_gains(made):
     text = (run / "report.html").read_text()
     for words in ("Stocks by ecosystem", "upper bounds", "published", "made up"):
         assert words in text
+    assert (run / "pictures" / "depth_curves.png").exists()
     found = Assessment.load(run / "assessment")
     assert set(found.predictions["split"]) == {"block", "profile"}
     left_out = residuals(found)
