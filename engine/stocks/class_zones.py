@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -62,12 +63,6 @@ class ClassZones:
             raise InputError(f"{file}: cannot be read as a raster: {error}") from None
         if self._raster.crs is None:
             raise InputError(f"{file} has no CRS, so where its classes lie is unknown")
-        kind = np.dtype(self._raster.dtypes[0])
-        if kind.kind not in "iu" and self._raster.count:
-            raise InputError(
-                f"{file}: expected whole numbers (classes), found {kind}; convert it with "
-                "`gdal_translate -ot Int16`"
-            )
         own = CRS.from_wkt(self._raster.crs.to_wkt())
         self._geographic = own.is_geographic
         same = own.equals(grid.crs, ignore_axis_order=True)
@@ -97,7 +92,19 @@ class ClassZones:
             r0, c0 = int(row[known].min()), int(col[known].min())
             r1, c1 = int(row[known].max()) + 1, int(col[known].max()) + 1
             read = self._raster.read(1, window=Window(c0, r0, c1 - c0, r1 - r0))
-            out[known] = read[row[known] - r0, col[known] - c0]
-            if self._raster.nodata is not None:
-                out[known & (out == self._raster.nodata)] = -1
+            out[known] = self._codes(read[row[known] - r0, col[known] - c0])
         return out
+
+    def _codes(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Return what was read as codes, -1 where it is nodata; a class in floats is whole."""
+        nodata = self._raster.nodata
+        none = np.zeros(values.shape, bool) if nodata is None else values == nodata
+        if values.dtype.kind == "f":
+            none |= np.isnan(values)
+            broken = values[~none & (values != np.rint(values))]
+            if broken.size:
+                raise InputError(
+                    f"{self._file}: expected classes (whole numbers), found {broken[0]:g}; is this "
+                    "a raster of amounts?"
+                )
+        return np.where(none, -1, np.where(none, 0, values).astype(np.int64))

@@ -329,8 +329,8 @@ def _interval_note(reach: ErrorRange | None, drawn: bool) -> str:
     if drawn and reach is not None:
         return (
             f"Intervals (90 %) are of totals drawn with {reach.to_text()}. They hold what the "
-            "map's own bounds hold; what the map leaves out, such as unknown coarse fragments, is "
-            "not in them."
+            "map's own bounds hold: an error that all cells share, such as a bias of the model or "
+            "coarse fragments that nobody knew, is not in them."
         )
     if reach is not None:
         return "The map holds no bounds of these variables, so their totals have no interval."

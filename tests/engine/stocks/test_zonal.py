@@ -149,14 +149,20 @@ def test_overlapping_zones_are_told_and_the_first_has_the_cell(tmp_path):
     assert "50 cells lie in more than one zone" in zones.note
 
 
+def write_classes(path, values: np.ndarray, nodata: float) -> None:
+    height, width = values.shape
+    profile = {"driver": "GTiff", "count": 1, "height": height, "width": width, "nodata": nodata}
+    at = from_origin(-180, 90, 360 / width, 180 / height)
+    with rasterio.open(
+        path, "w", dtype=values.dtype, crs="EPSG:4326", transform=at, **profile
+    ) as out:
+        out.write(values, 1)
+
+
 def test_classes_of_a_raster(tmp_path):
     file, legend = tmp_path / "classes.tif", tmp_path / "legend.csv"
     classes = np.repeat(np.arange(4, dtype=np.uint8), 180)[None, :].repeat(360, 0)
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 360, "width": 720}
-    with rasterio.open(
-        file, "w", crs="EPSG:4326", transform=from_origin(-180, 90, 0.5, 0.5), nodata=0, **profile
-    ) as out:
-        out.write(classes, 1)
+    write_classes(file, classes, 0)
     legend.write_text("code,name\n1,one\n2,two\n3,three\n")
     ds = fake_scenarios(GLOBE, years=(2000,), scenarios=("a",), paddy=False)
     table = zonal_totals(ds, open_zones(file, GLOBE, legend=legend), variables=["stock_a"]).table
@@ -166,6 +172,16 @@ def test_classes_of_a_raster(tmp_path):
         _, total = direct(values, GLOBE, (lon > west) & (lon < west + 90) & (values == values))
         assert first.loc[zone, "total_pg"] == pytest.approx(total, rel=1e-9)
     assert "class 1" in set(zonal_totals(ds, open_zones(file, GLOBE)).table["zone"])
+    # the same in floats, as some are published; amounts are refused
+    real = classes.astype("float32")
+    real[classes == 0] = np.nan
+    write_classes(tmp_path / "real.tif", real, np.nan)
+    block = (slice(0, 180), slice(0, 360))
+    codes = open_zones(tmp_path / "real.tif", GLOBE).codes[block]
+    np.testing.assert_array_equal(codes, open_zones(file, GLOBE).codes[block])
+    write_classes(tmp_path / "amounts.tif", real + 0.5, np.nan)
+    with pytest.raises(InputError, match="raster of amounts"):
+        open_zones(tmp_path / "amounts.tif", GLOBE).codes[block]
 
 
 def test_change_between_two_years_with_its_interval(quarters):
