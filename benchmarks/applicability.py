@@ -1,10 +1,11 @@
-"""Seconds that the area of applicability of a 0.1° world map takes, beside its forest's prediction.
+"""How long a 0.1° world map's area of applicability takes, beside its forest's prediction.
 
 The world recipe's forest, fitted to all its profiles (200 trees; mean and three quantiles at six
-depths), predicts tiles of the world; the dissimilarity of the same cells is timed beside it, one
-thread each. Peers find the nearest training place of cells drawn from those tiles: every distance
-in NumPy, and the trees of SciPy and scikit-learn, in which a class has a column for each of its
-values. It needs the open data beside the repository, and is left out, saying so, without them.
+depths), predicts tiles of the world; the dissimilarity of the same cells is timed beside it, both
+in seconds of one processor core. Peers find the nearest training place of some of these cells:
+every distance in NumPy, and the trees of SciPy and scikit-learn, in which a class has a column for
+each of its values. It needs the open data beside the repository, and is left out, saying so,
+without them.
 ``--fraction 0.1`` takes a tenth of the tiles with soil, drawn by a fixed seed.
 """
 
@@ -93,9 +94,9 @@ def measure(*, small: bool, fraction: float = 1.0) -> Iterator[Result]:
     chosen = np.ascontiguousarray(columns[:, cells // 2 :][:, :FOR_PEERS])
     found = model.area.dissimilarity(chosen)
     for peer, query in _peers(model.area).items():
-        started = time.perf_counter()
+        started = time.thread_time()
         theirs = query(chosen)
-        theirs_rate = chosen.shape[1] / (time.perf_counter() - started)
+        theirs_rate = chosen.shape[1] / (time.thread_time() - started)
         gap = float(np.max(np.abs(theirs - found) / np.maximum(found, 1e-3)))
         yield Result(
             "applicability",
@@ -136,9 +137,9 @@ def _timed(
     columns, outside, area = [], 0.0, 0.0
     for inputs in tiles:
         for name, run in runs.items():
-            started = time.perf_counter()
+            started = time.thread_time()
             found = run(inputs)
-            seconds[name] += time.perf_counter() - started
+            seconds[name] += time.thread_time() - started
             if name == "dissimilarity":
                 size = np.broadcast_to(grid.cell_areas(inputs.window), inputs.window.shape)
                 outside += float(size[found[0, 0] > 1].sum())
