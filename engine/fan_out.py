@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .progress import QUIET, Reporter
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: Seconds between two looks at whether somebody wants a task stopped.
+LOOK_SECONDS = 1.0
 
 
 def fan_out(
@@ -41,25 +44,20 @@ def _on_cluster(
     progress: Any,
     resources: Mapping[str, float] | None,
 ) -> list[R]:
-    from distributed import as_completed
-
     limit = 2 * max(1, sum(client.nthreads().values())) + 2
     places: dict[Any, int] = {}
     results: dict[int, R] = {}
     waiting = iter(enumerate(items))
-    running = as_completed(loop=client.loop)
 
     def submit() -> None:
         for place, item in waiting:
-            future = client.submit(function, item, pure=False, resources=resources)
-            places[future] = place
-            running.add(future)
+            places[client.submit(function, item, pure=False, resources=resources)] = place
             return
 
     for _ in range(limit):
         submit()
     try:
-        for future in running:
+        for future in as_they_end(places, progress.heed):
             results[places.pop(future)] = future.result()
             progress.advance()
             submit()
@@ -67,3 +65,25 @@ def _on_cluster(
         client.cancel(list(places))
         raise
     return [results[place] for place in range(len(items))]
+
+
+def as_they_end(running: Collection[Any], heed: Callable[[], None]) -> Iterator[Any]:
+    """Yield futures as they end, until none is left in `running`, and look up every second.
+
+    Parameters
+    ----------
+    running
+        The futures; whoever is given one takes it out, and may put in others.
+    heed
+        Called meanwhile; what it raises ends the wait.
+    """
+    from distributed import TimeoutError as NotYet
+    from distributed import wait
+
+    while running:
+        try:
+            done = wait(list(running), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+        except NotYet:
+            heed()
+            continue
+        yield from done

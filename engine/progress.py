@@ -75,6 +75,10 @@ class TaskProgress:
         self._started = self._last = time.monotonic()
         self._id = bar.add_task(label, total=total, note="") if bar else None
 
+    def heed(self) -> None:
+        """Be asked whether to go on, within a step."""
+        self._reporter.heed()
+
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count `steps` as done; `note` is shown beside the bar."""
         self._reporter.heed()

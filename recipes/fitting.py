@@ -25,8 +25,8 @@ def fit(
 ) -> None:
     """Fit the model on all samples, if it learns from any, and save it, unless it is there.
 
-    A model that has a `client` trains on it. What its trainings left is let go with the last of
-    them.
+    A model that has a `client` trains on it, and shows how far it is. What its trainings left is
+    let go with the last of them.
     """
     if is_whole(run.model_folder):
         return
@@ -43,7 +43,7 @@ def fit(
         spec = replace(spec, settings={**spec.settings, "threads": job.cluster.processes})
     model = spec.build()
     if hasattr(model, "client"):
-        model.client = client
+        model.client, model.reporter = client, reporter
     if samples is not None:
         model = model.fit(samples)
     for words in getattr(model, "notes", ()):

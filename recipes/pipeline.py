@@ -215,6 +215,7 @@ def run_stages(
         watching = Watch(run, reporter, client=client, page=job.recipe.products.report)
         watch = (around or own).enter_context(watching)
         stages.attach(run, watch)
+        asked = Interruptible(reporter, Stoppable(watch, stop).stop_reason)
         keep_inputs(run, job, profiles)
         samples: Samples | None = None
         if profiles is not None:
@@ -223,13 +224,12 @@ def run_stages(
                 check_years(job, cube, samples, run, reporter)
         if samples is not None and learns_from_patches(job):
             with stages.stage("patches", "Patches"):
-                asked = Interruptible(reporter, Stoppable(watch, stop).stop_reason)
                 samples = with_patches(job, cube, samples, run, asked, client)
         if samples is not None and job.recipe.assess.enabled:
             with stages.stage("assess", "Cross-validation"):
-                assessment(job, run, samples, cube, client, reporter)
+                assessment(job, run, samples, cube, client, asked)
         with stages.stage("fit", "Fitting"):
-            fit(job, run, samples, client, reporter)
+            fit(job, run, samples, client, asked)
         if samples is not None and (job.recipe.whole_profile or job.recipe.independent):
             with stages.stage("study", "Whole profiles"):
                 study(job, run, cube, samples, assess_spec(job), client, reporter)

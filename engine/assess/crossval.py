@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import EdaphosError, InputError, RunError
+from ..fan_out import as_they_end
 from ..importance import Explained, ExplainSpec
 from ..importance import explain as explain_rows
 from ..models.applicable import ApplicableModel
@@ -117,7 +118,7 @@ def cross_validate(
     run = (
         _run_here(samples, folds, jobs)
         if client is None
-        else _run_on(client, samples, folds, jobs, scratch)
+        else _run_on(client, samples, folds, jobs, scratch, reporter)
     )
     with reporter.task("cross-validation", len(jobs)) as progress:
         explained: dict[tuple[str, str], dict[int, Explained]] = {key: {} for key in arms}
@@ -202,15 +203,14 @@ def _run_on(
     folds: Mapping[str, NDArray[np.int64]],
     jobs: Sequence[FoldJob],
     scratch: Path | None,
+    reporter: Reporter,
 ) -> Iterator[tuple[FoldJob, Outcome]]:
-    from distributed import as_completed
-
     # A file outlives a lost worker, which scattered data would not.
     with tempfile.TemporaryDirectory(prefix="edaphos-cv-", dir=scratch) as folder:
         _store(Path(folder), samples, folds)
         job_of = {client.submit(_run_stored, folder, job, pure=False): job for job in jobs}
         try:
-            for future in as_completed(list(job_of)):
+            for future in as_they_end(job_of, reporter.heed):
                 job = job_of.pop(future)
                 error = future.exception()
                 if error is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from ..covariate_choice import CovariateChoice, choose_covariates
 from ..errors import InputError
 from ..models.conv_settings import FineTuning
 from ..models.protocol import Depth
+from ..place import Place
+from ..progress import QUIET, Reporter
 from ..run import versions
 from ..samples import Samples
 from ..training_curve import Training
@@ -94,6 +97,7 @@ def fit_nets(
     *,
     seed: int,
     client: Client | None = None,
+    reporter: Reporter = QUIET,
 ) -> Fit:
     """Choose covariates, train nets, and calibrate them.
 
@@ -111,6 +115,8 @@ def fit_nets(
         Of everything random.
     client
         Where to train; here, or on the cluster whose task this is, without one.
+    reporter
+        Where progress goes.
 
     Raises
     ------
@@ -166,7 +172,8 @@ def fit_nets(
     first = replace(ground, folder=folder / digest_of(*same, asdict(alike)))
     for each in {first.folder, ground.folder} if told.scheme == "transfer" else {first.folder}:
         lay_ground(rows, each)
-    trained = _train(rows, first, ground, told, depths, seed, client)
+    do = partial(run_tasks, client=client, reporter=reporter)
+    trained = _train(rows, first, ground, told, depths, seed, do)
     nets = FittedNets(
         members=tuple(tuple(member) for member in trained.members),
         channels=channels,
@@ -240,7 +247,7 @@ def _train(
     told: ConvSettings,
     depths: tuple[Depth, ...],
     seed: int,
-    client: Client | None,
+    run: Callable[[list[Task]], list[Place]],
 ) -> _Nets:
     """Do all trainings of a scheme, those that begin anew and those that go on from them."""
     names = [f"{top:g}-{bottom:g} cm" for top, bottom in depths]
@@ -261,12 +268,12 @@ def _train(
                     "out of map.depths, or take another scheme"
                 )
         plan = [task(m, d, heads=1, sees_depth=False) for m in members for d in every]
-        found = [load_trained(place) for place in run_tasks(plan, client=client)]
+        found = [load_trained(place) for place in run(plan)]
         nets = [[t.net for t in found[m * len(depths) :][: len(depths)]] for m in members]
         return _Nets(nets, [t.training for t in found])
     heads = len(depths) if told.scheme == "multitask" else 1
     plan = [task(m, None, heads=heads, sees_depth=heads == 1) for m in members]
-    places = run_tasks(plan, client=client)
+    places = run(plan)
     begun = [load_trained(place) for place in places]
     pooled = _Nets([[t.net] for t in begun], [t.training for t in begun])
     if told.scheme != "transfer" or told.freezes_all:
@@ -282,7 +289,7 @@ def _train(
         for d in every
         if _enough(rows, d)
     ]
-    found = [load_trained(place) for place in run_tasks(plan, client=client)]
+    found = [load_trained(place) for place in run(plan)]
     of = {(t.start, t.depth): one for t, one in zip(plan, found, strict=True)}
     nets = [
         [of[places[m], d].net if (places[m], d) in of else begun[m].net for d in every]

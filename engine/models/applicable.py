@@ -79,8 +79,12 @@ class ApplicableModel:
 
     def fit(self, samples: Samples) -> Self:
         """Fit the model, then learn from the same rows where it holds."""
-        if "client" in vars(self):  # a model that trains on a cluster is handed it before
-            self.model.client = vars(self)["client"]
+        for name in (
+            "client",
+            "reporter",
+        ):  # a model that trains on a cluster is handed them before
+            if name in vars(self):
+                setattr(self.model, name, vars(self)[name])
         self.model = self.model.fit(samples)
         told = getattr(self.model, "importance", None)
         importance = told() if told is not None and self.spec.importance == "model" else None

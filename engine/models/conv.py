@@ -29,6 +29,7 @@ from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
 from ..need_torch import need_torch
+from ..progress import QUIET
 from ..samples import Samples
 from ..status import Status
 from ..training_curve import save_curves
@@ -66,6 +67,8 @@ class ConvModel:
     ----------
     client
         Of the cluster that :meth:`fit` trains on; here without one.
+    reporter
+        Where it shows how trainings go.
     """
 
     settings: ConvSettings | Mapping[str, Any]
@@ -84,6 +87,7 @@ class ConvModel:
         self.depths = tuple((float(top), float(bottom)) for top, bottom in self.depths)
         self.pairs = pairs_of(self.quantiles)
         self.client: Client | None = None
+        self.reporter = QUIET
         self._fit: Fit | None = None
         self._target = ("soc", "g kg-1")
         self._mapper: DenseMapper | None = None
@@ -172,6 +176,7 @@ class ConvModel:
             self.pairs,
             seed=self.seed,
             client=self.client,
+            reporter=self.reporter,
         )
         return self
 

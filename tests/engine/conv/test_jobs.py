@@ -197,6 +197,25 @@ def test_a_run_asked_to_stop_ends_between_jobs(tmp_path) -> None:
     assert attempts(log) == ["0 0", "0 1"]
 
 
+def long(task: Any, out: Path, begun: Path) -> None:
+    begun.mkdir(exist_ok=True)
+    until = time.monotonic() + 8
+    while time.monotonic() < until and not Path(task).exists():
+        time.sleep(0.05)
+
+
+def test_a_run_asked_to_stop_does_not_wait_for_a_job(tmp_path, one_thread) -> None:
+    """Those begun on the cluster are let go; what they left is gone on from."""
+    begun = tmp_path / "jobs" / "fold-0.begun"
+    reporter = Interruptible(QUIET, lambda: "time is up" if begun.exists() else None)
+    started = time.monotonic()
+    jobs = [Job({"fold": fold}, str(tmp_path / "enough")) for fold in range(3)]
+    with pytest.raises(Stopped, match="time is up"):
+        run_jobs(jobs, long, tmp_path / "jobs", client=one_thread, reporter=reporter)
+    assert time.monotonic() - started < 6
+    (tmp_path / "enough").touch()
+
+
 def device(task: Any, out: Path, begun: Any) -> None:
     time.sleep(0.05)
     (out / "device").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
