@@ -4,8 +4,9 @@ The world recipe's forest, fitted to all its profiles (200 trees; mean and three
 depths), predicts tiles of the world; the dissimilarity of the same cells is timed beside it, both
 in seconds of one processor core. Peers find the nearest training place of some of these cells:
 every distance in NumPy, and the trees of SciPy and scikit-learn, in which a class has a column for
-each of its values. It needs the open data beside the repository, and is left out, saying so,
-without them.
+each of its values. First, kNNDM folds of these profiles: how far the distances between their folds
+are from those of the map's land, by Wasserstein, beside folds of other kinds. It needs the open
+data beside the repository, and is left out, saying so, without them.
 ``--fraction 0.1`` takes a tenth of the tiles with soil, drawn by a fixed seed.
 """
 
@@ -22,12 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edaphos.engine.applicability import ApplicabilitySpec, Area
+from edaphos.engine.assess.knndm import nearest_distances
+from edaphos.engine.assess.prediction_places import draw_places
+from edaphos.engine.assess.splits import KNNDM, location_codes, location_points, make_split
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.applicable import ApplicableModel
 from edaphos.engine.models.columns import tile_column
 from edaphos.engine.models.protocol import TileInputs
 from edaphos.engine.progress import QUIET
+from edaphos.engine.samples import Samples
 from edaphos.engine.status import Status
 from edaphos.kernels.forest_walk import packet_order
 from edaphos.recipes.job import Overrides, load_job
@@ -65,6 +70,7 @@ def measure(*, small: bool, fraction: float = 1.0) -> Iterator[Result]:
             "threads": 2,
         }
         spec = replace(job.model, settings=settings, applicability=ApplicabilitySpec())
+        yield from _folds(samples, draw_places(cube, job.grid, job.recipe.seed))
         model: ApplicableModel = spec.build().fit(samples)
         tiles = list(_tiles(cube, job.grid, model, fraction))
     seconds, columns, outside, area = _timed(model, tiles, job.grid)
@@ -105,6 +111,34 @@ def measure(*, small: bool, fraction: float = 1.0) -> Iterator[Result]:
             peer,
             round(rate / theirs_rate, 2),
             {**details, "peer_cells_s": round(theirs_rate), "largest_relative_difference": gap},
+        )
+
+
+def _folds(samples: Samples, places: NDArray[np.float64]) -> Iterator[Result]:
+    """Yield how well folds match the map, in km, beside the others'."""
+    started = time.thread_time()
+    splits = [make_split(samples, KNNDM, places=places)]
+    seconds = time.thread_time() - started
+    splits += [make_split(samples, kind) for kind in ("block", "profile", "random", "source")]
+    rows, codes = location_points(samples), location_codes(samples)
+    table = nearest_distances(*rows, codes, splits, places)
+    apart = table.groupby("what")["wasserstein_km"].first().round(1).to_dict()
+    median = table[table["share"] == 0.5].set_index("what")["km"].round(1).to_dict()
+    details = {
+        "wasserstein_km": apart,
+        "median_km": median,
+        "locations": len(np.unique(codes)),
+        "places": len(places),
+        "seconds": round(seconds, 1),
+    }
+    for split in splits[1:]:
+        yield Result(
+            "knndm",
+            apart[KNNDM],
+            "km from the map's",
+            f"folds by {split.kind}",
+            round(apart[split.name] / apart[KNNDM], 2),
+            details,
         )
 
 
