@@ -5,14 +5,20 @@ of the cells' bounds; were they independent, next to nothing. Here
 
 .. math:: e_i = \sqrt{1 - \nu}\, s_i(z(x_i)) + \sqrt{\nu}\, \epsilon_i
 
-with z a standard Gaussian field of correlation :math:`\exp(-d / L)`, :math:`\epsilon` independent,
-:math:`\nu` the share of the variance without correlation (nugget), and s the cell's own spread:
+with z a standard Gaussian field whose correlation is a sum of :math:`w_k \exp(-d / L_k)` (errors go
+together over short and over long distances, and of a large zone's total the long ones decide, small
+as their share may be), :math:`\epsilon` independent, :math:`\nu = 1 - \sum w_k` the share of the
+variance without correlation (nugget), and s the cell's own spread:
 ``high z`` where z is above 0, ``low z`` below, from its bounds, less their mean, so that the mapped
 mean stays the mean. The field varies little within a *patch* of cells much smaller than L; so sums
-of :math:`a_i` times spread by patch are all that is needed, however many the cells.
+of :math:`a_i` times spread by patch are all that is needed, however many the cells. Of a structure
+with L below half a patch's side patches are as good as independent, and errors cancel within them:
+:math:`2 \pi L^2` over a patch's area of their variance is left.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +42,7 @@ def draw_errors(
     high: Floats,
     independent: Floats,
     *,
-    length_km: float,
-    nugget: float,
+    structures: Sequence[tuple[float, float]],
     patch_km: float,
     draws: int,
     rng: np.random.Generator,
@@ -54,13 +59,12 @@ def draw_errors(
         Sums over a part's cells of area times spread below and above the mean, ``(parts,)``.
     independent
         Sums over a zone's cells of (area times spread)², ``(zones,)``.
-    length_km
-        L: the correlation is 0.37 at this distance, 0.05 at three times it.
-    nugget
-        Share of the variance without correlation in space, 0 to 1.
+    structures
+        Share w of the variance and length L, km, of each structure; shares sum to 1 at most, and
+        the rest is without correlation. At L the correlation of a structure is 0.37 of its start,
+        at three times it 0.05.
     patch_km
-        Side of a patch. Above 2 L patches are as good as independent and errors cancel within
-        them, which is allowed for.
+        Side of a patch.
     draws
         How many.
 
@@ -71,20 +75,25 @@ def draw_errors(
     """
     zones = len(independent)
     out = np.empty((draws, zones))
-    within = np.sqrt(min(1.0, 2 * np.pi * (length_km / patch_km) ** 2))
-    shared = np.sqrt(1.0 - nugget) * within
+    nugget = max(0.0, 1.0 - sum(share for share, _ in structures))
+    kept = [share * min(1.0, 2 * np.pi * (km / patch_km) ** 2) for share, km in structures]
+    shared = np.sqrt(sum(kept))
     middle = np.bincount(zone, (high - low) * _HALF_MEAN, minlength=zones)
     alone = np.sqrt(nugget * np.asarray(independent))
     for i in range(draws):
-        waves, phases = matern_waves(WAVES, length_km, 0.5, rng)
-        z = sum_of_cosines(points, waves, phases)[patch]
-        field = np.bincount(zone, np.where(z > 0, high, low) * z, minlength=zones)
-        out[i] = shared * (field - middle) + alone * rng.standard_normal(zones)
+        z = np.zeros(points.shape[1])
+        for variance, (_, km) in zip(kept, structures, strict=True):
+            if variance > 0:
+                waves, phases = matern_waves(WAVES, km, 0.5, rng)
+                z += np.sqrt(variance) / shared * sum_of_cosines(points, waves, phases)
+        z = z[patch]
+        error = np.bincount(zone, np.where(z > 0, high, low) * z, minlength=zones)
+        out[i] = shared * (error - middle) + alone * rng.standard_normal(zones)
     return out
 
 
 def standard_error(
-    points: Floats, weight: Floats, *, length_km: float, nugget: float, independent: float
+    points: Floats, weight: Floats, *, structures: Sequence[tuple[float, float]], independent: float
 ) -> float:
     """Return the standard error of one total whose spread is the same on both sides: exactly.
 
@@ -97,13 +106,17 @@ def standard_error(
         Unit vectors, ``(3, patches)``.
     weight
         Sums of area times spread, ``(patches,)``.
-    length_km, nugget
-        As there.
+    structures
+        As there, of lengths well above a patch's side.
     independent
         Sum over cells of (area times spread)².
     """
     total = 0.0
     for i in range(len(weight)):
         chord = np.sqrt(np.maximum(0, 2 - 2 * points[:, i] @ points))
-        total += weight[i] * float(np.exp(-chord * EARTH_RADIUS_KM / length_km) @ weight)
-    return float(np.sqrt((1 - nugget) * total + nugget * independent))
+        km = chord * EARTH_RADIUS_KM
+        total += weight[i] * sum(
+            w * float(np.exp(-km / length) @ weight) for w, length in structures
+        )
+    nugget = max(0.0, 1.0 - sum(share for share, _ in structures))
+    return float(np.sqrt(total + nugget * independent))

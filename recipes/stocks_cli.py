@@ -181,7 +181,7 @@ def _reach(run: Run, length_km: float | None, nugget: float) -> ErrorRange | Non
     from edaphos.engine.whole_folder import is_whole, on_disk
 
     if length_km is not None:
-        return ErrorRange(length_km, nugget)
+        return ErrorRange.of(length_km, nugget)
     if nugget:
         from edaphos.engine.errors import InputError
 

@@ -2,51 +2,109 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..assess.assessment import Assessment
 from ..errors import InputError
-from .residual_range import fit_range
+from .residual_range import correlogram
+
+Floats = NDArray[np.float64]
 
 #: Places that an estimate needs.
 FEWEST_PLACES = 100
+#: Lengths that structures may have, km, and the share that one must have.
+LADDER_KM = np.geomspace(5, 2500, 28)
+LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class ErrorRange:
-    """Correlation of errors in space: ``(1 - nugget) exp(-distance / length)``.
+    """Correlation of errors in space: a sum of ``share * exp(-distance / length)``.
 
     Parameters
     ----------
-    length_km
-        L: the correlation falls to 0.37 of its start at this distance, to 0.05 at three times it.
-    nugget
-        Share of the variance without any correlation in space, 0 to 1.
+    structures
+        Share of the variance, 0 to 1, and length (km) of each: a correlation falls to 0.37 of its
+        start at its length, to 0.05 at three times it. What shares leave to 1 has no correlation
+        in space (nugget).
     source
-        Where the two come from, for people.
+        Where they come from, for people.
     """
 
-    length_km: float
-    nugget: float = 0.0
+    structures: tuple[tuple[float, float], ...]
     source: str = "stated"
 
-    def __post_init__(self) -> None:
-        if not (0 < self.length_km <= 40_000):
+    @classmethod
+    def of(cls, length_km: float, nugget: float = 0.0) -> ErrorRange:
+        """Return one structure.
+
+        Raises
+        ------
+        InputError
+            A length that is not above 0, or a nugget that is not within 0 to 1.
+        """
+        if not (0 < length_km <= 40_000):
             raise InputError(
-                f"range of errors: expected km above 0 (up to 40000), found {self.length_km:g}"
+                f"range of errors: expected km above 0 (up to 40000), found {length_km:g}"
             )
-        if not 0 <= self.nugget <= 1:
-            raise InputError(f"nugget of errors: expected 0 to 1, found {self.nugget:g}")
+        if not 0 <= nugget <= 1:
+            raise InputError(f"nugget of errors: expected 0 to 1, found {nugget:g}")
+        return cls(((1 - nugget, length_km),))
+
+    @property
+    def least_km(self) -> float:
+        """The least length."""
+        return min((km for _, km in self.structures), default=1.0)
+
+    @property
+    def nugget(self) -> float:
+        """Share of the variance without correlation."""
+        return max(0.0, 1 - sum(share for share, _ in self.structures))
 
     def to_text(self) -> str:
         """Return the correlation in words."""
-        return (
-            f"errors correlated over {self.length_km:,.0f} km (exponential), "
-            f"{100 * self.nugget:.0f} % of their variance without correlation; {self.source}"
-        )
+        told = [f"{100 * share:.0f} % over {km:,.0f} km" for share, km in self.structures]
+        parts = [*told, f"{100 * self.nugget:.0f} % without"]
+        return f"correlation in space (of their variance {', '.join(parts)}), {self.source}"
+
+
+def fit_structures(lon: Floats, lat: Floats, residual: Floats, seed: int = 0) -> ErrorRange:
+    """Return the structures whose sum fits the correlogram of residuals best.
+
+    Least squares weighted by pairs, shares not negative (Lawson & Hanson 1974), over a ladder of
+    lengths; lengths that stand beside each other become one. Structures below 1 % are left out.
+
+    Raises
+    ------
+    InputError
+        Too few residuals.
+    """
+    from scipy.optimize import nnls
+
+    at, found, pairs = correlogram(lon, lat, residual, seed)
+    weight = np.sqrt(pairs)
+    basis = np.exp(-at[:, None] / LADDER_KM)
+    shares, _ = nnls(basis * weight[:, None], found * weight)
+    structures: list[tuple[float, float]] = []
+    before = False
+    for share, km in zip(shares.tolist(), LADDER_KM.tolist(), strict=True):
+        if share > 0 and before:
+            held, length = structures[-1]
+            structures[-1] = (held + share, (held * length + share * km) / (held + share))
+        elif share > 0:
+            structures.append((share, km))
+        before = share > 0
+    structures = [(share, km) for share, km in structures if share >= LEAST_SHARE]
+    # nearest pairs may be duplicates: what is above 1 comes off the shortest structure
+    above = sum(share for share, _ in structures) - 1
+    if above > 0:
+        first, km = structures[0]
+        structures[0] = (max(first - above, 0.0), km)
+    return ErrorRange(tuple(structures))
 
 
 def error_range(assessment: Assessment, seed: int = 0) -> ErrorRange | None:
@@ -79,6 +137,6 @@ def error_range(assessment: Assessment, seed: int = 0) -> ErrorRange | None:
     if len(one) < FEWEST_PLACES:
         return None
     lon, lat = (one.index.get_level_values(i).to_numpy(np.float64) for i in (0, 1))
-    length, nugget = fit_range(lon, lat, one["residual"].to_numpy(np.float64), seed)
+    found = fit_structures(lon, lat, one["residual"].to_numpy(np.float64), seed)
     source = f"estimated from the residuals of the {split} validation at {len(one):,} places"
-    return ErrorRange(length, nugget, source)
+    return replace(found, source=source)

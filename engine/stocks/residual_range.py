@@ -41,6 +41,16 @@ def fit_range(lon: Floats, lat: Floats, residual: Floats, seed: int = 0) -> tupl
     InputError
         Fewer than 50 residuals.
     """
+    return _fit(*correlogram(lon, lat, residual, seed))
+
+
+def correlogram(
+    lon: Floats, lat: Floats, residual: Floats, seed: int = 0
+) -> tuple[Floats, Floats, Floats]:
+    """Return mean distance (km), correlation and pairs of each class of distance.
+
+    Arguments and errors are those of :func:`fit_range`.
+    """
     known = np.isfinite(residual)
     lon, lat, residual = lon[known], lat[known], residual[known]
     if len(residual) < FEWEST:
@@ -61,7 +71,7 @@ def fit_range(lon: Floats, lat: Floats, residual: Floats, seed: int = 0) -> tupl
     filled = counts > 0
     at = np.bincount(place[used], distance[used], minlength=_CLASSES)[filled] / counts[filled]
     found = np.bincount(place[used], product[used], minlength=_CLASSES)[filled] / counts[filled]
-    return _fit(at, found, counts[filled].astype(np.float64))
+    return at, found, counts[filled].astype(np.float64)
 
 
 def _pair_products(score: Floats) -> Floats:

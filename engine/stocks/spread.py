@@ -78,9 +78,9 @@ class Patches:
 
     @classmethod
     def of(cls, grid: Grid, length_km: float) -> Patches:
-        """Return patches of half the length over which errors are correlated, or the next larger.
+        """Return patches of half the least length over which errors are correlated.
 
-        Larger where there would be more than :data:`MOST_PATCHES`.
+        Larger ones where there would be more than :data:`MOST_PATCHES`.
         """
         rows, cols = grid.shape
         middle = grid.cell_areas(grid.window(rows // 2, cols // 2, 1, 1))
@@ -217,8 +217,7 @@ def draw_totals(
         low,
         high,
         independent,
-        length_km=reach.length_km,
-        nugget=reach.nugget,
+        structures=reach.structures,
         patch_km=patches.side_km,
         draws=draws,
         rng=np.random.default_rng(seed),

@@ -244,7 +244,7 @@ def _with_intervals(
 ) -> pd.DataFrame:
     found, grid = layers(ds), map_grid(ds)
     bounds: list[Bounds] = [b for la in wanted if (b := bounds_of(found, la))]
-    patches = Patches.of(grid, how.reach.length_km)
+    patches = Patches.of(grid, how.reach.least_km)
     table = table.copy()
     steps = len(list(blocks(grid.shape, how.block))) * len(bounds)
     with reporter.task("intervals of totals", steps) as progress:
@@ -328,9 +328,9 @@ def _differences(table: pd.DataFrame, years: tuple[int, int] | None) -> pd.DataF
 def _interval_note(reach: ErrorRange | None, drawn: bool) -> str:
     if drawn and reach is not None:
         return (
-            f"Intervals (90 %) are of totals drawn with {reach.to_text()}. They hold what the "
-            "map's own bounds hold: an error that all cells share, such as a bias of the model or "
-            "coarse fragments that nobody knew, is not in them."
+            f"Intervals (90 %) are of totals drawn with errors of a {reach.to_text()}. They hold "
+            "what the map's own bounds hold: an error that all cells share, such as a bias of the "
+            "model or coarse fragments that nobody knew, is not in them."
         )
     if reach is not None:
         return "The map holds no bounds of these variables, so their totals have no interval."

@@ -14,7 +14,7 @@ def parts(side: int = 12, step: float = 0.5):
     return unit_vectors(lon, lat)
 
 
-def drawn(points, weight, length, nugget=0.0, high=None, zone=None, draws=1500, seed=0):
+def drawn(points, weight, length, nugget=0.0, high=None, zone=None, draws=1500, longer=()):
     n = points.shape[1]
     zone = np.zeros(n, np.int64) if zone is None else zone
     alone = np.bincount(zone, weight**2)
@@ -25,11 +25,10 @@ def drawn(points, weight, length, nugget=0.0, high=None, zone=None, draws=1500, 
         weight,
         weight if high is None else high,
         alone,
-        length_km=length,
-        nugget=nugget,
+        structures=((1 - nugget, length), *longer),
         patch_km=1.0,
         draws=draws,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     )
 
 
@@ -40,14 +39,23 @@ def test_spread_is_that_of_the_double_sum(length, nugget):
     chord = np.linalg.norm(points[:, :, None] - points[:, None, :], axis=0) * EARTH_RADIUS_KM
     covariance = (1 - nugget) * np.exp(-chord / length) + nugget * np.eye(len(weight))
     expected = np.sqrt(weight @ covariance @ weight)
-    exact = standard_error(
-        points, weight, length_km=length, nugget=nugget, independent=float(weight @ weight)
-    )
+    one = ((1 - nugget, length),)
+    exact = standard_error(points, weight, structures=one, independent=float(weight @ weight))
     assert exact == pytest.approx(expected, rel=1e-7)
     errors = drawn(points, weight, length, nugget)
     # sampling error of a standard deviation of 1,500 draws: 1.8 %; four times that
     assert errors.std() == pytest.approx(expected, rel=0.075)
     assert abs(errors.mean()) < 4 * expected / np.sqrt(len(errors))
+
+
+def test_a_small_share_that_reaches_far_decides_over_a_large_zone():
+    points, weight = parts(), np.ones(144)
+    short, far = (0.6, 5.0), (0.05, 3000.0)
+    alone = drawn(points, weight, short[1], 1 - short[0]).std()
+    both = drawn(points, weight, short[1], 1 - short[0], longer=(far,)).std()
+    exact = standard_error(points, weight, structures=(short, far), independent=144.0)
+    assert both == pytest.approx(exact, rel=0.075)
+    assert both > 2 * alone
 
 
 def test_errors_cancel_the_more_the_shorter_they_reach():
@@ -76,7 +84,7 @@ def test_zones_that_lie_together_err_together():
 def test_patches_far_larger_than_the_reach_count_as_independent():
     """A patch of 4 L holds 2 pi L² / side² of the variance of one error (large patches)."""
     points = unit_vectors(np.array([0.0]), np.array([0.0]))
-    one = {"length_km": 10.0, "nugget": 0.0, "draws": 3000, "rng": np.random.default_rng(3)}
+    one = {"structures": ((1.0, 10.0),), "draws": 3000, "rng": np.random.default_rng(3)}
     zero, unit = np.zeros(1, np.int64), np.ones(1)
     errors = draw_errors(points, zero, zero, unit, unit, unit, patch_km=100.0, **one)
     # by a double sum over a square of 100 km
