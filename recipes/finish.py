@@ -17,7 +17,7 @@ from edaphos.engine.map_store import MAP
 from edaphos.engine.map_view import open_map
 from edaphos.engine.place import Place
 from edaphos.engine.products.cog import export_cogs
-from edaphos.engine.products.layers import mean_layers, read_directly
+from edaphos.engine.products.layers import mean_layers, read_directly, sum_layers
 from edaphos.engine.products.pyramid import coarse_level, write_pyramid
 from edaphos.engine.products.report import Truth, gather, write_report
 from edaphos.engine.products.significance import (
@@ -154,7 +154,7 @@ def _window(grid: Grid, where: tuple[slice, slice]) -> Window:
 def _sums(run: Run, reporter: Reporter) -> tuple[Totals, Trends | None]:
     """Return totals, and trends by climate group of a map of several models: from one reading."""
     dataset = read_directly(open_map(run.path), run.path / MAP)
-    legend, means = koeppen_legend(run), mean_layers(dataset)
+    legend, means = koeppen_legend(run), [*mean_layers(dataset), *sum_layers(dataset)]
     held = {layer.name for layer in means}
     wanted = [*means, *(la for la in trend_layers(dataset) if la.name not in held)]
     totals = map_totals(dataset, wanted=wanted, reporter=reporter, **_koeppen(run, legend))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,16 @@ def mean_layers(ds: xr.Dataset) -> list[Layer]:
         la for la in layers(ds) if la.statistic == "mean" and family(la.quantity) not in DIFFERENCES
     ]
     return sorted(means, key=lambda layer: family(layer.quantity) not in MAIN)
+
+
+def sum_layers(ds: xr.Dataset) -> list[Layer]:
+    """Return the layers that are sums over depth, such as ``stock0to100``, each at its depths."""
+    found = []
+    for layer in layers(ds):
+        depths = re.fullmatch(r"[a-z]+(\d+)to(\d+)", layer.quantity)
+        if layer.statistic == "sum" and depths:
+            found.append(replace(layer, depth=(float(depths[1]), float(depths[2]))))
+    return found
 
 
 def years_of(ds: xr.Dataset) -> list[int]:

@@ -144,6 +144,8 @@ def test_other_surveys_are_predicted_at_their_intervals_without_shared_ones(
 
 def test_the_report_shows_it(run: Path) -> None:
     page = (run / "report.html").read_text()
+    for head in (">30–100 cm, Pg", ">0–100 cm, Pg"):  # a layer, and the sum of all three
+        assert head in page
     for words in ("Whole profiles", "Partial correlation of carbon", "of other surveys"):
         assert words in page
     assert (run / "pictures" / "study_skill_density.png").stat().st_size > 5000
