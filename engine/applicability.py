@@ -213,5 +213,7 @@ def _distinct(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return each set of covariates of a fold once: layers of a profile share theirs."""
     both = np.column_stack([rows.astype(np.float64), folds])
-    kept = np.unique(both, axis=0)  # missing ones are alike
+    both[np.isnan(both)] = np.inf  # to NumPy, no two missing values are alike
+    kept = np.unique(both, axis=0)
+    kept[np.isinf(kept)] = np.nan
     return kept[:, :-1].astype(np.float32), kept[:, -1].astype(np.int64)

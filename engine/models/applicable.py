@@ -79,10 +79,7 @@ class ApplicableModel:
 
     def fit(self, samples: Samples) -> Self:
         """Fit the model, then learn from the same rows where it holds."""
-        for name in (
-            "client",
-            "reporter",
-        ):  # a model that trains on a cluster is handed them before
+        for name in ("client", "reporter"):  # handed before to a model that trains on a cluster
             if name in vars(self):
                 setattr(self.model, name, vars(self)[name])
         self.model = self.model.fit(samples)
@@ -93,6 +90,11 @@ class ApplicableModel:
 
     def predict_rows(self, samples: Samples) -> dict[str, NDArray[np.floating[Any]]]:
         """Return the model's outputs for each row, and its ``dissimilarity``, ``(n,)``."""
+        if not hasattr(self.model, "predict_rows"):
+            raise InputError(
+                f'model "{self.kind}" has no predict_rows(samples), which cross-validation needs; '
+                "add it, or set assess.enabled = false"
+            )
         return {**self.model.predict_rows(samples), DISSIMILARITY: self.area.of_rows(samples)}
 
     def predict(self, inputs: TileInputs) -> Mapping[str, NDArray[Any]]:

@@ -134,8 +134,11 @@ def test_weights_come_from_the_model_unless_told_otherwise():
     assert np.sum(np.square(alike.space.weight)) == pytest.approx(2.0)
 
 
-def test_training_rows_are_mostly_inside_by_folds():
-    """Training places' own index is at most the threshold for all but outliers."""
+def test_training_places_count_once_and_are_no_distance_away():
+    """Each place counts once, gaps or not; its own distance, to itself, is 0."""
+    known = WORLD.table[["wet", *RAIN, "zone"]].drop_duplicates()
+    assert known["rain_01"].isna().sum() > 10
+    assert len(MODEL.area.places) == len(known)
     assert (MODEL.area.of_rows(WORLD) == 0).all()
     assert MODEL.area.threshold > 0
     one = replace(WORLD, table=WORLD.table.assign(wet=1.0, zone=1.0, **dict.fromkeys(RAIN, 3.0)))
@@ -185,6 +188,8 @@ def test_a_model_of_ones_own_keeps_what_it_says():
     assert model.notes == ("a note",)
     assert hasattr(model, "client")
     assert not hasattr(model, "beside")
+    with pytest.raises(InputError, match="no predict_rows"):
+        model.predict_rows(WORLD)
     model.client = "a client"
     model.fit(WORLD)
     assert model.model.seen == ["a client"]
