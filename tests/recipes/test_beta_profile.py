@@ -62,7 +62,8 @@ def beta_country(folder: Path) -> Country:
     country.replace("small.toml", forest, MODEL)
     layers = "depths = [[0, 20], [20, 40], [40, 60], [60, 80], [80, 100]]"
     country.replace("small.toml", "depths = [[0, 5], [30, 60]]", layers)
-    country.replace("small.toml", "bootstrap = 50", "bootstrap = 50\nblock_deg = 1.0")
+    fewer = 'bootstrap = 50\nblock_deg = 1.0\nsplits = ["block"]'
+    country.replace("small.toml", "bootstrap = 50", fewer)
     country.replace("small.toml", "report = false", "report = true")
     return country
 
@@ -106,6 +107,14 @@ def test_the_map_has_the_beta_of_each_class_and_totals_of_its_shares(made):
     )
 
 
+def test_rows_are_never_split_at_random(made, tmp_path):
+    country, _ = made
+    (tmp_path / "plain.toml").write_text(
+        country.recipe.read_text().replace('splits = ["block"]', "")
+    )
+    assert load_job(tmp_path / "plain.toml").recipe.splits == ("block", "profile")
+
+
 def test_the_report_tells_totals_and_what_each_arm_gains(made):
     _, run = made
     text = (run / "report.html").read_text()
@@ -113,7 +122,6 @@ def test_the_report_tells_totals_and_what_each_arm_gains(made):
         assert words in text
     assert (run / "pictures" / "depth_curves.png").exists()
     found = Assessment.load(run / "assessment")
-    assert set(found.predictions["split"]) == {"block", "profile"}
     left_out = residuals(found)
     assert len(left_out) == 240
     assert abs(left_out["residual"].mean()) < 0.2
@@ -126,7 +134,7 @@ def test_the_report_tells_totals_and_what_each_arm_gains(made):
     ("old", "new", "words"),
     [
         ('harmonise = "spline"', 'harmonise = "none"', 'harmonise = "spline"'),
-        ("folds = 3", 'folds = 3\nsplits = ["random"]', 'leave "random" out'),
+        ('splits = ["block"]', 'splits = ["random"]', 'leave "random" out'),
         ("grassland = [10]", "grassland = [10, 12]", "class 12 is both cropland and grassland"),
         ('soil = ["soc", "clay"]', 'soil = ["nitrogen"]', "nitrogen"),
         ("mean = 0.2", "mean = 1.2", "less than 1"),
