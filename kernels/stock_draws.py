@@ -158,6 +158,7 @@ def stock_summary(
     points: Floats | None = None,
     levels: Sequence[float] = (0.05, 0.5, 0.95),
     density_of: DensityOf = "fine_earth",
+    density_at: Callable[[Floats], Floats] | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the mean of each cell's stock and its quantiles, kg/m².
 
@@ -174,6 +175,9 @@ def stock_summary(
     density_of
         As :func:`~edaphos.kernels.stock.fine_earth_density` takes it. Densities drawn below 0 count
         as 0.
+    density_at
+        Density of a drawn content, as a pedotransfer function tells it; `density` is then its
+        error, which is added.
 
     Returns
     -------
@@ -181,12 +185,17 @@ def stock_summary(
         ``(n,)`` and ``(levels, n)``, NaN where an input is.
     """
     z = normal_points() if points is None else points
+
+    def stock(soc: Floats, bd: Floats, cf: Floats, cm: Floats) -> Floats:
+        told = bd if density_at is None else density_at(soc) + bd
+        return stock_kg_m2(soc, np.maximum(told, 0), cm, cf, density_of)
+
     return _summary(
         (content, density, fragments),
         z,
         np.atleast_1d(np.asarray(thickness_cm, np.float64)),
         levels,
-        lambda soc, bd, cf, cm: stock_kg_m2(soc, np.maximum(bd, 0), cm, cf, density_of),
+        stock,
     )
 
 

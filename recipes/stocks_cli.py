@@ -58,6 +58,17 @@ def stocks(
         float,
         typer.Option(min=0, max=0.99, help="With --density: coarse fragments, share of volume."),
     ] = 0.0,
+    density_sd: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="With --density: standard deviation of its error, g/cm3 (0.25 is usual). Content, "
+            "density and fragments are then drawn together, and totals have intervals.",
+        ),
+    ] = None,
+    fragments_sd: Annotated[
+        float, typer.Option(min=0, max=0.5, help="With --density-sd: the same of --fragments.")
+    ] = 0.0,
     error_range: Annotated[
         float | None,
         typer.Option(
@@ -109,11 +120,15 @@ def stocks(
         opened = Run.open(run)
         dataset = read_directly(open_map(run), opened.path / MAP)
         if density is not None:
-            dataset = with_stocks(dataset, density, fragments)
-        elif fragments:
+            dataset = with_stocks(
+                dataset, density, fragments, density_sd=density_sd, fragments_sd=fragments_sd
+            )
+        elif fragments or density_sd is not None:
             from edaphos.engine.errors import InputError
 
-            raise InputError("--fragments goes with --density: stocks of a map are as they are")
+            raise InputError(
+                "--fragments and --density-sd go with --density: stocks of a map are as they are"
+            )
         found = zonal_totals(
             dataset,
             _zones(opened, zones, name, layer, legend),

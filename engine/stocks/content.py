@@ -10,25 +10,43 @@ from numpy.typing import NDArray
 
 from edaphos.kernels.pedotransfer import FUNCTIONS, bulk_density
 from edaphos.kernels.stock import KG_M2
+from edaphos.kernels.stock_draws import Z95, Marginal, normal_points, stock_summary
 
 from ..errors import InputError, did_you_mean
 
 Floats = NDArray[np.float32]
 
+#: Points that a cell's interval is made of: its ends are told to some 2 %.
+POINTS = 256
+#: Least lower bound of content, as a share of its mean: a lognormal has none at 0.
+_LEAST = 0.02
 
-def with_stocks(ds: xr.Dataset, density: str, fragments: float = 0.0) -> xr.Dataset:
-    """Return a map with ``stock`` variables for its means of content.
+
+def with_stocks(
+    ds: xr.Dataset,
+    density: str,
+    fragments: float = 0.0,
+    *,
+    density_sd: float | None = None,
+    fragments_sd: float = 0.0,
+) -> xr.Dataset:
+    """Return a map with ``stock`` variables for its content: means, and bounds if it can be.
 
     Parameters
     ----------
     ds
-        As ``open_map`` returns it, with ``soc_mean`` (g/kg). Bounds of content become none of the
-        stock: that takes the spread of density as well (:mod:`~edaphos.kernels.stock_draws`).
+        As ``open_map`` returns it, with ``soc_mean`` (g/kg) and, for bounds, ``soc_q05`` and
+        ``soc_q95``.
     density
         Bulk density of the fine earth, g/cm³, or the name of a pedotransfer function of
         :data:`~edaphos.kernels.pedotransfer.FUNCTIONS`.
     fragments
         Coarse fragments, share of volume.
+    density_sd
+        Standard deviation of the density's error, g/cm³. With it content, density and fragments
+        are drawn together in each cell, and the stock has bounds; without it, none.
+    fragments_sd
+        Standard deviation of the fragments' share.
 
     Raises
     ------
@@ -59,7 +77,46 @@ def with_stocks(ds: xr.Dataset, density: str, fragments: float = 0.0) -> xr.Data
     ).transpose(*ds["soc_mean"].dims)
     made.attrs = {"units": "kg m-2", "statistic": "mean", "long_name": "stock, mean"}
     made.encoding = {"scale_factor": None}
-    return ds.assign(stock_mean=made)
+    out = ds.assign(stock_mean=made)
+    if density_sd is None:
+        return out
+    if not {"soc_q05", "soc_q95"} <= set(ds):
+        raise InputError("--density-sd makes bounds of bounds of content; this map holds none")
+    error, stones = Marginal.normal(0.0, density_sd), Marginal.fraction(fragments, fragments_sd)
+    points = normal_points(POINTS)
+
+    def bound(
+        content: Floats, low: Floats, high: Floats, cm: NDArray[np.float64], level: float
+    ) -> Floats:
+        values, bottom, top = (v.astype(np.float64).ravel() for v in (content, low, high))
+        bottom = np.maximum(bottom, _LEAST * values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.log(np.maximum(top, bottom) / bottom) / (2 * Z95)
+            drawn = Marginal("lognormal", np.log(values) - spread**2 / 2, spread)
+        thick = np.broadcast_to(cm[..., None], content.shape).ravel()
+        _, found = stock_summary(
+            drawn, error, stones, thick, points=points, levels=(level,), density_at=function
+        )
+        # a cell without any carbon has none at its bounds either
+        told = np.where(values == 0, 0.0, found[0])
+        return np.asarray(told.reshape(content.shape), np.float32)
+
+    span = xr.DataArray(depth[:, 1] - depth[:, 0], dims="depth")
+    parts = [ds[f"soc_{name}"].chunk({"y": 256, "x": 256}) for name in ("mean", "q05", "q95")]
+    for name, level in (("q05", 0.05), ("q95", 0.95)):
+        edge = xr.apply_ufunc(
+            bound,
+            *parts,
+            span,
+            input_core_dims=[["x"], ["x"], ["x"], []],
+            output_core_dims=[["x"]],
+            dask="parallelized",
+            output_dtypes=[np.float32],
+            kwargs={"level": level},
+        ).transpose(*ds["soc_mean"].dims)
+        edge.attrs = {"units": "kg m-2", "statistic": f"Q{level:g}", "long_name": f"stock, {name}"}
+        out[f"stock_{name}"] = edge
+    return out
 
 
 def _density(text: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:

@@ -70,6 +70,31 @@ def test_totals_with_a_density_go_into_table_and_report(run):
     assert f"report: {run / 'report.html'}" in done.output
 
 
+def test_content_with_spread_of_density_gives_intervals(run):
+    words = ("--zones", run.parent / "lands.geojson", "--density", "drew", "--no-report", "--quiet")
+    done = edaphos("stocks", run, *words, "--density-sd", 0.25, "--error-range", 40000, "--json")
+    assert done.exit_code == 0, done.output
+    row = next(r for r in json.loads(done.output)["table"] if r["depth"] == "0-5cm")
+    assert row["zone"] == "whole map"
+    ds = open_map(run)
+    values = [ds[f"soc_{n}"].values[0, 0].astype(float) for n in ("q05", "mean", "q95")]
+    grid = Grid.from_bounds("EPSG:4326", (10, 40, 20, 50), 0.25)
+    areas = np.broadcast_to(grid.cell_areas(grid.whole), grid.shape)
+    # with all errors one the interval is that of an average cell: by plain random draws
+    rng = np.random.default_rng(0)
+    spread = np.log(values[2] / values[0]) / (2 * 1.645)
+    z, error = rng.standard_normal((2, 4000, 1, 1))
+    ends = []
+    for at in (0.05, 0.95):
+        cells = np.empty(grid.shape)
+        for i in range(grid.shape[0]):
+            center = np.log(values[1][i]) - spread[i] ** 2 / 2
+            soc = np.exp(center + spread[i] * z[:, 0])
+            cells[i] = np.quantile(soc * (bulk_density("drew", soc)[0] + 0.25 * error[:, 0]), at, 0)
+        ends.append((cells * areas).sum() * 5 / 100 * 1e-12)
+    assert row["total_high"] - row["total_low"] == pytest.approx(ends[1] - ends[0], rel=0.15)
+
+
 def test_json_is_for_scripts(run):
     words = ("--zones", run.parent / "lands.geojson", "--density", 1.3, "--no-report", "--json")
     done = edaphos("stocks", run, *words)
@@ -86,7 +111,7 @@ def test_json_is_for_scripts(run):
         (("--zones", "cube:koppen"), "no variable"),
         (("--density", "drow"), 'did you mean "drew"'),
         (("--density", "1300"), "1300 kg/m3 is 1.3"),
-        (("--fragments", "0.1"), "--fragments goes with --density"),
+        (("--fragments", "0.1"), "go with --density"),
         (("--density", "1.3", "--nugget", "0.5"), "--nugget goes with --error-range"),
         (("--density", "1.3", "--error-range", "-3"), "above 0"),
     ],
