@@ -83,7 +83,8 @@ def test_only_models_of_rows_have_an_area(tmp_path: Path) -> None:
 
 
 def test_templates_tell_of_it() -> None:
-    assert "# [applicability], left out here: maps where the model holds" in commented("world")
+    assert "# [applicability], left out here: maps where the model holds" in commented("demo")
+    assert "\n[applicability]\n" in commented("world")
     for name in ("poml", "rothc_world"):
         raw = tomllib.loads(commented(name) + "\n[applicability]\n")
         with pytest.raises(InputError, match=r"leave \[applicability\] out"):

@@ -41,7 +41,8 @@ def test_the_map_covers_the_land_with_believable_soils(world: Path) -> None:
     dataset = open_map(world)
     assert dataset.attrs["complete"]
     status = dataset["status"].values
-    soil = np.isin(status, [Status.SOIL, Status.ORGANIC, Status.IMPUTED_INPUT])
+    carried = [Status.SOIL, Status.ORGANIC, Status.IMPUTED_INPUT, Status.OUTSIDE_APPLICABILITY]
+    soil = np.isin(status, carried)
     area = np.cos(np.radians(dataset["y"].values))[:, None] * np.ones(status.shape)
     assert 0.24 < area[soil].sum() / area.sum() < 0.28  # ice-free land but for inland water
     mean = dataset["soc_mean"].values[:, 0]
@@ -53,6 +54,17 @@ def test_the_map_covers_the_land_with_believable_soils(world: Path) -> None:
     topsoil = {n: float(dataset["soc_mean"][0, 0].sel(y=y, x=x)) for n, (y, x) in by_place.items()}
     assert topsoil["Sahara"] < 15 < 25 < topsoil["Finland"]
     assert topsoil["Sumatra"] > 2 * topsoil["Sahara"]
+
+
+def test_most_of_the_land_is_like_places_learned_from_and_tibet_is_not(world: Path) -> None:
+    dataset = open_map(world)
+    unlike = dataset["dissimilarity"].values[0]
+    outside = dataset["status"].values == Status.OUTSIDE_APPLICABILITY
+    np.testing.assert_array_equal(unlike > 1, outside)
+    assert 0.001 < outside.sum() / np.isfinite(unlike).sum() < 0.1
+    tibet = dataset["dissimilarity"][0].sel(y=slice(36, 32), x=slice(82, 92)).values
+    germany = dataset["dissimilarity"][0].sel(y=slice(53, 49), x=slice(8, 14)).values
+    assert np.nanmedian(tibet) > 3 * np.nanmedian(germany)
 
 
 def test_covariates_add_to_depth_on_blocks_never_seen(world: Path) -> None:
