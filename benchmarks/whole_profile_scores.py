@@ -49,11 +49,11 @@ class Arm:
         value = self.estimate[scale]["R2"][a] - self.estimate[other_scale]["R2"][b]
         return _found(value, one[:, a] - other[:, b])
 
-    def less(self, other: Arm, scale: str, group: str, metric: str = "R2") -> Found:
-        """Return this arm's score less another arm's, the same blocks drawn for both."""
-        g = GROUPS.index(group)
-        value = self.estimate[scale][metric][g] - other.estimate[scale][metric][g]
-        return _found(value, self.drawn[scale][metric][:, g] - other.drawn[scale][metric][:, g])
+    def less(self, other: Arm, scale: str, group: str, other_scale: str = "") -> Found:
+        """Return this arm's R² less another arm's, the same blocks drawn for both."""
+        g, theirs = GROUPS.index(group), other_scale or scale
+        value = self.estimate[scale]["R2"][g] - other.estimate[theirs]["R2"][g]
+        return _found(value, self.drawn[scale]["R2"][:, g] - other.drawn[theirs]["R2"][:, g])
 
     def count(self, group: str) -> int:
         """Return the layers of a group."""

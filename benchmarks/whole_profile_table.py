@@ -268,6 +268,13 @@ def _verdicts(arms: Mapping[str, Mapping[str, Arm]]) -> Iterable[str]:
         f"{_signed(inflated)} against the same predictions for each centimetre; "
         f"{_sure(inflated, 'it flatters', 'it does the opposite here', 'not beyond chance')}."
     )
+    if "density" in arms:
+        own = block.less(arms["density"]["block"], "stock", "all", "density")
+        yield (
+            "Each by forests of its own, the pooled R² of stocks less that of stocks for each "
+            f"centimetre is {_signed(own)} (blocks left out): "
+            f"{_sure(own, 'thickness flatters', 'thickness hides more than it gives', _NEITHER)}."
+        )
     biases = [block.value("stock", group, "bias") for group in (TOP, SUB, DEEP)]
     under, over = sum(high < 0 for _, _, high in biases), sum(low > 0 for _, low, _ in biases)
     yield (
@@ -289,8 +296,11 @@ def _reaches(shares: list[Found]) -> str:
     )
 
 
+_NEITHER = "no different beyond chance"
+
+
 def _falls(gaps: list[Found]) -> str:
-    first, last = (_sure(gap, "lower", "higher", "no different beyond chance") for gap in gaps)
+    first, last = (_sure(gap, "lower", "higher", _NEITHER) for gap in gaps)
     return (
         f"against topsoil that is {first} in 30–100 cm ({_signed(gaps[0])}) and {last} in 100–200 "
         f"cm ({_signed(gaps[1])})"
