@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,13 +21,8 @@ from edaphos.engine.models.beta_settings import FIT_DEPTHS, BetaSettings
 from edaphos.engine.products.ecosystem_tables import FILE
 from edaphos.engine.products.layers import Block, depths_of, map_grid, read_directly
 from edaphos.engine.run import Run
-from edaphos.engine.stocks.ecosystems import (
-    TOGETHER,
-    EcosystemTotal,
-    SpatialErrors,
-    ecosystem_totals,
-)
-from edaphos.engine.stocks.residual_range import fit_range
+from edaphos.engine.stocks.ecosystems import TOGETHER, EcosystemTotal, ecosystem_totals
+from edaphos.engine.stocks.error_range import ErrorRange, fit_structures
 from edaphos.engine.store import write_atomically
 from edaphos.engine.whole_folder import is_whole, on_disk
 
@@ -90,7 +86,7 @@ def write_totals(run: Run, table: BetaTable) -> dict[str, Any] | None:
         "published": PUBLISHED_WORDS,
         "errors": None
         if errors is None
-        else {"length_km": errors.length_km, "nugget": errors.nugget, "source": errors.source},
+        else {"structures": errors.structures, "text": errors.to_text()},
         "fragments": _scenario(totals, draws, table),
     }
     write_atomically(run.path / FILE, json.dumps(found, indent=1) + "\n")
@@ -108,7 +104,7 @@ def _made_up(depths: Sequence[tuple[float, float]]) -> bool:
     return touching and {0.0, 20.0, 100.0} <= set(ends)
 
 
-def _errors(run: Run) -> SpatialErrors | None:
+def _errors(run: Run) -> ErrorRange | None:
     """Return how errors go together, by profiles that were left out with their blocks."""
     folder = run.path / "assessment"
     if not is_whole(folder):
@@ -116,15 +112,15 @@ def _errors(run: Run) -> SpatialErrors | None:
     assessment = Assessment.load(on_disk(folder))
     left_out = residuals(assessment)
     try:
-        length, nugget = fit_range(
+        found = fit_structures(
             left_out["lon"].to_numpy(float),
             left_out["lat"].to_numpy(float),
             left_out["residual"].to_numpy(float),
         )
     except InputError:
         return None
-    source = f"residuals of {len(left_out):,} profiles left out with their blocks"
-    return SpatialErrors(length, nugget, seed=int(run.identity["recipe"]["seed"]), source=source)
+    source = f"by residuals of {len(left_out):,} profiles left out with their blocks"
+    return replace(found, source=source)
 
 
 def residuals(assessment: Assessment) -> pd.DataFrame:

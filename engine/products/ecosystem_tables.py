@@ -73,10 +73,9 @@ def note_of(found: Mapping[str, Any]) -> str:
     errors = found.get("errors")
     if errors:
         told.append(
-            "In brackets: 90 % intervals from errors of cells that go together over "
-            f"{errors['length_km']:.0f} km, {100 * errors['nugget']:.0f} % of their variance alone "
-            f"({errors['source']}). They hold what the forests do not know, not what the profiles "
-            "do not stand for: where they were sampled, missing fragments, classes of land cover."
+            f"In brackets: 90 % intervals from errors of cells with {errors['text']}. They hold "
+            "what the forests do not know, not what the profiles do not stand for: where they were "
+            "sampled, missing fragments, classes of land cover."
         )
     scenario = found.get("fragments")
     if scenario:

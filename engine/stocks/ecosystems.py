@@ -21,6 +21,7 @@ from edaphos.kernels.zonal_errors import draw_errors
 from ..errors import InputError
 from ..grid import Grid
 from ..products.layers import Block, blocks, depths_of, map_grid
+from .error_range import ErrorRange
 
 Floats = NDArray[np.float64]
 #: Shares of a block's cells by ecosystem, 0 to 1.
@@ -32,29 +33,6 @@ TOGETHER = "together"
 _SHARE, _STOCK = 1e-4, 0.002
 #: Side of the patches that errors are drawn for, degrees; and what lies between 5 and 95 %.
 _PATCH_DEG, _Z90 = 1.0, 1.6448536269514722
-
-
-@dataclass(frozen=True)
-class SpatialErrors:
-    """How errors of cells go together in space.
-
-    Parameters
-    ----------
-    length_km
-        Their correlation is exp(-d / length).
-    nugget
-        Share of their variance without correlation.
-    draws, seed
-        How many totals are drawn, and of what.
-    source
-        Where length and nugget come from, for people.
-    """
-
-    length_km: float
-    nugget: float
-    draws: int = 500
-    seed: int = 0
-    source: str = "stated"
 
 
 @dataclass(frozen=True)
@@ -110,8 +88,10 @@ def ecosystem_totals(
     names: Sequence[str],
     shares: Shares,
     layers: Sequence[tuple[float, float]],
-    errors: SpatialErrors | None = None,
+    errors: ErrorRange | None = None,
     *,
+    draws: int = 500,
+    seed: int = 0,
     block: int = 1024,
 ) -> tuple[list[EcosystemTotal], Floats]:
     """Return totals of ``stock_mean`` by ecosystem and layer, and draws of them.
@@ -129,7 +109,9 @@ def ecosystem_totals(
         Intervals in cm that whole layers of the map make up. Errors of layers of a cell are taken
         as wholly dependent, so that bounds of layers add up.
     errors
-        How errors go together; None for no intervals.
+        How errors of cells go together; None for no intervals.
+    draws, seed
+        How many totals are drawn, and of what.
     block
         Cells along a side of what is read at once; does not change the result.
 
@@ -150,15 +132,15 @@ def ecosystem_totals(
     sums = {key: _Sums() for key in keys}
     for where in blocks(grid.shape, block):
         _add_block(ds, grid, where, shares(where), parts, sums, errors is not None)
-    draws = _draws([sums[key] for key in keys], errors)
+    drawn = _draws([sums[key] for key in keys], errors, draws, seed)
     found = []
     for i, (name, d) in enumerate(keys):
         s, (top, bottom) = sums[name, d], layers[d]
         area = s.area * _SHARE * 1e-6  # m²: areas are in mm²
         kg = s.mass * _STOCK * _SHARE * 1e-6
         low, high = (None, None)
-        if len(draws):
-            low, high = (kg * 1e-12 + float(q) for q in np.quantile(draws[:, i], (0.05, 0.95)))
+        if len(drawn):
+            low, high = (kg * 1e-12 + float(q) for q in np.quantile(drawn[:, i], (0.05, 0.95)))
         found.append(
             EcosystemTotal(
                 ecosystem=name,
@@ -173,7 +155,7 @@ def ecosystem_totals(
                 high_pg=high,
             )
         )
-    return found, draws + np.array([t.total_pg for t in found])
+    return found, drawn + np.array([t.total_pg for t in found])
 
 
 def _indices(ds: xr.Dataset, layer: tuple[float, float]) -> list[int]:
@@ -251,7 +233,7 @@ def _into(sums: dict[int, float], patch: NDArray[np.int64], values: Floats) -> N
         sums[code] = sums.get(code, 0.0) + value
 
 
-def _draws(sums: Sequence[_Sums], errors: SpatialErrors | None) -> Floats:
+def _draws(sums: Sequence[_Sums], errors: ErrorRange | None, draws: int, seed: int) -> Floats:
     """Return draws of the errors of totals, ``(draws, totals)``, Pg."""
     if errors is None:
         return np.zeros((0, len(sums)))
@@ -268,8 +250,8 @@ def _draws(sums: Sequence[_Sums], errors: SpatialErrors | None) -> Floats:
         np.concatenate([np.array(list(s.low.values())) for s in sums]),
         np.concatenate([np.array(list(s.high.values())) for s in sums]),
         np.array([s.alone for s in sums]),
-        structures=((1 - errors.nugget, errors.length_km),),
+        structures=errors.structures,
         patch_km=_PATCH_DEG * np.pi / 180 * EARTH_RADIUS_KM,
-        draws=errors.draws,
-        rng=np.random.default_rng(errors.seed),
+        draws=draws,
+        rng=np.random.default_rng(seed),
     )

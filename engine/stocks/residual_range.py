@@ -21,11 +21,12 @@ _MOST = 3000
 FEWEST = 50
 
 
-def fit_range(lon: Floats, lat: Floats, residual: Floats, seed: int = 0) -> tuple[float, float]:
-    """Return the correlation length of residuals (km) and the share without correlation (nugget).
+def correlogram(
+    lon: Floats, lat: Floats, residual: Floats, seed: int = 0
+) -> tuple[Floats, Floats, Floats]:
+    """Return mean distance (km), correlation and pairs of each class of distance.
 
-    Residuals are turned into normal scores; mean products of pairs by distance are the correlogram,
-    to which ``(1 - nugget) exp(-d / length)`` is fitted by least squares weighted by pairs.
+    Residuals are turned into normal scores; mean products of pairs by distance are the correlogram.
 
     Parameters
     ----------
@@ -40,16 +41,6 @@ def fit_range(lon: Floats, lat: Floats, residual: Floats, seed: int = 0) -> tupl
     ------
     InputError
         Fewer than 50 residuals.
-    """
-    return _fit(*correlogram(lon, lat, residual, seed))
-
-
-def correlogram(
-    lon: Floats, lat: Floats, residual: Floats, seed: int = 0
-) -> tuple[Floats, Floats, Floats]:
-    """Return mean distance (km), correlation and pairs of each class of distance.
-
-    Arguments and errors are those of :func:`fit_range`.
     """
     known = np.isfinite(residual)
     lon, lat, residual = lon[known], lat[known], residual[known]
@@ -78,15 +69,3 @@ def _pair_products(score: Floats) -> Floats:
     """Return products of all pairs in the order of ``pdist``."""
     i, j = np.triu_indices(len(score), 1)
     return np.asarray(score[i] * score[j])
-
-
-def _fit(at: Floats, found: Floats, counts: Floats) -> tuple[float, float]:
-    weight = np.sqrt(counts)  # far pairs are legion, and would else decide alone
-    best = (np.inf, _NEAREST, 1.0)
-    for length in np.geomspace(5.0, 2000.0, 120):
-        shape = np.exp(-at / length)
-        sill = float(np.clip((weight * shape) @ found / ((weight * shape) @ shape), 0.0, 1.0))
-        misfit = float(weight @ (found - sill * shape) ** 2)
-        if misfit < best[0]:
-            best = (misfit, float(length), 1.0 - sill)
-    return best[1], best[2]

@@ -9,8 +9,8 @@ import xarray as xr
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.products.layers import map_grid
-from edaphos.engine.stocks.ecosystems import SpatialErrors, ecosystem_totals
-from edaphos.engine.stocks.residual_range import fit_range
+from edaphos.engine.stocks.ecosystems import ecosystem_totals
+from edaphos.engine.stocks.error_range import ErrorRange, fit_structures
 from edaphos.kernels.random_field import matern_waves, sum_of_cosines, unit_vectors
 
 LAYERS = ((0, 20), (20, 100), (0, 100))
@@ -65,7 +65,7 @@ def test_errors_that_go_together_widen_totals_and_layers_that_do_not_fit_are_ref
     ds, shares = world()
     read = lambda where: {n: s[where] for n, s in shares.items()}  # noqa: E731
     near, far = (
-        ecosystem_totals(ds, ("crop", "wood"), read, LAYERS, SpatialErrors(length, 0.2, 400))
+        ecosystem_totals(ds, ("crop", "wood"), read, LAYERS, ErrorRange.of(length, 0.2), draws=400)
         for length in (30.0, 3000.0)
     )
     for a, b in zip(near[0], far[0], strict=True):
@@ -84,10 +84,10 @@ def test_the_range_of_a_made_field_is_found():
     waves, phases = matern_waves(2000, 400.0, 0.5, rng)
     field = sum_of_cosines(unit_vectors(lon, lat), waves, phases)
     noisy = np.sqrt(0.6) * field + np.sqrt(0.4) * rng.standard_normal(900)
-    length, nugget = fit_range(lon, lat, np.exp(noisy))  # any monotone scale
-    assert 200 < length < 800
-    assert 0.2 < nugget < 0.6
-    alone = fit_range(lon, lat, rng.standard_normal(900))
-    assert alone[1] > 0.8
+    found = fit_structures(lon, lat, np.exp(noisy))  # any monotone scale
+    for km in (50.0, 200.0, 600.0, 1500.0):
+        fitted = sum(share * np.exp(-km / length) for share, length in found.structures)
+        assert fitted == pytest.approx(0.6 * np.exp(-km / 400), abs=0.12)
+    assert fit_structures(lon, lat, rng.standard_normal(900)).nugget > 0.8
     with pytest.raises(InputError, match="50 residuals or more, found 10"):
-        fit_range(lon[:10], lat[:10], noisy[:10])
+        fit_structures(lon[:10], lat[:10], noisy[:10])
