@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 
 #: Points that a cell's interval is made of: its ends are told to some 2 %.
 POINTS = 256
+#: Side of what is turned into stocks at once, cells.
+CHUNK = 256
 #: Least lower bound of content, as a share of its mean: a lognormal has none at 0.
 _LEAST = 0.02
 
@@ -62,16 +64,14 @@ def with_stocks(
 
     def stock(content: Floats, by_thickness: NDArray[np.float64]) -> Floats:
         values = content.astype(np.float64)
-        return np.asarray(values * function(values) * by_thickness[..., None], np.float32)
+        return np.asarray(values * function(values) * by_thickness, np.float32)
 
     # one block at a time is read and turned, when it is asked for
-    content = ds["soc_mean"].chunk({"y": 1024, "x": 1024})
+    content = ds["soc_mean"].chunk(_chunks(ds["soc_mean"]))
     made = xr.apply_ufunc(
         stock,
         content,
         factor,
-        input_core_dims=[["x"], []],
-        output_core_dims=[["x"]],
         dask="parallelized",
         output_dtypes=[np.float32],
     ).transpose(*ds["soc_mean"].dims)
@@ -88,28 +88,30 @@ def with_stocks(
     def bound(
         content: Floats, low: Floats, high: Floats, cm: NDArray[np.float64], level: float
     ) -> Floats:
-        values, bottom, top = (v.astype(np.float64).ravel() for v in (content, low, high))
+        known = np.isfinite(content) & np.isfinite(low) & np.isfinite(high)
+        told = np.full(content.shape, np.nan, np.float32)
+        if not known.any():
+            return told
+        values, bottom, top = (v[known].astype(np.float64) for v in (content, low, high))
         bottom = np.maximum(bottom, _LEAST * values)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = np.log(np.maximum(top, bottom) / bottom) / (2 * Z95)
             drawn = Marginal("lognormal", np.log(values) - spread**2 / 2, spread)
-        thick = np.broadcast_to(cm[..., None], content.shape).ravel()
+        thick = np.broadcast_to(cm, content.shape)[known]
         _, found = stock_summary(
             drawn, error, stones, thick, points=points, levels=(level,), density_at=function
         )
         # a cell without any carbon has none at its bounds either
-        told = np.where(values == 0, 0.0, found[0])
-        return np.asarray(told.reshape(content.shape), np.float32)
+        told[known] = np.where(values == 0, 0.0, found[0])
+        return told
 
     span = xr.DataArray(depth[:, 1] - depth[:, 0], dims="depth")
-    parts = [ds[f"soc_{name}"].chunk({"y": 256, "x": 256}) for name in ("mean", "q05", "q95")]
+    parts = [ds[f"soc_{n}"].chunk(_chunks(ds["soc_mean"])) for n in ("mean", "q05", "q95")]
     for name, level in (("q05", 0.05), ("q95", 0.95)):
         edge = xr.apply_ufunc(
             bound,
             *parts,
             span,
-            input_core_dims=[["x"], ["x"], ["x"], []],
-            output_core_dims=[["x"]],
             dask="parallelized",
             output_dtypes=[np.float32],
             kwargs={"level": level},
@@ -117,6 +119,11 @@ def with_stocks(
         edge.attrs = {"units": "kg m-2", "statistic": f"Q{level:g}", "long_name": f"stock, {name}"}
         out[f"stock_{name}"] = edge
     return out
+
+
+def _chunks(array: xr.DataArray) -> dict[str, int]:
+    """Return chunks of one layer, since one layer is asked for at a time."""
+    return {str(dim): CHUNK if dim in ("y", "x") else 1 for dim in array.dims}
 
 
 def _density(text: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
