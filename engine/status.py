@@ -52,6 +52,7 @@ class Status(IntEnum):
 
 _WORDS: Mapping[Status, str] = {
     Status.LIMITED: "kept within the range learned from",
+    Status.OUTSIDE_APPLICABILITY: "outside the area of applicability",
     Status.ORGANIC_OUTSIDE: "organic soil left out",
     Status.FROZEN: "frozen soil",
     Status.INVALID_CLIMATE: "climate invalid",

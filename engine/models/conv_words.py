@@ -77,7 +77,8 @@ def _cautions(fit: Fit | None) -> list[str]:
         "What nets say is kept within the range of the layers learned from, by depth, as beyond it "
         f"nothing bears it out: so it was for {fit.limited:,} of the "
         f"{fit.rows['calibrated with']:,} layers that calibrate; such cells are told by their "
-        "status, and so are cells of a class that no training patch has (outside applicability)."
+        "status, and so are cells of a class that no training patch has (outside the area of "
+        "applicability)."
     )
     if fit.choice is not None:
         found.append(

@@ -160,7 +160,7 @@ def test_status_has_colours_and_names(written: Path, quarter_degree: xr.Dataset)
         assert set(np.unique(file.read(1))) <= {int(s) for s in Status}
     names = (written / "status.tif.aux.xml").read_text()
     assert names.count("<Category>") == Status.OUTSIDE_APPLICABILITY + 243
-    assert "<Category>outside applicability</Category>" in names
+    assert "<Category>outside the area of applicability</Category>" in names
 
 
 def test_a_year_is_named_only_where_there_are_several(tmp_path: Path) -> None:
