@@ -38,6 +38,7 @@ COLUMNS = (
     "total_low",
     "total_high",
 )
+_TOTALS = ("total_pg", "total_low", "total_high")
 _KEYS = ["quantity", "depth", "year", "since", "zone"]
 
 
@@ -277,7 +278,8 @@ def _with_intervals(
 def _over_depth(table: pd.DataFrame) -> pd.DataFrame:
     """Return sums of stocks over depths that touch.
 
-    Without intervals: how far errors of depths go together is not known from a map of intervals.
+    How far errors of depths go together is not known from a map of intervals. They are taken to go
+    together wholly, so that bounds of totals add up over depth: rather too wide an interval.
     """
     stocks = table[table["quantity"].map(family) == "stock"]
     labels = sorted({_ends(depth) for depth in stocks["depth"]})
@@ -288,11 +290,19 @@ def _over_depth(table: pd.DataFrame) -> pd.DataFrame:
     grouped = stocks.groupby(keys, sort=False)
     complete = grouped["depth"].nunique() == len(labels)
     summed = grouped.agg(
-        cells=("cells", "min"), area_km2=("area_km2", "min"), total_pg=("total_pg", "sum")
+        cells=("cells", "min"),
+        area_km2=("area_km2", "min"),
+        **{name: (name, _whole_sum) for name in _TOTALS},
     )[complete].reset_index()
     summed["depth"] = depth_label((labels[0][0], labels[-1][1]))
-    summed["mean_kg_m2"] = summed["total_pg"] / summed["area_km2"] * 1e6
+    for mean, total in zip(("mean_kg_m2", "mean_low", "mean_high"), _TOTALS, strict=True):
+        summed[mean] = summed[total] / summed["area_km2"] * 1e6
     return summed.reindex(columns=list(COLUMNS)).astype({"since": "Int64"})
+
+
+def _whole_sum(values: pd.Series[float]) -> float:
+    """Return a sum, NaN if a part of it is."""
+    return float(values.sum(skipna=False))
 
 
 def _ends(depth: str) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from rasterio.transform import from_origin
 
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
+from edaphos.engine.stocks.content import with_stocks
 from edaphos.engine.stocks.error_range import ErrorRange
 from edaphos.engine.stocks.zonal import NOWHERE, WHOLE, zonal_totals
 from edaphos.engine.stocks.zones import open_zones
@@ -207,6 +208,21 @@ def test_change_between_two_years_with_its_interval(quarters):
     rows = later.table[later.table["since"].notna()]
     assert rows["total_low"].isna().all()
     assert any("Changes have no interval" in note for note in later.notes)
+
+
+def test_layers_add_up_to_the_column(quarters):
+    ds = with_stocks(fake_map(GLOBE, depths=((0, 5), (5, 15))), "1.3", density_sd=0.1)
+    zones, reach = open_zones(quarters, GLOBE), ErrorRange.of(500)
+    table = zonal_totals(ds, zones, reach=reach, draws=50).table.set_index(["zone", "depth"])
+    for zone in ("ne", WHOLE):
+        column = table.loc[(zone, "0-15cm")]
+        parts = [table.loc[(zone, depth)] for depth in ("0-5cm", "5-15cm")]
+        for name in ("total_pg", "total_low", "total_high"):
+            assert column[name] == pytest.approx(sum(part[name] for part in parts), rel=1e-12)
+        mean = column["total_high"] / column["area_km2"] * 1e6
+        assert column["mean_high"] == pytest.approx(mean, rel=1e-12)
+    bare = zonal_totals(ds, zones).table
+    assert bare[["total_low", "total_high"]].isna().all(axis=None)
 
 
 def test_wholly_dependent_errors_add_up_to_the_bounds(quarters):
