@@ -27,6 +27,8 @@ from edaphos.engine.tiles import read_inputs
 from ..branch_world import GROUPS, REGION, make_model, make_samples, region_profiles
 from ..conv_world import DEPTHS, make_cube, world_grid
 
+#: Columns of profiles.
+RAW = ["profile_id", "source", "lon", "lat", "year", "top_cm", "bottom_cm", "soc_g_kg"]
 #: float32 arithmetic in another order.
 TOLERANCE = 1e-4
 
@@ -284,7 +286,7 @@ def test_heads_beside_the_mean_and_the_year_go_through(head, world, cube, tmp_pa
     assert not np.array_equal(model.predict_rows(undated)["soc_mean"], said["soc_mean"])
 
 
-def test_the_released_network_reads_class_codes_as_numbers(world, cube) -> None:
+def test_the_released_network_reads_class_codes_as_numbers(world, cube, tmp_path) -> None:
     groups = tuple({**g, "window": 1} for g in GROUPS)
     told = {"groups": groups, "faithful": True, "transform": "none", "width": 32, "merged": 128}
     told |= {"dense": (256, 128), "dropout": (0.2, 0.5), "training": {"epochs": 1}}
@@ -292,11 +294,35 @@ def test_the_released_network_reads_class_codes_as_numbers(world, cube) -> None:
         make_model(**told).fit(world[1])
     with pytest.raises(InputError, match="set every window to 1"):
         make_model(**{**told, "groups": GROUPS})
-    model = GsoilcpmModel(make_model(**told).told, depths=((0, 15),), seed=1)
     first = world[1].take(world[1].top == 0)
-    held = replace(first, patches=None)
+    samples = make_samples(cube, tmp_path / "set", make_model(**told), first.table[RAW])
+    model = GsoilcpmModel(make_model(**told).told, depths=((0, 15),), seed=1).fit(samples)
+    (net,) = model.fitted.nets.nets
+    # 1 -> 32 three times, 96 -> 128, 128 -> 256 -> 128 -> 1: no depth, mask or embedding
+    wanted = 3 * 64 + 96 * 128 + 128 + 128 * 256 + 256 + 256 * 128 + 128 + 129
+    assert sum(p.numel() for p in net.parameters()) == wanted
+    place = world_grid().locate(samples.table["lon"], samples.table["lat"])[:2]
+    made = tile_of(model, cube, 0, 0, 80, 80)[1]["soc_mean"]
+    rows = model.predict_rows(samples)["soc_mean"]
+    np.testing.assert_allclose(made[0, 0][place], rows, rtol=TOLERANCE, atol=TOLERANCE)
+    # the affine map before the first ReLU, by its inputs: covariates scaled, codes as numbers
+    bands = [c.bands[0] for c in model.fitted.nets.channels.channels]
+    x = np.stack([(samples.table[b.plane[0]] - b.centre) * b.factor for b in bands], axis=1)
+    state = {k: v.numpy().astype(float) for k, v in net.state_dict().items()}
+    joined = [x[:, [k]] @ state[f"branches.{k}.0.weight"][:, :, 0, 0].T for k in range(3)]
+    h = np.concatenate([j + state[f"branches.{k}.0.bias"] for k, j in enumerate(joined)], axis=1)
+    h = h @ state["merge.0.weight"][:, :, 0, 0].T + state["merge.0.bias"]
+    for k in range(3):
+        h = h @ state[f"head.{k}.0.weight"].T + state[f"head.{k}.0.bias"]
+        h = np.maximum(h, 0) if k < 2 else h
+    nets = model.fitted.nets
+    said = np.clip(h[:, 0] * nets.spread + nets.centre, nets.low, nets.high)
+    np.testing.assert_allclose(rows, said, rtol=1e-3, atol=1e-3)
+
+
+def test_samples_without_squares_are_refused(world) -> None:
     with pytest.raises(InputError, match="samples have no patches"):
-        model.fit(held)
+        make_model().fit(replace(world[1], patches=None))
 
 
 def test_the_error_that_chooses_is_that_of_the_rows_that_stop(world, region) -> None:
