@@ -18,7 +18,7 @@ from typing import Any
 from .open_data import has_open_data
 from .result import Result
 from .whole_profile_run import run, tasks_of
-from .whole_profile_scores import Judged
+from .whole_profile_scores import Found, Judged
 from .whole_profile_table import page
 
 PLAN = Path(__file__).with_suffix(".toml")
@@ -35,25 +35,23 @@ def measure(*, small: bool, write: bool = False, minutes: float | None = None) -
     judged = Judged(plan, done)
     if write and not small:
         TABLE.write_text(page(judged, len(done.said), len(tasks_of(plan))), encoding="utf-8")
+    top, deep = "0-30 cm", "100-200 cm"
     for population in plan["populations"]:
-        for scale in ("stock", "density"):
-            block = judged.scored(population, "paper", "stock", "block")
-            rows = judged.scored(population, "paper", "stock", "random")
+        for scale in ("stock", "density"):  # each by the forests that learned it
+            block = judged.scored(population, "paper", scale, "block")
+            rows = judged.scored(population, "paper", scale, "random")
             if block is None or rows is None:
                 continue
-            top, deep = "0-30 cm", "100-200 cm"
-            yield _result(
-                f"{population} {scale} fall", block.gap(scale, top, scale, deep), "deep soil"
-            )
-            yield _result(
-                f"{population} {scale} flattery", rows.less(block, scale, top), "5 degree blocks"
-            )
+            there = block.value(scale, top)[0]
+            fall, leak = block.gap(scale, top, scale, deep), rows.less(block, scale, top)
+            yield _result(f"{population} {scale} fall", fall, "deep soil", there - fall[0])
+            yield _result(f"{population} {scale} flattery", leak, "5 degree blocks", there)
 
 
-def _result(name: str, found: tuple[float, float, float], peer: str) -> Result:
+def _result(name: str, found: Found, peer: str, of_peer: float) -> Result:
     value, low, high = found
-    details = {"interval": [round(low, 3), round(high, 3)]}
-    return Result(name, round(value, 3), "R2", peer, float("nan"), details)
+    details = {"interval": [round(low, 3), round(high, 3)], "R2 of the peer": round(of_peer, 3)}
+    return Result(name, round(value, 3), "R2", peer, round((of_peer + value) / of_peer, 3), details)
 
 
 def read_plan(small: bool) -> dict[str, Any]:
