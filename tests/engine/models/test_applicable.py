@@ -168,7 +168,11 @@ class Marked:
 
     @property
     def reads(self) -> Reads:
-        return Reads(self.covariates)
+        return Reads((*self.covariates, "rain"))
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        return self.covariates
 
     emits: ClassVar[Emits] = Emits((Output("soc_mean", "g kg-1", "mean"),), ((0, 30),))
 
@@ -193,6 +197,7 @@ def test_a_model_of_ones_own_keeps_what_it_says():
     model.client = "a client"
     model.fit(WORLD)
     assert model.model.seen == ["a client"]
+    assert model.area.features == (("wet", None),)  # what it learns from, not all that it reads
     found = model.predict(inputs)
     assert (found["status"][:, :5] == Status.WETLAND).all()
     np.testing.assert_array_equal(
