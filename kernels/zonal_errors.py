@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .random_field import EARTH_RADIUS_KM, matern_waves, sum_of_cosines
+from .random_field import matern_waves, sum_of_cosines
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -90,33 +90,3 @@ def draw_errors(
         error = np.bincount(zone, np.where(z > 0, high, low) * z, minlength=zones)
         out[i] = shared * (error - middle) + alone * rng.standard_normal(zones)
     return out
-
-
-def standard_error(
-    points: Floats, weight: Floats, *, structures: Sequence[tuple[float, float]], independent: float
-) -> float:
-    """Return the standard error of one total whose spread is the same on both sides: exactly.
-
-    The double sum that :func:`draw_errors` samples from, of a time that grows with the square of
-    the patches.
-
-    Parameters
-    ----------
-    points
-        Unit vectors, ``(3, patches)``.
-    weight
-        Sums of area times spread, ``(patches,)``.
-    structures
-        As there, of lengths well above a patch's side.
-    independent
-        Sum over cells of (area times spread)².
-    """
-    total = 0.0
-    for i in range(len(weight)):
-        chord = np.sqrt(np.maximum(0, 2 - 2 * points[:, i] @ points))
-        km = chord * EARTH_RADIUS_KM
-        total += weight[i] * sum(
-            w * float(np.exp(-km / length) @ weight) for w, length in structures
-        )
-    nugget = max(0.0, 1.0 - sum(share for share, _ in structures))
-    return float(np.sqrt(total + nugget * independent))

@@ -30,6 +30,8 @@ FOREST_COLUMNS = ("soc_g_kg", "middle_cm", "thickness_cm", "clay_pct", "sand_pct
 FEWEST_LAYERS = 200
 #: Side of the blocks that are left out together, degrees.
 BLOCK_DEG = 5.0
+#: Resamples of blocks that intervals are made of.
+_RESAMPLES = 1000
 PUBLISHED, REFITTED = "published", "refitted"
 
 
@@ -95,7 +97,8 @@ class DensityChoice:
     scores
         By ``model`` and ``form`` (published, refitted or forest), the best first: ``n``, ``rmse``,
         ``bias`` (predicted minus measured), ``r2``, ``rmse_mineral``, ``rmse_organic``,
-        ``clipped``.
+        ``clipped``; ``behind`` (RMSE minus the best's), ``behind_low`` and ``behind_high``, its
+        95 % interval from a bootstrap over blocks.
     layers, blocks
         How many layers with density, in how many blocks.
     """
@@ -165,7 +168,7 @@ def choose_density(
     fold = _folds(group, min(folds, blocks), seed)
     truth = measured["bulk_density_g_cm3"].to_numpy(np.float64)
     organic = measured["soc_g_kg"].to_numpy(np.float64) >= ORGANIC
-    rows = []
+    rows, squares = [], []
     candidates = [(name, form) for name in functions for form in (PUBLISHED, REFITTED)]
     if forest:
         candidates.append((FOREST, FOREST))
@@ -177,7 +180,9 @@ def choose_density(
             predicted[held], outside = model.predict(measured[held])
             clipped += int(outside.sum())
         rows.append({"model": name, "form": form, **_scores(truth, predicted, organic, clipped)})
-    scores = pd.DataFrame(rows).sort_values("rmse", kind="stable").reset_index(drop=True)
+        squares.append((predicted - truth) ** 2)
+    scores = pd.DataFrame(rows).assign(**_against_best(np.array(squares), group, seed))
+    scores = scores.sort_values("rmse", kind="stable").reset_index(drop=True)
     best = scores.iloc[0]
     model = _fitted(str(best["model"]), str(best["form"]), measured, trees, seed, workers)
     return DensityChoice(model, scores, len(measured), blocks)
@@ -243,6 +248,20 @@ def _folds(group: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]
         fold[block] = int(np.argmin(size))
         size[fold[block]] += counts[block]
     return fold[place]
+
+
+def _against_best(squares: Floats, group: NDArray[np.int64], seed: int) -> dict[str, Floats]:
+    """Return how far candidates are behind the best, from squared errors ``(candidates, n)``."""
+    _, place = np.unique(group, return_inverse=True)
+    counts = np.bincount(place).astype(np.float64)
+    by_block = np.array([np.bincount(place, one) for one in squares])
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), _RESAMPLES)
+    drawn = np.sqrt((times @ by_block.T) / (times @ counts)[:, None])
+    whole = np.sqrt(by_block.sum(axis=1) / counts.sum())
+    best = int(np.argmin(whole))
+    low, high = np.quantile(drawn - drawn[:, [best]], [0.025, 0.975], axis=0)
+    return {"behind": whole - whole[best], "behind_low": low, "behind_high": high}
 
 
 def _scores(

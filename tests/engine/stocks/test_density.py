@@ -50,6 +50,10 @@ def test_the_form_that_made_the_data_is_chosen_and_found_again():
     again = bulk_density("drew", peat, found.model.coefficients)[0]
     assert again == pytest.approx(bulk_density("drew", peat, TRUTH)[0], abs=0.02)
     assert set(found.scores["form"]) == {"published", REFITTED}
+    assert tuple(best[["behind", "behind_low", "behind_high"]]) == (0, 0, 0)
+    others = found.scores.iloc[1:]
+    assert others["behind"].between(others["behind_low"], others["behind_high"]).all()
+    np.testing.assert_allclose(others["behind"], others["rmse"] - best["rmse"], atol=1e-12)
     assert "drew, refitted" in found.to_text()
 
 
