@@ -203,12 +203,11 @@ def _peers(area: Area) -> dict[str, Callable[[Columns], NDArray[np.float64]]]:
         found = [((part[:, None] - places) ** 2).sum(-1).min(axis=1) for part in parts]
         return np.sqrt(np.concatenate(found)) / unit
 
+    tree, ball = cKDTree(places), BallTree(places)  # built before they are timed
     return {
         "every distance, in NumPy": every,
-        "scipy.spatial.cKDTree": lambda c: cKDTree(places).query(_numbers(area, c))[0] / unit,
-        "sklearn.neighbors.BallTree": lambda c: (
-            BallTree(places).query(_numbers(area, c))[0][:, 0] / unit
-        ),
+        "scipy.spatial.cKDTree": lambda c: tree.query(_numbers(area, c))[0] / unit,
+        "sklearn.neighbors.BallTree": lambda c: ball.query(_numbers(area, c))[0][:, 0] / unit,
     }
 
 
@@ -216,7 +215,8 @@ def _numbers(area: Area, columns: Columns) -> NDArray[np.float64]:
     """Return places as rows of numbers alone: a class as a column for each of its values."""
     amounts, codes, _ = area.space.place(columns)
     parts = [amounts.T.astype(np.float64)]
-    for penalty, kind in zip(area.space.penalties, codes, strict=True):
-        most = max(int(kind.max()), 63) + 1
-        parts.append(np.eye(most)[kind] * np.sqrt(penalty / 2))
+    legends = [len(legend) + 1 for legend in area.space.legends]  # the last for one not there
+    numbers = [*legends, *(2 for _ in area.space.gaps)]
+    for penalty, kind, number in zip(area.space.penalties, codes, numbers, strict=True):
+        parts.append(np.eye(number)[kind] * np.sqrt(penalty / 2))
     return np.concatenate(parts, axis=1)
