@@ -44,7 +44,7 @@ from edaphos.engine.run import GridSpec, Run, files_digest, versions
 from edaphos.engine.samples import SOC_TARGET, Samples
 from edaphos.engine.sampling import SamplingReport, check_covariates, draw_samples, land_test
 from edaphos.engine.site_sampling import SiteReport, draw_sites
-from edaphos.engine.stocks.density import profiles_with_density
+from edaphos.engine.stocks.density import profiles_with_density, with_density_of
 from edaphos.engine.store import write_atomically
 from edaphos.engine.watch import Watch
 from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
@@ -266,6 +266,7 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
         target = SOC_TARGET
     files, rules = profile_files(table, job.data), qa_rules(table, target)
     profiles = load_profiles(files, rules, reporter, land=land_test(cube))
+    profiles = with_density_of(profiles, table.density_of, reporter)
     profiles = profiles_with_density(profiles, table.bulk_density, reporter)
     if table.harmonise != "none":
         depths = getattr(model, "profile_depths", job.recipe.map.depths)

@@ -108,6 +108,12 @@ class ProfilesTable(Table):
         "mass-preserving spline, or overlap (means weighted by thickness); a depth counts where "
         "half of it or more was sampled",
     )
+    density_of: Literal["fine_earth", "whole_soil", "fine_earth_by_soil"] = Field(
+        "fine_earth",
+        description="what bulk density is the mass of: fine earth by its own volume; the whole "
+        "soil, stones and all, by that of the soil; or fine earth by the volume of the soil. "
+        "Stocks would else count stones twice",
+    )
     bulk_density: Literal[
         "measured", "choose", "saini", "drew", "jeffrey", "grigal", "adams", "honeysett"
     ] = Field(

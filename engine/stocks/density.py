@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from edaphos.kernels.pedotransfer import FUNCTIONS, LIMITS, ORGANIC, Coefficients, bulk_density, fit
+from edaphos.kernels.stock import DensityOf, fine_earth_density
 
 from ..errors import InputError
 from ..profiles.profiles import Profiles
@@ -313,3 +314,33 @@ def profiles_with_density(profiles: Profiles, how: str, reporter: Reporter = QUI
         told += f"; {counts['clipped']:,} estimates were brought within {low:g} to {high:g} g/cm3"
     reporter.say(told)
     return replace(profiles, table=table)
+
+
+def with_density_of(
+    profiles: Profiles, density_of: DensityOf, reporter: Reporter = QUIET
+) -> Profiles:
+    """Return profiles whose bulk density is that of the fine earth by its own volume.
+
+    All stocks are made of that times ``1 - coarse fraction``: of a density of the whole soil this
+    would count stones twice. Unknown fragments are taken as 0, and such a density stays.
+
+    Parameters
+    ----------
+    density_of
+        What the tables' densities are of, as
+        :func:`~edaphos.kernels.stock.fine_earth_density` takes it. Layers whose fragments alone
+        would weigh more than the soil lose their density.
+    """
+    if density_of == "fine_earth":
+        return profiles
+    table = profiles.table
+    held = table["bulk_density_g_cm3"].to_numpy(np.float64)
+    coarse = np.nan_to_num(table["coarse_fraction"].to_numpy(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fine = fine_earth_density(held, coarse, density_of) / (1 - coarse)
+    fine = np.where(np.isfinite(fine) & (fine > 0), fine, np.nan)
+    changed = int((np.isfinite(held) & (coarse > 0)).sum())
+    lost = int((np.isfinite(held) & np.isnan(fine)).sum())
+    told = f"{changed:,} bulk densities were turned into those of the fine earth ({density_of})"
+    reporter.say(told + (f"; {lost:,} contradict their fragments and are left out" if lost else ""))
+    return replace(profiles, table=table.assign(bulk_density_g_cm3=fine))
