@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,7 @@ from .options import Cluster, Quiet, RunPlace, Workers
 if TYPE_CHECKING:
     from edaphos.engine.run import Run
 
-map_app = typer.Typer(no_args_is_help=True, help="Check a finished map.")
+map_app = typer.Typer(no_args_is_help=True, help="Check a finished map; blend two.")
 
 
 @map_app.command("verify", epilog="Example: edaphos map verify runs/world")
@@ -48,6 +49,24 @@ def map_verify(
             )
         hint = [] if repair or not problems else ["make these tiles anew with --repair"]
         tell_problems([*map(str, problems), *hint], fine)
+
+
+@map_app.command("blend", epilog="Example: edaphos map blend runs/world runs/region --out blended")
+def map_blend(
+    world: RunPlace,
+    region: RunPlace,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the GeoTIFFs.")],
+    width_km: Annotated[
+        float, typer.Option(min=0.0, help="Width of the passage inside the region's border.")
+    ] = 50.0,
+) -> None:
+    """Blend a region's map into that of the world towards its border, on the region's grid."""
+    with errors():
+        from edaphos.engine.products.blended import write_blended
+        from edaphos.engine.run import Run
+
+        for path in write_blended(Run.open(world), Run.open(region), out, width_km=width_km):
+            typer.echo(str(path))
 
 
 def _incomplete(run: Run) -> str:

@@ -66,7 +66,7 @@ from .job import (
 )
 from .mapping import Box, make_map, note_production
 from .patches import learns_from_patches, with_patches
-from .regions import check_regions, run_regions
+from .regions import blend_region, check_regions, run_regions
 from .schema import ProfilesTable
 from .stages import Stages
 from .whole_profile import check_study, study
@@ -110,6 +110,7 @@ def run_job(
         report = finish(run, Interruptible(reporter, asked), stages=stages)
     for made in regions:
         finish(made, reporter)
+        blend_region(run, made)
     return run, report
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.place import place
+from edaphos.engine.products.blended import write_blended
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import GridSpec, Run
 
@@ -16,7 +17,7 @@ from .gsoilcpm_schema import RegionTable
 from .job import Job, load_job
 from .region_recipes import Region, region_recipe, write_recipe
 
-REGIONS = "regions"
+REGIONS, BLENDED = "regions", "blended"
 #: Runs the recipe of a region.
 Runner = Callable[[Job, Path], Run]
 
@@ -56,6 +57,12 @@ def run_regions(job: Job, run: Run, runner: Runner, reporter: Reporter = QUIET) 
         own = replace(load_job(path), cluster=job.cluster)
         found.append(runner(own, folder / region.name))
     return found
+
+
+def blend_region(world: Run, region: Run) -> None:
+    """Blend a region's map into that of the world, if the recipe wants GeoTIFFs."""
+    if region.manifest()["provenance"]["products"]["cog"]:
+        write_blended(world, region, Path(str(region.path)) / BLENDED)
 
 
 def _region(job: Job, run: Run, table: RegionTable) -> Region:

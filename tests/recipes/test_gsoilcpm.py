@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from typer.testing import CliRunner
 
 from edaphos.engine.assess.assessment import Assessment
@@ -16,6 +18,7 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.map_view import open_map
 from edaphos.engine.run import Run
+from edaphos.kernels.blend import border_weight
 from edaphos.recipes.cli import app
 from edaphos.recipes.job import Overrides, load_job
 from edaphos.recipes.patches import cut_patches
@@ -59,12 +62,12 @@ block_deg = 0.5
 """
 
 
-def net_country(folder: Path, regions: str = REGIONS, **made: object) -> Country:
+def net_country(folder: Path, **made: object) -> Country:
     """A small country whose recipe has a model of the world and regions."""
     country = make_country(folder, resolution=0.2, **made)  # type: ignore[arg-type]
     old = 'kind = "forest"\ncovariates = ["rain", "elevation"]\ntrees = 10\n'
     country.replace("small.toml", old, MODEL)
-    country.replace("small.toml", "[products]", f"{regions}\n[products]")
+    country.replace("small.toml", "[products]", f"{REGIONS}\n[products]")
     profiles_table(300).to_csv(country.folder / "profiles.csv", index=False)
     return country
 
@@ -118,50 +121,70 @@ def test_finished_regions_are_named_by_their_recipes(done) -> None:
     assert asked == [run / "regions" / "east", run / "regions" / "west"]
 
 
-def test_a_region_is_fine_tuned_by_one_command(done, tmp_path: Path) -> None:
+def test_a_region_passes_into_the_world_at_its_border(done, tmp_path: Path) -> None:
+    _, run = done
+    region = run / "regions" / "east"  # on the world's own cells: nothing is between them
+    command = ["map", "blend", str(run), str(region), "--out", str(tmp_path), "--width-km", "60"]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 0, said.output
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["soc_0-5cm_blended.tif", "soc_30-60cm_blended.tif"]
+    ours, theirs = (open_map(r)["soc_mean"].isel(depth=0, year=0) for r in (region, run))
+    theirs = theirs.sel(x=ours["x"], y=ours["y"], method="nearest").values
+    with rasterio.open(tmp_path / names[0]) as file:
+        made, bounds = file.read(1), file.bounds
+    assert bounds == (16, 42, 19, 48)
+    share = border_weight(np.arange(30), 15, 30, 60 / (0.2 * 111.2 * np.sqrt(np.cos(np.pi / 4))))
+    np.testing.assert_allclose(made, share * ours + (1 - share) * theirs, rtol=2e-3)
+    np.testing.assert_allclose(made[10:20, 6:9], ours[10:20, 6:9], rtol=1e-5)
+
+
+def test_one_command_writes_the_recipe_of_a_region_and_runs_it(
+    done, tmp_path: Path, monkeypatch
+) -> None:
+    """What it runs is what [[regions]] run; here it is looked at instead."""
     country, run = done
-    table = pd.read_csv(country.folder / "profiles.csv")
-    inside = table[table["lon"].between(12, 18) & table["lat"].between(42, 47)]
-    inside.to_csv(tmp_path / "valley.csv", index=False)
-    command = ["finetune", str(run / "model"), "--profiles", str(tmp_path / "valley.csv")]
+    ran: list[Any] = []
+
+    def look(job, out, reporter):
+        ran.append((job, out))
+        return Run.open(run / "regions" / "east"), None
+
+    monkeypatch.setattr("edaphos.recipes.pipeline.run_job", look)
+    command = ["finetune", str(run / "model"), "--profiles", str(country.folder / "profiles.csv")]
     command += ["--cube", str(country.cube), "--out", str(tmp_path / "valley"), "--no-assess"]
-    command += ["--bounds", "12,42,18,47", "--resolution", "0.5", "--way", "zero_shot"]
-    done = CliRunner().invoke(app, [*command, "--workers", "1", "--quiet"])
-    assert done.exit_code == 0, done.output
-    made = open_map(tmp_path / "valley")
-    assert (made.sizes["x"], made.sizes["y"]) == (12, 10)
-    assert np.isfinite(made["soc_mean"].values).all()
-    card = json.loads((tmp_path / "valley" / "model" / "model.json").read_text())
-    assert card["summary"]["places that taught the world"] > 20  # and it says so
-    assert (tmp_path / "valley" / "report.html").exists()
-    shown = CliRunner().invoke(app, ["model", "show", str(tmp_path / "valley" / "model")])
+    command += ["--bounds", "12.01,42,18,47", "--way", "zero_shot", "--unit", "soc=%"]
+    said = CliRunner().invoke(app, [*command, "--quiet"])
+    assert said.exit_code == 0, said.output
+    ((job, out),) = ran
+    assert out == tmp_path / "valley"
+    assert job.grid.resolution == pytest.approx((0.05, 0.05))  # of elevation, the finest
+    assert job.grid.origin == pytest.approx((12.0, 47.0))
+    assert job.recipe.model.start_digest == digest_of_model(run / "model")
+    assert job.recipe.model.fine_tuning.ways == ("zero_shot",)
+    assert job.recipe.profiles.files[0].units == {"soc": "%"}
+    assert not job.recipe.assess.enabled
+    assert job.recipe.map.depths == ((0, 5), (30, 60))
+    model = job.model.build()
+    assert model.covariates == ("rain", "elevation")
+    shown = CliRunner().invoke(app, ["model", "show", str(run / "regions" / "east" / "model")])
     assert "relief, window of 3 cell(s)" in shown.output
     assert "model of the world that it began with" in shown.output
 
 
 @pytest.mark.parametrize(
-    ("change", "options", "message"),
+    ("change", "message"),
     [
-        (lambda t: t[t["profile_id"].isin(["p1", "p2", "p3", "p4", "p5"])], [], "found 5"),
-        (lambda t: t.assign(soc_g_kg=t["soc_g_kg"] / 10), [], "looks like %"),
-        (lambda t: t.assign(lon=t["lon"] * 1e5, lat=t["lat"] * 1e5), [], "projected CRS"),
-        (lambda t: t, ["--way", "magic"], "Input should be 'zero_shot', 'head'"),
+        (lambda t: t[t["profile_id"].isin(["p1", "p2", "p3", "p4", "p5"])], "10 locations or more"),
+        (lambda t: t.assign(soc_g_kg=t["soc_g_kg"] / 10), "looks like %"),
+        (lambda t: t.assign(lon=t["lon"] * 1e5, lat=t["lat"] * 1e5), "projected CRS"),
     ],
 )
-def test_a_region_of_no_use_is_told(done, tmp_path: Path, change, options, message) -> None:
+def test_a_region_of_no_use_is_told(done, tmp_path: Path, change, message) -> None:
     country, run = done
     change(pd.read_csv(country.folder / "profiles.csv")).to_csv(tmp_path / "r.csv", index=False)
-    command = ["finetune", str(run / "model"), "--profiles", str(tmp_path / "r.csv")]
-    command += ["--cube", str(country.cube), "--out", str(tmp_path / "r"), "--no-assess"]
-    recipe = tmp_path / "r.toml"
-    if message == "found 5":  # what the engine says, without a cluster
-        with pytest.raises(InputError, match="needs 10 locations or more"):
-            _fit_here(country, run, tmp_path / "r.csv", tmp_path)
-        return
-    said = CliRunner().invoke(app, [*command, *options, "--workers", "1", "--quiet"])
-    assert said.exit_code == 2
-    assert message in said.output
-    assert recipe.exists()
+    with pytest.raises(InputError, match=message):
+        _fit_here(country, run, tmp_path / "r.csv", tmp_path)
 
 
 def _fit_here(country: Country, run: Path, profiles: Path, folder: Path) -> None:
