@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from edaphos.kernels.stock import KG_M2
+
 from ..errors import InputError
 
 Floats = NDArray[np.float64]
@@ -26,8 +28,6 @@ DECIMALS = 4
 #: Dates of one profile are of one place where they lie no further apart than this, degrees: a place
 #: that is found again by satellite is not found to the metre.
 ONE_PLACE_DEG = 0.01
-#: From g/kg times g/cm³ times cm to kg/m².
-KG_M2 = 0.01
 
 
 @dataclass(frozen=True)
