@@ -2,8 +2,8 @@
 
 ``model.json`` holds the groups with their bands, units and scalers, what the training data were,
 scores on rows that taught nothing, the licence, and the versions that wrote it; ``net_<m>.
-safetensors`` the weights; ``places.npy`` codes of the places learned from, from which no
-coordinates can be read. Nothing else is needed, and nothing is pickled.
+safetensors`` the weights; ``places.npy`` codes of the places learned from, each shared by some
+fifteen places of the Earth. Nothing else is needed, and nothing is pickled.
 """
 
 from __future__ import annotations

@@ -55,10 +55,11 @@ def outside(samples: Samples, regions: Sequence[Box], buffer_km: float) -> Sampl
 
 
 def place_codes(samples: Samples) -> NDArray[np.uint32]:
-    """Return a code of each different place, ascending, from which no coordinates can be read.
+    """Return a code of each different place, ascending.
 
-    A multiplicative hash of longitude and latitude in steps of :data:`CODE_DEG`; 1 in 4 billion
-    pairs of places share one by chance.
+    A multiplicative hash of longitude and latitude in steps of :data:`CODE_DEG`: some fifteen
+    places of the Earth share each code, so that a code alone tells no coordinates; who knows a
+    place can ask whether it is among them. 1 in 4 billion pairs of places share one by chance.
     """
     steps = [
         np.rint(samples.table[k].to_numpy(np.float64) / CODE_DEG).astype(np.int64).view(np.uint64)

@@ -35,6 +35,9 @@ It may offer more, all of it optional:
     Cells along a side of the square around each sample that it learns from, odd: its samples then
     come with patches of the variables it learns from, of that size or, where a model beside it
     wants them so, larger (``engine/conv/patches.py``).
+``windows: Mapping[int, tuple[str, ...]]``
+    Variables by the side of the square that is cut for them, of a model that learns from squares of
+    several sizes: its samples then come with a set (``engine/branches/group_set.py``).
 ``client``
     A Dask client, set before ``fit``, of a model that trains on the cluster.
 ``depth_only: ModelSpec``
