@@ -30,7 +30,9 @@ FOREST_COLUMNS = ("soc_g_kg", "middle_cm", "thickness_cm", "clay_pct", "sand_pct
 #: Layers with density that a choice needs.
 FEWEST_LAYERS = 200
 #: Side of the blocks that are left out together, degrees.
-BLOCK_DEG = 5.0
+BLOCK_DEG, LEAST_BLOCK_DEG = 5.0, 0.1
+#: Blocks that a choice needs.
+FEWEST_BLOCKS = 10
 #: Resamples of blocks that intervals are made of.
 _RESAMPLES = 1000
 PUBLISHED, REFITTED = "published", "refitted"
@@ -145,7 +147,7 @@ def choose_density(
     folds
         How many groups of blocks are left out in turn.
     block_deg
-        Side of blocks, degrees.
+        Side of blocks, degrees; halved until there are :data:`FEWEST_BLOCKS` of them.
     seed
         Of folds and forest.
     workers
@@ -154,16 +156,19 @@ def choose_density(
     Raises
     ------
     InputError
-        Too few layers with density, or all in fewer blocks than 5.
+        Too few layers with density, or all of them at a few places.
     """
     known = table["bulk_density_g_cm3"].notna() & table["soc_g_kg"].notna()
     measured = table[known].reset_index(drop=True)
-    group = _blocks(measured, block_deg)
+    side, group = block_deg, _blocks(measured, block_deg)
+    while len(np.unique(group)) < FEWEST_BLOCKS and side > LEAST_BLOCK_DEG:
+        side /= 2
+        group = _blocks(measured, side)
     blocks = len(np.unique(group))
-    if len(measured) < FEWEST_LAYERS or blocks < 5:
+    if len(measured) < FEWEST_LAYERS or blocks < FEWEST_BLOCKS:
         raise InputError(
-            f"a choice of bulk density takes {FEWEST_LAYERS} layers with measured density in 5 "
-            f"blocks of {block_deg:g} degrees or more; found {len(measured)} in {blocks}. Name a "
+            f"a choice of bulk density takes {FEWEST_LAYERS} layers with measured density in "
+            f"{FEWEST_BLOCKS} blocks of land or more; found {len(measured)} in {blocks}. Name a "
             "pedotransfer function instead"
         )
     fold = _folds(group, min(folds, blocks), seed)

@@ -98,6 +98,10 @@ def test_what_is_filled_in_is_counted_and_what_was_measured_stays():
 def test_too_little_to_choose_from_is_said():
     with pytest.raises(InputError, match="200 layers with measured density"):
         choose_density(table(50))
+    country = table(400)  # of four blocks of five degrees: smaller ones are taken
+    country = country.assign(lon=country["lon"] / 13, lat=country["lat"] / 12)
+    found = choose_density(country, functions=("drew", "saini"), forest=False, folds=4)
+    assert found.blocks >= 10
     near = table().assign(lon=1.0, lat=1.0)
     with pytest.raises(InputError, match="found 900 in 1"):
         choose_density(near)
