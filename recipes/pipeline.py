@@ -16,10 +16,6 @@ from typing import Any
 
 from distributed import Client
 
-from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
-from edaphos.engine.assess.prediction_places import draw_places
-from edaphos.engine.assess.splits import KNNDM
-from edaphos.engine.assess.strata import KoeppenSource
 from edaphos.engine.biome import in_biome
 from edaphos.engine.build.build import build_cube, check_spec
 from edaphos.engine.cluster import connect
@@ -47,10 +43,10 @@ from edaphos.engine.site_sampling import SiteReport, draw_sites
 from edaphos.engine.stocks.density import profiles_with_density, with_density_of
 from edaphos.engine.store import write_atomically
 from edaphos.engine.watch import Watch
-from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
+from .assessing import assess_spec, assessment
 from .cube_schema import read_cube_spec
-from .finish import KOEPPEN_LEGENDS, finish
+from .finish import finish
 from .fitting import fit
 from .job import (
     Job,
@@ -393,40 +389,3 @@ def unsampled_depths(job: Job, samples: Samples) -> list[str]:
         for top, bottom in job.recipe.map.depths
         if top >= deepest
     ]
-
-
-def assess_spec(job: Job) -> AssessSpec:
-    """Return how the recipe has models judged."""
-    table = job.recipe.assess
-    return AssessSpec(
-        folds=table.folds,
-        block_deg=table.block_deg,
-        splits=job.recipe.splits,
-        extra_block_deg=table.extra_block_deg,
-        bootstrap=table.bootstrap,
-        seed=job.recipe.seed,
-        koeppen=KoeppenSource(names=KOEPPEN_LEGENDS[table.koeppen_legend]),
-        explain=table.importance,
-    )
-
-
-def assessment(
-    job: Job, run: Run, samples: Samples, cube: Cube, client: Client | None, reporter: Reporter
-) -> Assessment:
-    """Cross-validate, or read the result of an earlier call."""
-    folder = run.path / "assessment"
-    if is_whole(folder):
-        return Assessment.load(on_disk(folder))
-    spec = assess_spec(job)
-    found = assess(
-        samples,
-        assessed_model(job.recipe),
-        spec,
-        compare=compared_models(job.recipe),
-        client=client,
-        reporter=reporter,
-        places=draw_places(cube, job.grid, job.recipe.seed) if KNNDM in spec.splits else None,
-    )
-    with whole_folder(folder) as partial:
-        found.save(partial)
-    return found
