@@ -115,7 +115,12 @@ def zonal_totals(
         named = ZoneMap(zones.codes, names, zones.source)
         table = _with_intervals(ds, named, table, [*wanted, *changes], settings, reporter)
     table = pd.concat([table, _over_depth(table), _differences(table, years)], ignore_index=True)
-    notes = [zones.note, _interval_note(reach, bool(intervals)), _change_note(years, table)]
+    notes = [
+        _nowhere_note(table, zones.source),
+        zones.note,
+        _interval_note(reach, bool(intervals)),
+        _change_note(years, table),
+    ]
     return ZonalTotals(_sorted(table), zones.source, tuple(filter(None, notes)))
 
 
@@ -333,6 +338,12 @@ def _differences(table: pd.DataFrame, years: tuple[int, int] | None) -> pd.DataF
     out = pd.DataFrame(found, index=both).reset_index()
     out["quantity"] = out["quantity"].map(lambda q: "change" + q.removeprefix("stock"))
     return out.reindex(columns=list(COLUMNS)).astype({"since": "Int64"})
+
+
+def _nowhere_note(table: pd.DataFrame, source: str) -> str:
+    if set(table["zone"]) - {WHOLE, UNFLAGGED, NOWHERE}:
+        return ""
+    return f"No cell with a value lies in a zone of {source}: do they overlap the map?"
 
 
 def _interval_note(reach: ErrorRange | None, drawn: bool) -> str:

@@ -244,6 +244,9 @@ def test_what_cannot_be_totalled_is_said(quarters, tmp_path):
     with pytest.raises(InputError, match="--density"):
         zonal_totals(fake_map(GLOBE), zones)
     ds = fake_arms(GLOBE, years=(1990, 2000))
+    pole = write(tmp_path / "pole.gpkg", [shapely.box(0, -90, 9, -85)], ["pole"])
+    notes = zonal_totals(ds, open_zones(pole, GLOBE)).notes
+    assert "do they overlap the map?" in notes[0]
     with pytest.raises(InputError, match="no variable of means"):
         zonal_totals(ds, zones, variables=["stok_poml"])
     with pytest.raises(InputError, match="no year 1991"):
