@@ -9,7 +9,7 @@ window of its own, and bend what it sees.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .branch_net import BranchNet
@@ -164,15 +164,3 @@ def build(shape: BranchShape, outputs: int = 1, extra: int = 0, *, seed: int) ->
     from .branch_net import BranchNet
 
     return BranchNet(shape, outputs, extra, seed=seed)
-
-
-def published(bands: dict[str, int], **changed: Any) -> BranchShape:
-    """Return the released network for other groups: one cell, one affine map until the ReLU.
-
-    Parameters
-    ----------
-    bands
-        Channels of each group, by name.
-    """
-    branches = tuple(Branch(name, count) for name, count in bands.items())
-    return BranchShape(branches, between="none", **changed)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from edaphos.kernels.branch_shape import Branch
 
 from ..conv.channels import Channels
-from ..conv.planes import Plane, planes_of
-from ..cube.cube import Cube
+from ..conv.planes import Plane
 from ..cube.layout import Kind
 from ..errors import InputError
 from ..models.protocol import TileInputs
@@ -200,8 +199,3 @@ def windows_of(groups: Sequence[Group]) -> dict[int, tuple[str, ...]]:
     for group in groups:
         found[group.window] = (*found.get(group.window, ()), *group.covariates)
     return found
-
-
-def planes_in(cube: Cube, groups: Sequence[Group]) -> int:
-    """Return how many planes the groups have in a cube."""
-    return len(planes_of(cube, [name for group in groups for name in group.covariates]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import Client
 
 from edaphos.engine.branches.group_set import GroupSet, draw_set
 from edaphos.engine.conv.patches import PatchStore, extract
@@ -79,6 +80,16 @@ def test_a_set_that_was_cut_off_goes_on(cube, samples, tmp_path: Path, monkeypat
     rows = whole.table["patch"].to_numpy()
     values = GroupSet.open(tmp_path / "set").of(1).values[rows[:, None], np.array([[0]])]
     np.testing.assert_array_equal(values[:, 0, 0, 0], samples.matrix(("wet",))[:, 0])
+
+
+def test_tasks_of_a_cluster_cut_the_same(cube, samples, tmp_path: Path) -> None:
+    draw_set(samples, cube, world_grid(), WINDOWS, tmp_path / "here", shard=16)
+    with Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as own:
+        draw_set(samples, cube, world_grid(), WINDOWS, tmp_path / "there", shard=16, client=own)
+    files = sorted(p.relative_to(tmp_path / "here") for p in (tmp_path / "here").rglob("*.npy"))
+    assert len(files) == 3 * 4
+    for file in files:
+        assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "there" / file).read_bytes()
 
 
 def test_its_statistics_are_those_of_its_values(cube, samples, tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_longitudes_to_360_are_named(tmp_path):
     assert profiles.table["lon"].between(-60, -40).all()
 
 
+def test_metres_of_a_projected_crs_are_named(tmp_path):
+    table = country().assign(lon=lambda t: 1e5 * t["lon"], lat=lambda t: 1e5 * t["lat"])
+    with pytest.raises(InputError, match="metres of a projected CRS"):
+        check_profiles([write(tmp_path / "x.csv", table)])
+    few = country()
+    few.loc[0, "lon"] = 5e5  # one row is dropped, not the file
+    assert len(check_profiles([write(tmp_path / "y.csv", few)])) == 119
+
+
 def test_real_profiles_are_not_suspected(shared_data):
     mask = pytest.importorskip("global_land_mask")
     raw = read_profiles(ProfileFile(shared_data / "profiles/profiles.csv.gz")).table
