@@ -35,8 +35,8 @@ class Status(IntEnum):
     MANGROVE = 27
     PADDY = 28
     INPUT_ABOVE_NPP = 29
-    NO_ECOSYSTEM = 31
     OUTSIDE_BIOME = 30
+    NO_ECOSYSTEM = 31
     NOT_COMPUTED = 255
 
     @property
