@@ -10,9 +10,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 demo: $(VENV)/.demo
 	$(BIN)/edaphos demo --out runs/demo
 
-## test: install what is missing and run the tests
+## test: install what is missing and run the tests, a file per process at a time
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 ## lint: style and types, as the gate checks them
 lint: $(VENV)/.dev

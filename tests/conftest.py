@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+# What tests compute is small: more threads make it slower, and much so on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Compiling a kernel at its first call is no reason to fail an example.
 settings.register_profile("edaphos", deadline=None)

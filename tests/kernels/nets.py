@@ -9,8 +9,6 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-torch.set_num_threads(1)  # nets this small are slower with more, much so on a busy machine
-
 ACTIVATIONS = (nn.ReLU, nn.SiLU, nn.GELU, nn.ELU, nn.Tanh, nn.Softplus, nn.LeakyReLU, nn.Hardswish)
 
 
