@@ -20,6 +20,8 @@ from edaphos.recipes.cli import app
 from ..engine.models.rothc_land import SHAPE, make_land
 from .rothc_country import OWN_DOMAIN, RothCLand, make_rothc_land
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 #: Half a step of the map's stocks, kg/m².
 HALF_STEP = 0.001
 ENSEMBLE = "\n[model.ensemble]\nmembers = 4\n"
