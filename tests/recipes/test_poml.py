@@ -25,6 +25,8 @@ from edaphos.recipes.finish import KOEPPEN_LEGENDS, climate_groups, finish
 from ..engine.changing_land import YEARS, survey, values
 from .changing_country import ChangingLand, make_changing_land
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 MEANS = ("stock_ml_mean", "stock_po_mean", "stock_poml_mean")
 SURE = ("stock_poml_q05", "stock_poml_q95", "change_poml_mean", "change_poml_q05",
         "change_poml_q95", "change_poml_p")  # fmt: skip
