@@ -80,7 +80,9 @@ def _chosen(ground: Ground, arm: Told) -> Told:
         return dict(tuned[0])
     split = inner_split(ground.train, folds=5, seed=ground.seed, block_deg=0.5)
     out = split.held_out(0)
-    inner = replace(ground, train=ground.train.take(~out), test=ground.train.take(out))
+    plan = {**ground.plan, "forest": {**ground.plan["forest"], **ground.plan["forest_tuning"]}}
+    train, test = ground.train.take(~out), ground.train.take(out)
+    inner = replace(ground, plan=plan, train=train, test=test)
     errors = [np.abs(_fit(inner, arm, told) - inner.test.y).mean() for told in tuned]
     return dict(tuned[int(np.argmin(errors))])
 

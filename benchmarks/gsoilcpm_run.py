@@ -45,9 +45,9 @@ def tasks_of(plan: Told) -> list[Task]:
     """Return what is to be run, the main comparison first, split by split."""
     regions = [region["name"] for region in plan["region"]]
     found = []
-    for splits, counts in (
-        (plan["splits"], plan["locations"]),
-        (plan["curve_splits"], plan["curve"]),
+    for curve, splits, counts in (
+        (False, plan["splits"], plan["locations"]),
+        (True, plan["curve_splits"], plan["curve"]),
     ):
         found += [
             Task(region, arm["name"], split, count)
@@ -55,7 +55,7 @@ def tasks_of(plan: Told) -> list[Task]:
             for count in counts
             for region in regions
             for arm in plan["arm"]
-            if split in arm.get("splits", (split,))
+            if split in arm.get("splits", (split,)) and arm.get("curve", True) >= curve
         ]
     return found
 
@@ -65,7 +65,16 @@ def digest(plan: Told, task: Task) -> str:
     arms = {arm["name"]: arm for arm in plan["arm"]}
     own = [arms[name] for name in (task.arm, *arms[task.arm].get("stack", ()))]
     region = next(r for r in plan["region"] if r["name"] == task.region)
-    rest = ("world", "forest", "buffer_km", "block_deg", "folds", "deepest_cm", "inits")
+    rest = (
+        "world",
+        "forest",
+        "forest_tuning",
+        "buffer_km",
+        "block_deg",
+        "folds",
+        "deepest_cm",
+        "inits",
+    )
     text = key_of(own, region, {name: plan[name] for name in rest}, asdict(task))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
