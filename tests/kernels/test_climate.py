@@ -187,7 +187,7 @@ def test_half_a_year_later_is_the_other_hemisphere(cell):
     north, south = temperature[3:9].sum(), temperature.sum() - temperature[3:9].sum()
     if abs(north - south) < 1e-6:  # no warmer half
         return
-    if 0 < rain.sum() and abs(2 * rain[3:9].sum() - rain.sum()) < 1e-6:  # no wetter half
+    if rain.sum() > 0 and abs(2 * rain[3:9].sum() - rain.sum()) < 1e-6:  # no wetter half
         return
     assert koeppen(temperature, rain) == koeppen(np.roll(temperature, 6), np.roll(rain, 6))
 
