@@ -167,9 +167,18 @@ def _stacked(ground: Ground, arm: Told) -> Floats:
 
 
 def _released(ground: Ground) -> Floats:
-    """Return what all layers say after the epoch that is best on the test rows themselves."""
+    """Return what all layers say after the epoch that is best on the test rows themselves.
+
+    All else is as in the arm of all layers, its learning rate, too.
+    """
     start, _ = load_model(ground.model)
-    model = GsoilcpmModel({"start": str(ground.model)}, quantiles=(), depths=ground.depths)
+    same = next(arm for arm in ground.plan["arm"] if arm.get("ways") == ["all"])
+    settings = {
+        "start": str(ground.model),
+        "training": world_settings(ground.plan)["training"],
+        "fine_tuning": dict(_chosen(ground, same)),
+    }
+    model = GsoilcpmModel(settings, quantiles=(), depths=ground.depths)
     table = pd.concat([ground.train.table, ground.test.table], ignore_index=True)
     both = replace(ground.train, table=table)
     rows = learning_rows(both, ground.depths, log1p=True, parts=3, part_deg=0.5, seed=ground.seed)
@@ -182,15 +191,16 @@ def _released(ground: Ground) -> Floats:
         laid = lay_ground(
             held, rows, nets.channels, model.told, (), nets.centre, nets.spread, absent=(), of=()
         )
-        spec = replace(model.told.tuned, seed=ground.seed, patience=200, schedule="constant")
+        spec = replace(model.told.tuned, seed=ground.seed, patience=model.told.tuned.epochs)
         task = Training(
             laid, spec, "released", ground.seed, start=ground.model / net_name(0), way="all"
         )
         (trained,) = run_tasks([task])
         tuned = replace(nets, nets=(trained.net,))
-        mine = np.flatnonzero(tests)
-        said = tuned.of_rows(GroupSet.open(held), rows.patch[mine], rows.extra[mine])
-    return start.predictive.mean(tuned.together(said), rows.depth[mine])
+        said = tuned.of_rows(GroupSet.open(held), rows.patch, rows.extra)
+    centre = tuned.together(said).centre
+    smear = np.exp(rows.target - centre)[~tests].mean()  # as other arms have it, by training rows
+    return np.maximum(smear * np.exp(centre[tests]) - 1, 0.0)
 
 
 def pretrained(plan: Told, world: Samples, folder: Path, depths: Any, seed: int) -> Path:
