@@ -30,7 +30,8 @@ def page(judged: Judged, done: int, planned: int) -> str:
         "The study of Wang et al. 2025 (Sci. Bull.) on open profiles: a random forest of layer "
         "stocks from mean annual temperature, annual precipitation, clay + silt measured on the "
         "layer, and the layer's two depths. Written by `python -m benchmarks whole_profile "
-        f"--write`; {done} of {planned} planned runs are done (`whole_profile.toml`). "
+        f"--write`; {done} of {planned} planned runs are done (`whole_profile.toml`, fixed before "
+        "but for arms of other predictors, of which fewer seeds were asked for while it ran). "
         "R² is 1 − SSE/SST, r² the squared correlation. Values are means over seeds, intervals "
         "95 % from a bootstrap over 5° blocks, differences paired. " + MIDPOINT_RULE + "\n",
         _data(judged),
