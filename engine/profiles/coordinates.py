@@ -25,14 +25,14 @@ def check_whole_file(raw: RawProfiles, land: LandTest | None) -> None:
     InputError
         Where half of the latitudes (of 20 or more rows a tenth) lie beyond 90 degrees and no
         longitude does; where a fifth of the points lie in the open sea and on land when swapped; or
-        where a tenth of the longitudes lie between 180 and 360 and none is negative. Where half of
-        the points lie beyond 1,000 in one of both: these are metres of a projected CRS.
+        where a tenth of the longitudes lie between 180 and 360 and none is negative. Where most
+        points lie beyond 1,000 in both: these are metres of a projected CRS.
     """
     table = raw.table
     lon, lat = (table[name].to_numpy(np.float64) for name in ("lon", "lat"))
     there = np.isfinite(lon) & np.isfinite(lat)
-    far = there & (np.maximum(np.abs(lon), np.abs(lat)) > PROJECTED)
-    if far.sum() >= 0.5 * max(there.sum(), 1):
+    far = there & (np.minimum(np.abs(lon), np.abs(lat)) > PROJECTED)
+    if far.sum() > 0.5 * there.sum():
         raise InputError(
             f"{raw.file.path}: longitudes run from {lon[there].min():g} to {lon[there].max():g} "
             f"and latitudes from {lat[there].min():g} to {lat[there].max():g}: these are no "

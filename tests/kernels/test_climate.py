@@ -174,9 +174,10 @@ def test_months_must_come_first(shape):
         koeppen(np.zeros(shape), np.zeros(shape))
 
 
+# As thermometers and gauges tell them: what differs in the last bits is in no class for sure.
 months = st.tuples(
-    arrays(np.float64, 12, elements=st.floats(-60, 40)),
-    arrays(np.float64, 12, elements=st.floats(0, 800)),
+    arrays(np.float64, 12, elements=st.floats(-60, 40).map(lambda v: round(v, 3))),
+    arrays(np.float64, 12, elements=st.floats(0, 800).map(lambda v: round(v, 3))),
 )
 
 

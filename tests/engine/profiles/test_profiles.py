@@ -38,8 +38,8 @@ def real(shared_data):
     return load_profiles([file], QARules(exclude_sources=("MangroveDB",)))
 
 
-def _number(usual):
-    return st.one_of(usual, st.sampled_from([np.nan, np.inf, -1.0, 0.0, 1e9]))
+def _number(usual, far=1e9):
+    return st.one_of(usual, st.sampled_from([np.nan, np.inf, -1.0, 0.0, far]))
 
 
 LAYER = st.fixed_dictionaries(
@@ -47,7 +47,7 @@ LAYER = st.fixed_dictionaries(
         "source": st.sampled_from(["A", "B"]),
         "profile": st.sampled_from(["p", "q", None]),
         "lon": _number(st.sampled_from([10.0, 10.002])),
-        "lat": _number(st.just(50.0)),
+        "lat": _number(st.just(50.0), far=400.0),  # no degrees, but no metres either
         "year": _number(st.sampled_from([2000, 2001])),
         "top": _number(st.sampled_from([0, 10, 20])),
         "bottom": _number(st.sampled_from([10, 20, 30])),
