@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,7 @@ from edaphos.engine.samples import Samples
 
 from .depth_transfer_data import Drawn, load_samples, prepare
 from .depth_transfer_scores import KEYS, sums_of
-from .processes import PROCESSES, one_thread
+from .kept_tables import done, kept_tables
 
 Told = Mapping[str, Any]
 
@@ -105,50 +102,15 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     """
     cache.mkdir(parents=True, exist_ok=True)
     prepare(Reporter())
-    known = {} if not kept.exists() else _by_digest(pd.read_parquet(kept))
-    for path in cache.glob("*.parquet"):
-        known |= _by_digest(pd.read_parquet(path))
-    tasks = tasks_of(plan)
-    missing = [task for task in tasks if digest(plan, task) not in known]
-    started, ends = time.monotonic(), None if minutes is None else 60 * minutes
-    with one_thread(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        waiting: dict[Any, Task] = {}
-        queue, finished = iter(missing), 0
-
-        def begin() -> None:
-            late = ends is not None and time.monotonic() - started > ends
-            task = None if late else next(queue, None)
-            if task is not None:
-                waiting[pool.submit(judged, dict(plan), task)] = task
-
-        for _ in range(PROCESSES):
-            begin()
-        while waiting:
-            future = next(as_completed(waiting))
-            task = waiting.pop(future)
-            begin()
-            table, said, seconds = future.result()
-            key = digest(plan, task)
-            np.save(cache / f"{key}.npy", said)
-            table = table.assign(**asdict(task), digest=key)
-            table.to_parquet(cache / f"{key}.partial", index=False)
-            (cache / f"{key}.partial").rename(cache / f"{key}.parquet")
-            known[key] = table
-            finished += 1
-            left = (time.monotonic() - started) / finished * (len(missing) - finished) / 60
-            sys.stderr.write(
-                f"depth_transfer: {finished} of {len(missing)}, about {left:.0f} min left "
-                f"({task.arm}, split {task.split}, first weights {task.init}, {seconds:.0f} s)\n"
-            )
+    tasks = {digest(plan, task): task for task in tasks_of(plan)}
+    known = kept_tables("depth_transfer", plan, tasks, judged, cache, kept, minutes)
     for task in means_of(plan):
         table = known.get(key := digest(plan, task))
         table = mean_table(plan, task, cache) if table is None else table
         if table is not None:
             known[key] = table.assign(**asdict(task), digest=key)
-    tasks += means_of(plan)
-    found = [known[key] for task in tasks if (key := digest(plan, task)) in known]
-    empty = pd.DataFrame(columns=[*KEYS, "digest"])
-    return pd.concat(found, ignore_index=True) if found else empty
+        tasks[key] = task
+    return done(known, list(tasks), [*KEYS, "digest"])
 
 
 def means_of(plan: Told) -> list[Task]:
@@ -172,10 +134,6 @@ def mean_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
     return held_out_sums(drawn, split, held_out, said)
 
 
-def _by_digest(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(key): part for key, part in table.groupby("digest")}
-
-
 def digest(plan: Told, task: Task) -> str:
     """Return what tells a task, as the plan has it, from others."""
     arm = arm_of(plan, task.arm)
@@ -192,8 +150,8 @@ def arm_of(plan: Told, name: str) -> Told:
     return found
 
 
-def judged(plan: Told, task: Task) -> tuple[pd.DataFrame, NDArray[np.float32], float]:
-    """Train an arm; return its sums on the rows held out, what it said, and the seconds it took."""
+def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
+    """Train an arm, keep what it says; return its sums on the rows held out, and the seconds."""
     drawn = loaded(plan.get("locations"))
     samples = drawn.samples
     split = split_of(samples, plan, task.split)
@@ -208,7 +166,8 @@ def judged(plan: Told, task: Task) -> tuple[pd.DataFrame, NDArray[np.float32], f
     seconds = time.monotonic() - started
     mean, limited = said["soc_mean"], said.get("limited", np.zeros(1))
     table = held_out_sums(drawn, split, held_out, mean).assign(limited=int(limited.sum()))
-    return table, mean.astype(np.float32), seconds
+    np.save(cache / f"{digest(plan, task)}.npy", mean.astype(np.float32))
+    return table, seconds
 
 
 def held_out_sums(

@@ -8,12 +8,9 @@ goes on.
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ from edaphos.engine.progress import Reporter
 from .depth_transfer_scores import sums_of
 from .gsoilcpm_arms import Ground, key_of, pretrained, say
 from .gsoilcpm_data import in_region, load_samples, of_world, prepare, some_locations
-from .processes import PROCESSES, one_thread
+from .kept_tables import done, kept_tables
 
 Told = Mapping[str, Any]
 
@@ -93,47 +90,9 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     """
     cache.mkdir(parents=True, exist_ok=True)
     prepare(plan, Reporter())
-    known = {} if not kept.exists() else _by_digest(pd.read_parquet(kept))
-    for path in cache.glob("*.parquet"):
-        known |= _by_digest(pd.read_parquet(path))
-    tasks = tasks_of(plan)
-    missing = [task for task in tasks if digest(plan, task) not in known]
-    started, ends = time.monotonic(), None if minutes is None else 60 * minutes
-    with one_thread(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        waiting: dict[Any, Task] = {}
-        queue, finished = iter(missing), 0
-
-        def begin() -> None:
-            late = ends is not None and time.monotonic() - started > ends
-            task = None if late else next(queue, None)
-            if task is not None:
-                waiting[pool.submit(judged, dict(plan), task, cache)] = task
-
-        for _ in range(PROCESSES):
-            begin()
-        while waiting:
-            future = next(as_completed(waiting))
-            task = waiting.pop(future)
-            begin()
-            table, seconds = future.result()
-            key = digest(plan, task)
-            table = table.assign(**asdict(task), digest=key, seconds=seconds)
-            table.to_parquet(cache / f"{key}.partial", index=False)
-            (cache / f"{key}.partial").rename(cache / f"{key}.parquet")
-            known[key] = table
-            finished += 1
-            left = (time.monotonic() - started) / finished * (len(missing) - finished) / 60
-            sys.stderr.write(
-                f"gsoilcpm: {finished} of {len(missing)}, about {left:.0f} min left "
-                f"({task.region}, {task.arm}, split {task.split}, "
-                f"{task.locations or 'all'} locations, {seconds:.0f} s)\n"
-            )
-    found = [known[key] for task in tasks if (key := digest(plan, task)) in known]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
-def _by_digest(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(key): part for key, part in table.groupby("digest")}
+    tasks = {digest(plan, task): task for task in tasks_of(plan)}
+    known = kept_tables("gsoilcpm", plan, tasks, judged, cache, kept, minutes)
+    return done(known, list(tasks))
 
 
 def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
@@ -145,7 +104,8 @@ def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
     seconds = time.monotonic() - started
     table = ground.test.table
     nothing = np.zeros(len(table), np.int64)
-    return sums_of(ground.test.y, said, nothing, table["block"].to_numpy()), seconds
+    sums = sums_of(ground.test.y, said, nothing, table["block"].to_numpy())
+    return sums.assign(seconds=seconds), seconds
 
 
 def ground_of(plan: Told, task: Task, cache: Path) -> Ground:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +37,11 @@ from ..errors import InputError
 from ..grid import Grid
 from ..need_torch import need_torch
 from ..samples import Samples
-from .columns import GLOBALSOILMAP_DEPTHS, quantile_name
+from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles, quantile_name
 from .conv_settings import pairs_of
 from .depth_rows import depth_rows
-from .protocol import Depth, Emits, ModelSpec, Output, Reads, TileInputs
+from .net_parts import calibrated_words, depth_alone
+from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -120,28 +121,13 @@ class GsoilcpmModel:
     @property
     def emits(self) -> Emits:
         """Mean and quantiles for each depth."""
-        name, units = self._target
-        encoding: Literal["content", "float"] = "content" if units == "g kg-1" else "float"
-        outputs = [
-            Output(f"{name}_mean", units, "mean", encoding, "arithmetic mean of the prediction")
-        ]
-        for q in self.quantiles:
-            words = f"{100 * q:g} % quantile" + ("" if q == 0.5 else ", calibrated")
-            outputs.append(Output(quantile_name(name, q), units, f"Q{q:g}", encoding, words))
-        return Emits(tuple(outputs), self.depths)
+        outputs = mean_and_quantiles(self._target, self.quantiles, calibrated_words)
+        return Emits(outputs, self.depths)
 
     @property
     def depth_only(self) -> ModelSpec:
         """What stands beside it in an assessment: a forest that sees depth alone."""
-        settings = {
-            "covariates": (),
-            "trees": 20,  # there is nothing but top and bottom to learn from
-            "quantiles": self.quantiles,
-            "depths": self.depths,
-            "transform": self.told.transform,
-            "seed": self.seed,
-        }
-        return ModelSpec("forest", settings)
+        return depth_alone(self.quantiles, self.depths, self.told.transform, self.seed)
 
     @property
     def notes(self) -> tuple[str, ...]:
