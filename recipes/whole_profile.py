@@ -26,6 +26,7 @@ from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import Run
 from edaphos.engine.samples import SOC_TARGET, Samples
 from edaphos.engine.sampling import draw_samples, land_test
+from edaphos.engine.stocks.density import with_density_of
 from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
 from .job import Job, assessed_model, biome_of, profile_files, qa_rules, year_policy
@@ -187,6 +188,8 @@ def independent_samples(
     stocks = target[1] == STOCK_TARGET[1]
     rules = qa_rules(table, SOC_TARGET if stocks else target)
     found = load_profiles(profile_files(told, job.data), rules, reporter, land=land_test(cube))
+    # of densities, what was not measured is no evidence: gaps are not filled as in training
+    found = with_density_of(found, table.density_of, reporter)
     found = profiles_with_stocks(found, reporter) if stocks else found
     found = in_biome(biome_of(job), found, cube, job.grid, reporter)
     rows, said = independent_rows(

@@ -77,6 +77,7 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Country:
     text = made.recipe.read_text().split("[products]")[0] + STUDY
     text = text.replace('kind = "forest"', 'kind = "stock_forest"\nlearns = "density"')
     text = text.replace("depths = [[0, 5], [30, 60]]", "depths = [[0, 10], [10, 30], [30, 100]]")
+    text = text.replace("[profiles]", '[profiles]\ndensity_of = "fine_earth_by_soil"')
     text = text.replace("enabled = false", 'enabled = true\nsplits = ["block", "random"]')
     text = text.replace("folds = 3", "folds = 3\nblock_deg = 2.0").replace(
         "trees = 10", "trees = 8"
@@ -138,7 +139,8 @@ def test_other_surveys_are_predicted_at_their_intervals_without_shared_ones(
     thick = rows["bottom_cm"] - rows["top_cm"]
     first = rows.iloc[0]
     soc = given.query("top_cm == @first.top_cm and profile_id == @first.profile_id[6:]").iloc[0]
-    assert first["obs"] == pytest.approx(soc["soc_g_kg"] * 1.3 * 0.9 * thick.iloc[0] / 100)
+    # density is that of the fine earth in a volume of soil, so that stones are out of it already
+    assert first["obs"] == pytest.approx(soc["soc_g_kg"] * 1.3 * thick.iloc[0] / 100)
     assert any("1 of" in note and "(4 layers)" in note for note in study.notes)
 
 
