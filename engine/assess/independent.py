@@ -34,10 +34,12 @@ def shared_with_training(
     table, training
         With ``profile_id``, ``lon`` and ``lat``.
     distance_deg
-        In longitude and in latitude, degrees.
+        In longitude (over the date line, too) and in latitude, degrees.
     """
+    points = table[["lon", "lat"]].to_numpy(float)
     tree = cKDTree(training[["lon", "lat"]].to_numpy(float))
-    nearest, _ = tree.query(table[["lon", "lat"]].to_numpy(float), p=np.inf)
+    turned = (points + np.array([turn, 0.0]) for turn in (-360.0, 0.0, 360.0))
+    nearest = np.min([tree.query(there, p=np.inf)[0] for there in turned], axis=0)
     same = table["profile_id"].isin(set(training["profile_id"])).to_numpy()
     own = pd.Series(same | (nearest <= distance_deg + 1e-9))
     # one layer that is shared makes the profile so

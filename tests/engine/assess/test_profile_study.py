@@ -227,6 +227,10 @@ def test_profiles_learned_from_are_no_independent_evidence(samples: Samples) -> 
     with pytest.raises(InputError, match="2 of 2 validation profiles"):
         independent_rows(table.tail(12), training, shared="remove", distance_deg=0.01)
     assert independent_rows(away, training, shared="refuse", distance_deg=0.01)[1] == ""
+    east = training.head(6).assign(lon=179.999, lat=-16.5)
+    for lon, beside in ((-179.999, True), (-179.98, False)):  # over the date line
+        west = east.assign(profile_id="other:3", lon=lon)
+        assert (shared_with_training(west, east, 0.01) == beside).all()
 
 
 def test_partial_correlations_by_part_and_too_few_rows(samples: Samples) -> None:
