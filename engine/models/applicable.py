@@ -100,14 +100,15 @@ class ApplicableModel:
     def predict(self, inputs: TileInputs) -> Mapping[str, NDArray[Any]]:
         """Return the model's outputs, and its ``dissimilarity`` as ``(1, year, y, x)``.
 
-        A cell outside in any year is told so by its status, unless the model has another word.
+        A cell outside in any year is told so by its status, unless the model has another word for
+        it than that it was kept within the range learned from, which is the milder one.
         """
         found = dict(self.model.predict(inputs))
         found[DISSIMILARITY] = unlike = self.unlike(inputs)
         said = found.get("status")
         status = np.zeros(inputs.window.shape, np.uint8) if said is None else said.copy()
         outside = (unlike[0] > 1).any(axis=0)
-        status[outside & (status == 0)] = Status.OUTSIDE_APPLICABILITY
+        status[outside & np.isin(status, (0, Status.LIMITED))] = Status.OUTSIDE_APPLICABILITY
         found["status"] = status
         return found
 

@@ -163,6 +163,7 @@ class Marked:
     covariates: tuple[str, ...] = ("wet",)
     client: Any = None
     seen: list[Any] = field(default_factory=list)
+    word: int = 0
     notes: ClassVar[tuple[str, ...]] = ("a note",)
     kind: ClassVar[str] = "marked"
 
@@ -183,6 +184,7 @@ class Marked:
     def predict(self, inputs: TileInputs) -> dict[str, np.ndarray]:
         status = np.zeros(inputs.window.shape, np.uint8)
         status[:, :5] = Status.WETLAND
+        status[:, 5:] = self.word
         return {"soc_mean": np.ones(inputs.out_shape(1), np.float32), "status": status}
 
 
@@ -200,7 +202,9 @@ def test_a_model_of_ones_own_keeps_what_it_says():
     assert model.area.features == (("wet", None),)  # what it learns from, not all that it reads
     found = model.predict(inputs)
     assert (found["status"][:, :5] == Status.WETLAND).all()
-    np.testing.assert_array_equal(
-        found["status"][:, 5:] == Status.OUTSIDE_APPLICABILITY,
-        found["dissimilarity"][0, 0, :, 5:] > 1,
-    )
+    outside = found["dissimilarity"][0, 0, :, 5:] > 1
+    assert 0 < outside.sum() < outside.size
+    for word in (0, Status.LIMITED):  # nets kept within their range are outside all the same
+        model.model.word = word
+        told = np.where(outside, Status.OUTSIDE_APPLICABILITY, word)
+        np.testing.assert_array_equal(model.predict(inputs)["status"][:, 5:], told)
