@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from distributed import Client
+from numpy.typing import NDArray
 
 from edaphos.engine.assess.assess import Assessment, AssessSpec, assess
 from edaphos.engine.assess.prediction_places import draw_places
@@ -48,8 +50,14 @@ def assessment(
         compare=compared_models(job.recipe),
         client=client,
         reporter=reporter,
-        places=draw_places(cube, job.grid, job.recipe.seed) if KNNDM in spec.splits else None,
+        places=_places(job, cube) if KNNDM in spec.splits else None,
     )
     with whole_folder(folder) as partial:
         found.save(partial)
     return found
+
+
+def _places(job: Job, cube: Cube) -> NDArray[np.float64]:
+    """Return places of the map: of a model that maps one biome alone, in that."""
+    biome = getattr(job.model.build(), "biome", None)
+    return draw_places(cube, job.grid, job.recipe.seed, classes=biome)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,13 @@ PLACES = 3000
 _DRAWN, _TIMES = 8192, 50
 
 
-def draw_places(cube: Cube, grid: Grid, seed: int = 0, number: int = PLACES) -> NDArray[np.float64]:
+def draw_places(
+    cube: Cube,
+    grid: Grid,
+    seed: int = 0,
+    number: int = PLACES,
+    classes: Mapping[str, Sequence[int]] | None = None,
+) -> NDArray[np.float64]:
     """Return longitude and latitude of places on a map's soil, each area alike, ``(number, 2)``.
 
     Points are drawn on the sphere within the grid's extent, and those kept that lie in a cell with
@@ -31,6 +39,11 @@ def draw_places(cube: Cube, grid: Grid, seed: int = 0, number: int = PLACES) -> 
         Of the map.
     seed
         Of the draw.
+    number
+        Of places.
+    classes
+        Cube variables of classes and the codes of which one must be there, where a map has only
+        such cells.
 
     Raises
     ------
@@ -45,19 +58,27 @@ def draw_places(cube: Cube, grid: Grid, seed: int = 0, number: int = PLACES) -> 
     for _ in range(_TIMES):
         lon = (west + rng.uniform(0, width, _DRAWN) + 180) % 360 - 180
         lat = np.degrees(np.arcsin(rng.uniform(low, high, _DRAWN)))
-        kept.append(np.stack([lon, lat], axis=1)[_on_soil(cube, grid, lon, lat)])
+        kept.append(np.stack([lon, lat], axis=1)[_mapped(cube, grid, lon, lat, classes or {})])
         if sum(map(len, kept)) >= number:
             break
     places = np.concatenate(kept)[:number]
     if len(places) == 0:
-        raise InputError(f"{cube.path}: no soil was found within the map; check [grid]")
+        where, keys = (" of the biome", "[grid] and [biome]") if classes else ("", "[grid]")
+        raise InputError(f"{cube.path}: no soil{where} was found within the map; check {keys}")
     return places
 
 
-def _on_soil(
-    cube: Cube, grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64]
+def _mapped(
+    cube: Cube,
+    grid: Grid,
+    lon: NDArray[np.float64],
+    lat: NDArray[np.float64],
+    classes: Mapping[str, Sequence[int]],
 ) -> NDArray[np.bool_]:
-    name = cube.manifest.masks.soil_mask
-    if not name:
-        return np.asarray(grid.locate(lon, lat)[2])
-    return np.asarray(cube.at(lon, lat, grid, [name])[name] == Status.SOIL)
+    mask = cube.manifest.masks.soil_mask
+    held = np.asarray(grid.locate(lon, lat)[2])
+    if mask:
+        held = np.asarray(cube.at(lon, lat, grid, [mask])[mask] == Status.SOIL)
+    for name, codes in classes.items():
+        held &= np.isin(cube.at(lon, lat, grid, [name])[name], list(codes))
+    return held

@@ -139,6 +139,11 @@ def test_places_lie_on_soil_and_areas_are_alike(tmp_path):
     weight = np.where(soil, np.broadcast_to(area, soil.shape), 0.0)
     north = weight[:90].sum() / weight.sum()
     assert np.mean(places[:, 1] > 0) == pytest.approx(north, abs=0.04)
+    # on one class alone, and on none
+    held = draw_places(cube, grid, seed=3, number=500, classes={"soil_mask": (Status.SOIL,)})
+    np.testing.assert_array_equal(held, places[:500])
+    with pytest.raises(InputError, match="no soil of the biome"):
+        draw_places(cube, grid, classes={"soil_mask": (Status.ICE,)})
     # over the date line
     across = Grid.from_bounds("EPSG:4326", (170, -60, 190, 70), 1.0, 256, "fiji")
     found = draw_places(SimpleNamespace(manifest=SimpleNamespace(  # type: ignore[arg-type]
