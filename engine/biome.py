@@ -54,6 +54,11 @@ class Biome:
                     f'biome.classes: "{name}" holds {cube.variable(name).kind}s, not class codes; '
                     "name a layer of kind class"
                 )
+            if cube.variable(name).time != "static":
+                raise InputError(
+                    f'biome.classes: "{name}" has classes of its own in each year; name a layer '
+                    "without years, as a place is in the biome or not"
+                )
 
     def holds(self, table: pd.DataFrame, cube: Cube, grid: Grid) -> NDArray[np.bool_]:
         """Return which rows of a profile table lie in the biome, ``(n,)``.

@@ -48,7 +48,7 @@ class BiomeTable(Table):
     )
     polygons: str | None = Field(
         None,
-        description="file of polygons that profiles must lie in, beside the recipe unless "
+        description="file of polygons that profiles must lie in, in the folder of data unless "
         "absolute; the map is not cut by it",
     )
 

@@ -28,7 +28,12 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Cube:
     zone = np.where(row < 5, 1, 2).astype(np.int16)
     classes = Layer({"cover": cover, "zone": zone}, (0, 10), (1, 1), kind="class")
     rain = Layer({"rain": np.ones((10, 10), np.float32)}, (0, 10), (1, 1))
-    return Cube.open(write_cube(tmp_path_factory.mktemp("biome") / "cube.zarr", [classes, rain]))
+    years = Layer(
+        {"used": np.stack([cover, zone])}, (0, 10), (1, 1), kind="class", time="yearly",
+        years=(2000, 2001),
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("biome") / "cube.zarr"
+    return Cube.open(write_cube(path, [classes, rain, years]))
 
 
 @pytest.fixture
@@ -57,6 +62,7 @@ def test_polygons_in_their_own_coordinates(cube: Cube, table: pd.DataFrame, tmp_
     [
         (Biome({"covr": (10,)}), 'no variable "covr": did you mean "cover"'),
         (Biome({"rain": (1,)}), '"rain" holds amounts, not class codes'),
+        (Biome({"used": (10,)}), '"used" has classes of its own in each year'),
         (Biome({"cover": (7,)}), r"those of the layers are 1[02] \(\d+\), 1[02] \(\d+\)"),
         (Biome(polygons=Path("none.gpkg")), "no such file of polygons"),
     ],
