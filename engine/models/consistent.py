@@ -170,6 +170,9 @@ class ConsistentModel:
         for output in self.emits.outputs:
             if output.by_depth and output.name.split("_")[0] == mean.split("_")[0]:
                 found[output.name] = (found[output.name] * scale).astype(np.float32)
+        sums = getattr(self.model, "sums", None)  # of layers, which are others now
+        if sums is not None:
+            found |= sums(found[mean])
         lost = inputs.wanted & np.isfinite(layers).all(axis=(0, 1))
         lost &= ~np.isfinite(scale).all(axis=(0, 1))
         said = found.get("status", np.zeros(inputs.window.shape, np.uint8))

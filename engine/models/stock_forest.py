@@ -195,13 +195,18 @@ class StockForest:
         if self.learns == "density":
             metres = np.array([(b - t) / PER_METRE for t, b in self.depths], np.float32)
             found = {name: v * metres[:, None, None, None] for name, v in found.items()}
-        for bottom, count in self.summed.items():
-            layers = found["stock_mean"][:count]
-            found[f"stock0to{bottom:g}_sum"] = layers.sum(axis=0, keepdims=True)
+        found |= self.sums(found["stock_mean"])
         if self.biome:
             outside = np.where(inside, 0, Status.OUTSIDE_BIOME).astype(np.uint8)
             found["status"] = outside
         return found
+
+    def sums(self, layers: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return the sums over layers ``(depth, year, y, x)`` that are mapped, by name."""
+        return {
+            f"stock0to{bottom:g}_sum": layers[:count].sum(axis=0, keepdims=True)
+            for bottom, count in self.summed.items()
+        }
 
     def _inside(self, inputs: TileInputs) -> NDArray[np.bool_]:
         inside = np.ones(inputs.window.shape, bool)

@@ -13,6 +13,7 @@ from edaphos.engine.grid import Grid
 from edaphos.engine.models.consistent import ConsistentModel, ConsistentSpec, with_consistency
 from edaphos.engine.models.forest import ForestModel
 from edaphos.engine.models.protocol import ModelSpec, TileInputs
+from edaphos.engine.models.stock_forest import StockForest
 from edaphos.engine.status import Status
 
 from ..assess_world import make_samples
@@ -72,6 +73,17 @@ def test_stocks_add_up_to_published_ones_and_contradictions_have_no_value():
     np.testing.assert_allclose(mean[:3].sum(axis=0)[good], 0.1 * whole[good], rtol=1e-5)
     assert status[1, 0] == status[1, 2] == Status.INVALID_STOCK
     assert (status[good] == 0).all()
+
+
+def test_sums_over_layers_are_of_the_scaled_ones():
+    upper = np.full(SHAPE, 5.0, np.float32)
+    forest = StockForest(covariates=("wet",), trees=5, depths=DEPTHS)
+    model = ConsistentModel(forest, ConsistentSpec(variables=("upper", "whole")))
+    model.fit(replace(SAMPLES, target=("stock", "kg m-2")))
+    found = model.predict(tile(upper=upper, whole=upper + 7))
+    wanted = tile().wanted
+    np.testing.assert_allclose(found["stock0to30_sum"][0, 0][wanted], 5, rtol=1e-5)
+    np.testing.assert_allclose(found["stock0to100_sum"][0, 0][wanted], 12, rtol=1e-5)
 
 
 def test_refusals_name_what_to_do():
