@@ -104,7 +104,8 @@ def margins(
     weight
         Of rows within their block, ``(n,)``; default alike.
     fewest
-        Blocks (or rows) below which a group takes the margin of all rows.
+        Blocks (or rows) below which a group takes the margin of all rows, as it does where it has
+        too few for the level.
 
     Returns
     -------
@@ -124,7 +125,8 @@ def margins(
     for group in range(size):
         rows = use & (groups == group)
         if len(np.unique(units[rows])) >= fewest:
-            found[group] = of(rows)
+            own = of(rows)
+            found[group] = own if np.isfinite(own) else pooled
     return found, pooled
 
 

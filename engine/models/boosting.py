@@ -12,6 +12,7 @@ is approximate).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -202,9 +203,11 @@ class BoostingModel:
         depth = depth_groups(samples.top, samples.bottom)
         pooled = _levels_of(standard, split.blocks, weight, levels)
         self._residuals = np.tile(pooled, (len(DEPTH_LABELS), 1))
+        outermost = float(np.maximum(levels, 1 - levels).max())
+        fewest = max(FEWEST_BLOCKS, math.ceil(outermost / (1 - outermost) - 1e-9))
         for group in range(len(DEPTH_LABELS)):
             mine = depth == group
-            if len(np.unique(split.blocks[mine])) >= FEWEST_BLOCKS:
+            if len(np.unique(split.blocks[mine])) >= fewest:
                 self._residuals[group] = _levels_of(
                     standard[mine], split.blocks[mine], weight[mine], levels
                 )

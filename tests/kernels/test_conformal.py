@@ -132,6 +132,10 @@ def test_small_groups_take_the_margin_of_all():
     assert found[0] == conformal_margin(y[:150], low[:150], high[:150])
     assert found[1] > 2 * found[0]
     assert found[2] == found[3] == pooled == conformal_margin(y, low, high)
+    # 150 rows tell 99 %, 140 too, and 30 or more may be too few for it
+    found, pooled = margins(y, low, high, np.where(np.arange(300) < 250, 0, 1), 2, level=0.99)
+    assert np.isinf(conformal_margin(y[250:], low[250:], high[250:], 0.99))
+    assert found[1] == pooled == conformal_margin(y, low, high, 0.99)
 
 
 def test_a_factor_keeps_bounds_positive_and_does_not_depend_on_units():

@@ -10,6 +10,8 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from edaphos.engine.assess.assess import AssessSpec, assess
+from edaphos.engine.assess.splits import location_blocks
+from edaphos.engine.assess.strata import depth_groups
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.boosting import BoostingModel
@@ -109,6 +111,22 @@ def test_the_spread_goes_with_the_covariates():
     for rows in (loud, ~loud):
         inside = (said["soc_q05"] <= y) & (y <= said["soc_q95"])
         assert inside[rows].mean() == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_depth_with_too_few_blocks_for_a_level_takes_the_residuals_of_all():
+    blocks = location_blocks(SAMPLES, 5.0)
+    assert len(np.unique(blocks)) >= 39
+    deep = SAMPLES.top >= 30
+    few = SAMPLES.take(~deep | np.isin(blocks, np.unique(blocks[deep])[:34]))
+    fitted = {
+        levels: BoostingModel(("wet",), depths=DEPTHS, quantiles=levels, **SMALL).fit(few)
+        for levels in ((0.05, 0.95), (0.025, 0.975))
+    }
+    group = depth_groups(np.array([30.0]), np.array([60.0]))[0]
+    for (low, _), model in fitted.items():
+        pooled = model._residuals[-1]  # of 200 cm and below, where there are no rows
+        # 34 blocks tell 5 % (19 are needed), and not 2.5 % (39)
+        assert np.array_equal(model._residuals[group], pooled) == (low == 0.025)
 
 
 def test_importance_adds_up_and_nothing_is_said_before_fitting():
