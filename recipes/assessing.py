@@ -50,14 +50,16 @@ def assessment(
         compare=compared_models(job.recipe),
         client=client,
         reporter=reporter,
-        places=_places(job, cube) if KNNDM in spec.splits else None,
+        places=map_places(job, cube, spec),
     )
     with whole_folder(folder) as partial:
         found.save(partial)
     return found
 
 
-def _places(job: Job, cube: Cube) -> NDArray[np.float64]:
-    """Return places of the map: of a model that maps one biome alone, in that."""
+def map_places(job: Job, cube: Cube, spec: AssessSpec) -> NDArray[np.float64] | None:
+    """Return places of the map if a split needs them: of a model of one biome alone, in that."""
+    if KNNDM not in spec.splits:
+        return None
     biome = getattr(job.model.build(), "biome", None)
     return draw_places(cube, job.grid, job.recipe.seed, classes=biome)

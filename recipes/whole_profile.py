@@ -29,6 +29,7 @@ from edaphos.engine.sampling import draw_samples, land_test
 from edaphos.engine.stocks.density import with_density_of
 from edaphos.engine.whole_folder import is_whole, on_disk, whole_folder
 
+from .assessing import map_places
 from .job import Job, assessed_model, biome_of, profile_files, qa_rules, year_policy
 
 
@@ -114,6 +115,7 @@ def study(
                 assess_spec,
                 client=client,
                 reporter=reporter,
+                places=map_places(job, cube, assess_spec),
             )
             tables |= found
             notes += said

@@ -150,6 +150,7 @@ def compare_measured(
     *,
     client: Client | None = None,
     reporter: Reporter = QUIET,
+    places: Floats | None = None,
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Compare a model of covariates with ones that are told measured properties, one by one more.
 
@@ -166,6 +167,8 @@ def compare_measured(
         Names of :data:`~edaphos.engine.measured.MEASURED`, in the order in which they are added.
     assess
         Splits and bootstrap, as of the assessment.
+    places
+        Of the map, as :func:`~edaphos.engine.assess.assess.assess` takes them.
 
     Returns
     -------
@@ -179,6 +182,10 @@ def compare_measured(
         if name not in held
     ]
     rows = with_measured(samples, held)
+    if held and len(rows) < assess.folds:
+        notes.append(
+            f"{len(rows):,} layers have {', '.join(held)} all at once: too few for models with them"
+        )
     if not held or len(rows) < assess.folds:
         return {}, notes
     arms = {BASE: spec}
@@ -190,7 +197,9 @@ def compare_measured(
     splits = []
     for kind in assess.splits:
         try:
-            splits.append(make_split(rows, kind, folds=folds, seed=seed, block_deg=degrees))
+            splits.append(
+                make_split(rows, kind, folds=folds, seed=seed, block_deg=degrees, places=places)
+            )
         except InputError as error:
             notes.append(f"measured predictors, {kind} split: {error}")
     outputs = {"mean": (f"{samples.target[0]}_mean",)}

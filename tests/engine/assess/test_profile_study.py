@@ -171,6 +171,18 @@ def test_measured_properties_are_compared_on_the_same_rows(samples: Samples) -> 
     gain = tables["measured_gain"].query("metric == 'R2' and group == 'all' and scale == 'density'")
     assert (gain["low"] > 0.2).all()
     assert any("nitrogen_g_kg" in note for note in notes)
+    # folds made for the map's places, and properties that no layer has together
+    matched = AssessSpec(splits=("knndm",), bootstrap=0, baseline=())
+    places = np.random.default_rng(4).uniform([-170, -55], [170, 65], (500, 2))
+    told = ModelSpec("test-fine-only", {"covariates": ()})
+    tables, _ = compare_measured(some, told, (FINE,), matched, places=places)
+    assert set(tables["measured"]["split"]) == {"knndm"}
+    apart = lacking.assign(nitrogen_g_kg=lacking["clay_pct"].isna().map({True: 1.0, False: np.nan}))
+    tables, notes = compare_measured(
+        replace(some, table=apart), told, (FINE, "nitrogen_g_kg"), SPEC
+    )
+    assert tables == {}
+    assert f"0 layers have {FINE}, nitrogen_g_kg all at once" in notes[0]
 
 
 def test_clay_and_silt_are_what_is_not_sand() -> None:
