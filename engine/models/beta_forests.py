@@ -210,11 +210,16 @@ class _Grower:
 
 
 def measured(first: Samples, name: str) -> Floats:
-    """Return a soil property of profiles as it was measured, ``(p,)``."""
+    """Return a soil property of profiles' 0-20 cm as it was measured, ``(p,)``.
+
+    NaN where a profile's uppermost layer is another: a subsoil is no topsoil.
+    """
     column = SOIL[name][0]
     if column not in first.table:
         raise InputError(f'profiles have no column "{column}", which the beta model asks for')
-    return first.table[column].to_numpy(np.float64)
+    upper, lower = FIT_DEPTHS[0]
+    topsoil = (first.top == upper) & (first.bottom == lower)
+    return np.where(topsoil, first.table[column].to_numpy(np.float64), np.nan)
 
 
 def own_soil(first: Samples, mapped: Soil) -> dict[str, Floats]:

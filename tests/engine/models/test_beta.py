@@ -12,6 +12,7 @@ import pytest
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.beta import BetaModel
+from edaphos.engine.models.beta_forests import measured
 from edaphos.engine.models.beta_profiles import falling, whole_profiles
 from edaphos.engine.models.beta_settings import FIT_DEPTHS, BetaSettings, Ecosystems, Topsoil
 from edaphos.engine.models.protocol import TileInputs
@@ -95,6 +96,15 @@ def test_profiles_that_gain_carbon_or_lack_a_layer_teach_no_beta():
     names = table["profile_id"].iloc[profiles.first].to_numpy(object)
     left_out = set(names[~falling(beta, flags)])
     assert left_out == {"forest0", "forest1"}
+
+
+def test_the_subsoil_of_a_profile_without_topsoil_is_no_topsoil():
+    table = SAMPLES.table
+    headless = (table["profile_id"] == "forest3") & (table["top_cm"] == 0)
+    samples = SAMPLES.take(~headless.to_numpy())
+    first = samples.take(whole_profiles(samples).first)
+    told = measured(first, "clay")
+    assert (np.isnan(told) == (first.table["profile_id"] == "forest3")).all()
 
 
 def test_tiles_spread_a_given_topsoil_by_the_beta_of_their_ecosystem(tmp_path: Path):
