@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from edaphos.kernels.random_field import EARTH_RADIUS_KM, unit_vectors
 from edaphos.kernels.zonal_errors import draw_errors
 
 from ..errors import InputError
 from ..grid import Grid
 from ..products.layers import Block, blocks, depths_of, map_grid
 from .error_range import ErrorRange
+from .spread import Patches
 
 Floats = NDArray[np.float64]
 #: Shares of a block's cells by ecosystem, 0 to 1.
@@ -31,8 +31,8 @@ Shares = Callable[[Block], Mapping[str, Floats]]
 TOGETHER = "together"
 #: Step of shares, and step of stocks (kg/m²), in the sums.
 _SHARE, _STOCK = 1e-4, 0.002
-#: Side of the patches that errors are drawn for, degrees; and what lies between 5 and 95 %.
-_PATCH_DEG, _Z90 = 1.0, 1.6448536269514722
+#: Side of the patches that errors are drawn for, km (a degree); what lies between 5 and 95 %.
+_PATCH_KM, _Z90 = 111.2, 1.6448536269514722
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,10 @@ def ecosystem_totals(
     parts = [_indices(ds, layer) for layer in layers]
     keys = [(name, d) for name in (*names, TOGETHER) for d in range(len(layers))]
     sums = {key: _Sums() for key in keys}
+    patches = None if errors is None else Patches.about(grid, _PATCH_KM)
     for where in blocks(grid.shape, block):
-        _add_block(ds, grid, where, shares(where), parts, sums, errors is not None)
-    drawn = _draws([sums[key] for key in keys], errors, draws, seed)
+        _add_block(ds, grid, where, shares(where), parts, sums, patches)
+    drawn = _draws([sums[key] for key in keys], errors, patches, draws, seed)
     found = []
     for i, (name, d) in enumerate(keys):
         s, (top, bottom) = sums[name, d], layers[d]
@@ -178,11 +179,11 @@ def _add_block(
     shares: Mapping[str, Floats],
     parts: Sequence[Sequence[int]],
     sums: Mapping[tuple[str, int], _Sums],
-    with_errors: bool,
+    patches: Patches | None,
 ) -> None:
     rows, cols = where
     window = grid.window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-    statistics = ("stock_mean", "stock_q05", "stock_q95") if with_errors else ("stock_mean",)
+    statistics = ("stock_mean", "stock_q05", "stock_q95") if patches else ("stock_mean",)
     stocks = {name: ds[name][:, 0, rows, cols].to_numpy().astype(np.float64) for name in statistics}
     known = np.isfinite(stocks["stock_mean"]).all(axis=0)
     if not known.any():
@@ -190,7 +191,7 @@ def _add_block(
     areas = np.rint(grid.cell_areas(window) * 1e6).astype(np.int64)  # mm²
     tens = {name: np.rint(share / _SHARE).astype(np.int64) for name, share in shares.items()}
     tens[TOGETHER] = np.sum(list(tens.values()), axis=0)
-    patch = _patches(window.x, window.y) if with_errors else None
+    patch = patches.numbers(where) if patches else None
     for d, indices in enumerate(parts):
         mean = stocks["stock_mean"][indices].sum(axis=0)
         steps = np.where(known, np.rint(mean / _STOCK), 0).astype(np.int64)
@@ -214,17 +215,11 @@ def _add_block(
 def _by_area(weight: NDArray[np.int64], areas: NDArray[np.int64]) -> int:
     """Return the sum of weights times areas as a Python integer, rows of one area at once."""
     if areas.shape[1] == 1:
-        by_row = weight.sum(axis=1)
-        return sum(int(w) * int(a) for w, a in zip(by_row, areas[:, 0], strict=True) if w)
+        by_row, rows = weight.sum(axis=1), np.broadcast_to(areas[:, 0], len(weight))
+        return sum(int(w) * int(a) for w, a in zip(by_row, rows, strict=True) if w)
     at = np.nonzero(weight)
-    return sum(int(w) * int(a) for w, a in zip(weight[at], areas[at], strict=True))
-
-
-def _patches(x: Floats, y: Floats) -> NDArray[np.int64]:
-    """Return the patch of each cell of a window of a longitude-latitude grid."""
-    row = np.floor((y + 90) / _PATCH_DEG).astype(np.int64)
-    col = np.floor((x + 180) / _PATCH_DEG).astype(np.int64)
-    return row[:, None] * round(360 / _PATCH_DEG) + col[None, :]
+    each = np.broadcast_to(areas, weight.shape)[at]
+    return sum(int(w) * int(a) for w, a in zip(weight[at], each, strict=True))
 
 
 def _into(sums: dict[int, float], patch: NDArray[np.int64], values: Floats) -> None:
@@ -233,25 +228,28 @@ def _into(sums: dict[int, float], patch: NDArray[np.int64], values: Floats) -> N
         sums[code] = sums.get(code, 0.0) + value
 
 
-def _draws(sums: Sequence[_Sums], errors: ErrorRange | None, draws: int, seed: int) -> Floats:
+def _draws(
+    sums: Sequence[_Sums],
+    errors: ErrorRange | None,
+    patches: Patches | None,
+    draws: int,
+    seed: int,
+) -> Floats:
     """Return draws of the errors of totals, ``(draws, totals)``, Pg."""
-    if errors is None:
+    if errors is None or patches is None:
         return np.zeros((0, len(sums)))
     codes = np.unique([code for s in sums for code in s.low] or [0])
-    across = round(360 / _PATCH_DEG)
-    lat = (codes // across + 0.5) * _PATCH_DEG - 90
-    lon = (codes % across + 0.5) * _PATCH_DEG - 180
     zone = np.concatenate([np.full(len(s.low), i) for i, s in enumerate(sums)]).astype(np.int64)
     patch = np.searchsorted(codes, np.concatenate([np.array(list(s.low), int) for s in sums]))
     return draw_errors(
-        unit_vectors(lon, lat),
+        patches.points(codes),
         zone,
         patch.astype(np.int64),
         np.concatenate([np.array(list(s.low.values())) for s in sums]),
         np.concatenate([np.array(list(s.high.values())) for s in sums]),
         np.array([s.alone for s in sums]),
         structures=errors.structures,
-        patch_km=_PATCH_DEG * np.pi / 180 * EARTH_RADIUS_KM,
+        patch_km=patches.side_km,
         draws=draws,
         rng=np.random.default_rng(seed),
     )

@@ -83,10 +83,16 @@ class Patches:
         Larger ones where there would be more than :data:`MOST_PATCHES`.
         """
         rows, cols = grid.shape
-        middle = grid.cell_areas(grid.window(rows // 2, cols // 2, 1, 1))
-        cell_km = float(np.sqrt(middle.flat[0])) / 1000
         fewest = int(np.ceil(np.sqrt(rows * cols / MOST_PATCHES)))
+        cell_km = _cell_km(grid)
         side = max(1, int(length_km / 2 / cell_km), fewest)
+        return cls(grid, side, side * cell_km)
+
+    @classmethod
+    def about(cls, grid: Grid, side_km: float) -> Patches:
+        """Return patches of a side of about so many km."""
+        cell_km = _cell_km(grid)
+        side = max(1, round(side_km / cell_km))
         return cls(grid, side, side * cell_km)
 
     @property
@@ -116,6 +122,13 @@ class Patches:
             # a patch beyond the edge of an interrupted projection: near its neighbours' middle
             x, y = (np.where(np.isfinite(v), v, 0.0) for v in (x, y))
         return unit_vectors(x, np.clip(y, -90, 90))
+
+
+def _cell_km(grid: Grid) -> float:
+    """Return the side of a cell at the grid's middle."""
+    rows, cols = grid.shape
+    middle = grid.cell_areas(grid.window(rows // 2, cols // 2, 1, 1))
+    return float(np.sqrt(middle.flat[0])) / 1000
 
 
 @dataclass

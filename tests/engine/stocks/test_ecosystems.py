@@ -13,12 +13,12 @@ from edaphos.engine.stocks.ecosystems import ecosystem_totals
 from edaphos.engine.stocks.error_range import ErrorRange, fit_structures
 from edaphos.kernels.random_field import matern_waves, sum_of_cosines, unit_vectors
 
+GRID = Grid.from_bounds("EPSG:4326", (0, 30, 40, 60), 1.0, 16, "little")
 LAYERS = ((0, 20), (20, 100), (0, 100))
 
 
-def world() -> tuple[xr.Dataset, dict[str, np.ndarray]]:
-    """Return a map of three layers over 30 x 40 degrees, and shares of two ecosystems."""
-    grid = Grid.from_bounds("EPSG:4326", (0, 30, 40, 60), 1.0, 16, "little")
+def world(grid: Grid = GRID) -> tuple[xr.Dataset, dict[str, np.ndarray]]:
+    """Return a map of three layers of 30 x 40 cells, and shares of two ecosystems."""
     rng = np.random.default_rng(5)
     mean = np.rint(rng.lognormal(1, 0.5, (3, 1, 30, 40)) / 0.002) * 0.002
     mean[:, :, :3, :7] = np.nan
@@ -76,6 +76,23 @@ def test_errors_that_go_together_widen_totals_and_layers_that_do_not_fit_are_ref
     assert far[1].mean(axis=0) == pytest.approx([t.total_pg for t in far[0]], rel=0.05)
     with pytest.raises(InputError, match="do not make up 0-30 cm"):
         ecosystem_totals(ds, ("crop",), read, ((0, 30),))
+
+
+def test_intervals_are_of_distances_on_the_ground_in_any_crs():
+    def widths(grid: Grid) -> np.ndarray:
+        ds, shares = world(grid)
+        read = lambda where: {n: s[where] for n, s in shares.items()}  # noqa: E731
+        reach = ErrorRange.of(2000.0)
+        found, _ = ecosystem_totals(ds, ("crop", "wood"), read, LAYERS, reach, draws=300)
+        return np.array([(one.high_pg - one.low_pg) / one.total_pg for one in found])
+
+    here = widths(Grid.from_bounds("EPSG:4326", (0, -15, 40, 15), 1.0, 16, "here"))
+    # the same land beyond 180 degrees, and in metres of equal area
+    beyond = widths(Grid.from_bounds("EPSG:4326", (160, -15, 200, 15), 1.0, 16, "beyond"))
+    metres = (0, -15 * 111_000, 40 * 111_000, 15 * 111_000)
+    projected = widths(Grid.from_bounds("EPSG:6933", metres, 111_000, 16, "metres"))
+    assert beyond == pytest.approx(here, rel=0.15)
+    assert projected == pytest.approx(here, rel=0.15)
 
 
 def test_the_range_of_a_made_field_is_found():
