@@ -9,15 +9,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from edaphos.engine.assess.assessment import Assessment
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
+from edaphos.engine.grid import Grid
 from edaphos.engine.map_store import MAP
 from edaphos.engine.map_view import open_map
-from edaphos.engine.models.beta_settings import FIT_DEPTHS, BetaSettings
+from edaphos.engine.models.beta_settings import BetaSettings
 from edaphos.engine.products.ecosystem_tables import FILE
 from edaphos.engine.products.layers import Block, depths_of, map_grid, read_directly
 from edaphos.engine.run import Run
@@ -26,6 +26,7 @@ from edaphos.engine.stocks.error_range import ErrorRange, fit_structures
 from edaphos.engine.store import write_atomically
 from edaphos.engine.whole_folder import is_whole, on_disk
 
+from .beta_left_out import LeftOut, beta_scores, stock_ratio
 from .beta_schema import BetaTable
 
 Floats = NDArray[np.float64]
@@ -74,7 +75,8 @@ def write_totals(run: Run, table: BetaTable) -> dict[str, Any] | None:
         classes = values[ecosystems.variable]
         return {n: np.asarray(ecosystems.share(n, classes) * part) for n in ecosystems.names}
 
-    errors = _errors(run)
+    left = _left_out(run)
+    errors = _errors(left)
     mapped = [depth for depth in depths_of(dataset) if depth not in LAYERS]
     both, draws = ecosystem_totals(dataset, ecosystems.names, shares, [*LAYERS, *mapped], errors)
     asked = [i for i, one in enumerate(both) if (one.top_cm, one.bottom_cm) in LAYERS]
@@ -88,6 +90,7 @@ def write_totals(run: Run, table: BetaTable) -> dict[str, Any] | None:
         if errors is None
         else {"structures": errors.structures, "text": errors.to_text()},
         "fragments": _scenario(totals, draws, table),
+        **_checks(left, cube, grid, settings),
     }
     write_atomically(run.path / FILE, json.dumps(found, indent=1) + "\n")
     return found
@@ -104,43 +107,32 @@ def _made_up(depths: Sequence[tuple[float, float]]) -> bool:
     return touching and {0.0, 20.0, 100.0} <= set(ends)
 
 
-def _errors(run: Run) -> ErrorRange | None:
-    """Return how errors go together, by profiles that were left out with their blocks."""
+def _left_out(run: Run) -> LeftOut | None:
+    """Return the profiles that the run's validation left out, whole ones."""
     folder = run.path / "assessment"
-    if not is_whole(folder):
+    return LeftOut.of(Assessment.load(on_disk(folder))) if is_whole(folder) else None
+
+
+def _errors(left: LeftOut | None) -> ErrorRange | None:
+    """Return how errors go together, by profiles that were left out with their blocks."""
+    if left is None:
         return None
-    assessment = Assessment.load(on_disk(folder))
-    left_out = residuals(assessment)
     try:
-        found = fit_structures(
-            left_out["lon"].to_numpy(float),
-            left_out["lat"].to_numpy(float),
-            left_out["residual"].to_numpy(float),
-        )
+        found = fit_structures(left.lon, left.lat, left.residual)
     except InputError:
         return None
-    source = f"by residuals of {len(left_out):,} profiles left out with their blocks"
+    source = f"by residuals of {len(left.lon):,} profiles left out with their blocks"
     return replace(found, source=source)
 
 
-def residuals(assessment: Assessment) -> pd.DataFrame:
-    """Return log observed over predicted stock of 0-100 cm of each whole profile left out."""
-    splits = list(dict.fromkeys(assessment.predictions["split"]))
-    split = "block" if "block" in splits else splits[0]
-    said = assessment.predictions
-    said = said[(said["split"] == split) & (said["model"] == "full")]
-    rows = assessment.rows.set_index("row").loc[said["row"]].reset_index(drop=True)
-    rows = rows.assign(said=said["mean"].to_numpy())
-    keys = [rows["profile_id"], rows["year"].fillna(-1.0)]
-    whole = rows.groupby(keys).agg(
-        lon=("lon", "first"),
-        lat=("lat", "first"),
-        observed=("obs", "sum"),
-        said=("said", "sum"),
-        layers=("said", "count"),
-    )
-    whole = whole[(whole["layers"] == len(FIT_DEPTHS)) & (whole["observed"] > 0)]
-    return whole.assign(residual=np.log(whole["observed"] / whole["said"]))
+def _checks(left: LeftOut | None, cube: Cube, grid: Grid, settings: BetaSettings) -> dict[str, Any]:
+    """Return what profiles left out say of stocks, and of beta by ecosystem."""
+    if left is None or not len(left.lon):
+        return {}
+    ecosystems = settings.ecosystems
+    classes = cube.at(left.lon, left.lat, grid, [ecosystems.variable])[ecosystems.variable]
+    scores = beta_scores(left, ecosystems.codes(classes), ecosystems.names, settings.form)
+    return {"left_out": stock_ratio(left), "beta_left_out": scores}
 
 
 def _scenario(

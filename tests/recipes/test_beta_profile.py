@@ -14,7 +14,7 @@ from edaphos.engine.errors import InputError
 from edaphos.engine.map_view import open_map
 from edaphos.engine.place import place
 from edaphos.engine.products.layers import map_grid
-from edaphos.recipes.beta_totals import residuals
+from edaphos.recipes.beta_left_out import LeftOut
 from edaphos.recipes.job import Overrides, load_job
 from edaphos.recipes.pipeline import run_job
 
@@ -118,13 +118,14 @@ def test_rows_are_never_split_at_random(made, tmp_path):
 def test_the_report_tells_totals_and_what_each_arm_gains(made):
     _, run = made
     text = (run / "report.html").read_text()
-    for words in ("Stocks by ecosystem", "upper bounds", "published", "made up"):
+    left_words = ("Beta by ecosystem, of profiles left out", "240 profiles left out hold")
+    for words in ("Stocks by ecosystem", "upper bounds", "published", "made up", *left_words):
         assert words in text
     assert (run / "pictures" / "depth_curves.png").exists()
     found = Assessment.load(run / "assessment")
-    left_out = residuals(found)
+    left_out = LeftOut.of(found).residual
     assert len(left_out) == 240
-    assert abs(left_out["residual"].mean()) < 0.2
+    assert abs(left_out.mean()) < 0.2
     arms = found.arms[(found.arms["split"] == "block") & (found.arms["rows"] == "shared")]
     error = arms.set_index("arm")["RMSE"]
     assert error["own 0-20 cm stock, beta as mapped"] < error["own 0-20 cm stock, beta 0.9786"]
