@@ -114,7 +114,11 @@ class BetaModel:
                 f"paper's see 11 properties), fitted to {s.form} shares of 0-100 cm; stock of "
                 f"0-{s.topsoil.bottom_cm:g} cm from {top}; ecosystems by {s.ecosystems.variable}: "
                 f"{classes}. Stocks are upper bounds where profiles tell no coarse fragments. "
-                "Intervals take topsoil stock and beta as independent."
+                + (
+                    "Intervals take the given topsoil stock as exact: its own error is not in them."
+                    if s.topsoil.variable
+                    else "Intervals take topsoil stock and beta as independent."
+                )
             ),
             "references": "Wang H. et al., ESSD (manuscript)",
         }

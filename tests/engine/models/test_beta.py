@@ -122,6 +122,8 @@ def test_tiles_spread_a_given_topsoil_by_the_beta_of_their_ecosystem(tmp_path: P
     assert np.isnan(mean[:, 0, 0]).all()
     assert (found["status"][3] == Status.NO_ECOSYSTEM).all()
     assert (found["status"][:3] == 0).all()
+    assert "topsoil stock as exact" in model.describe()["method"]
+    assert "as independent" in BetaModel(SETTINGS).describe()["method"]
     model.save(tmp_path)
     again = BetaModel.load(tmp_path)
     assert again.settings == given
