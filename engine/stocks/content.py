@@ -57,6 +57,11 @@ def with_stocks(
     """
     if "soc_mean" not in ds:
         raise InputError("--density is for maps of content (soc_mean, g/kg); this map has none")
+    if "stock_mean" in ds:
+        raise InputError(
+            "--density is for maps of content alone; this one holds stocks (stock_mean) already: "
+            "leave it out"
+        )
     function = _density(density)
     depth = ds["depth_bounds"].values.astype(np.float64)
     thickness = (depth[:, 1] - depth[:, 0]) * KG_M2 * (1 - fragments)

@@ -60,5 +60,7 @@ def test_bounds_are_those_of_the_product(content):
 def test_what_cannot_be_is_said(content):
     with pytest.raises(InputError, match="has none"):
         with_stocks(fake_arms(years=(1990, 2000)), "1.3")
+    with pytest.raises(InputError, match="holds stocks"):
+        with_stocks(content.assign(stock_mean=content["soc_mean"]), "1.3")
     with pytest.raises(InputError, match="holds none"):
         with_stocks(content.drop_vars("soc_q05"), "1.3", density_sd=0.2)
