@@ -39,6 +39,7 @@ COLUMNS = (
     "total_high",
 )
 _TOTALS = ("total_pg", "total_low", "total_high")
+_MEANS = ("mean_kg_m2", "mean_low", "mean_high")
 _KEYS = ["quantity", "depth", "year", "since", "zone"]
 
 
@@ -294,14 +295,13 @@ def _over_depth(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["zone", "quantity", "year"]
     grouped = stocks.groupby(keys, sort=False)
     complete = grouped["depth"].nunique() == len(labels)
+    # means are summed as well: where a layer has fewer cells, totals are of different areas
     summed = grouped.agg(
         cells=("cells", "min"),
         area_km2=("area_km2", "min"),
-        **{name: (name, _whole_sum) for name in _TOTALS},
+        **{name: (name, _whole_sum) for name in (*_TOTALS, *_MEANS)},
     )[complete].reset_index()
     summed["depth"] = depth_label((labels[0][0], labels[-1][1]))
-    for mean, total in zip(("mean_kg_m2", "mean_low", "mean_high"), _TOTALS, strict=True):
-        summed[mean] = summed[total] / summed["area_km2"] * 1e6
     return summed.reindex(columns=list(COLUMNS)).astype({"since": "Int64"})
 
 

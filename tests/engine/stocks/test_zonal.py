@@ -225,6 +225,17 @@ def test_layers_add_up_to_the_column(quarters):
     assert bare[["total_low", "total_high"]].isna().all(axis=None)
 
 
+def test_a_column_whose_depths_differ_in_area_has_the_sum_of_their_means(quarters):
+    ds = with_stocks(fake_map(GLOBE, depths=((0, 5), (5, 15))), "1.3")
+    ds["soc_mean"][1, :, :, 90:] = np.nan
+    ds = with_stocks(ds.drop_vars("stock_mean"), "1.3")
+    table = zonal_totals(ds, open_zones(quarters, GLOBE)).table.set_index(["zone", "depth"])
+    column, *parts = (table.loc[("whole map", d)] for d in ("0-15cm", "0-5cm", "5-15cm"))
+    assert parts[1]["area_km2"] < 0.7 * parts[0]["area_km2"]
+    assert column["mean_kg_m2"] == pytest.approx(sum(p["mean_kg_m2"] for p in parts))
+    assert column["total_pg"] == pytest.approx(sum(p["total_pg"] for p in parts))
+
+
 def test_wholly_dependent_errors_add_up_to_the_bounds(quarters):
     ds = fake_arms(GLOBE, years=(1990, 2000))
     zones = open_zones(quarters, GLOBE)
