@@ -187,6 +187,14 @@ def world_parts(world: Told) -> Iterator[str]:
     scenario = f"with {100 * world['fragments']['mean']:g} % fragments, Pg"
     yield markdown((*heads, "Pg", "paper, Pg", scenario), rows)
     yield world["note"]
+    told = (
+        f"{one['ecosystem']} {one['r2_mapped']:.2f} ({one['r2_station']:.2f} from own soil)"
+        for one in world["beta_left_out"]
+    )
+    yield (
+        "R² of beta of profiles left out with their blocks by the map's own forests, from soil "
+        f"properties as mapped, which is what cells have: {'; '.join(told)}."
+    )
     yield from explained(world)
 
 
