@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from edaphos.engine.assess.splits import location_codes
 from edaphos.engine.conv.patches import extract
@@ -18,6 +16,7 @@ from edaphos.recipes.job import Overrides, load_job, year_policy
 from edaphos.recipes.pipeline import draw, load, open_cube
 from edaphos.recipes.templates import builtin_path
 
+from .kept_samples import depths_of, is_kept, keep_samples, kept_samples
 from .open_data import DATA
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +36,7 @@ class Drawn:
 
 def prepare(reporter: Reporter) -> None:
     """Draw the samples and cut their patches, unless that was done."""
-    if (KEPT / "about.json").exists():
+    if is_kept(KEPT):
         return
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
@@ -59,32 +58,15 @@ def prepare(reporter: Reporter) -> None:
         years=year_policy(table),
         reporter=reporter,
     )
-    samples.table.to_parquet(KEPT / "samples.parquet", index=False)
-    about = {
-        "features": samples.features,
-        "target": samples.target,
-        "classes": samples.classes,
-        "depths": job.recipe.map.depths,
-        "covariates": covariates,
-    }
-    (KEPT / "about.json").write_text(json.dumps(about))
+    keep_samples(samples, KEPT, depths=job.recipe.map.depths, covariates=covariates)
 
 
 def load_samples(locations: int | None = None) -> Drawn:
     """Return what :func:`prepare` drew, or the samples of so many locations of it."""
-    about = json.loads((KEPT / "about.json").read_text())
-    name, units = about["target"]
-    samples = Samples(
-        pd.read_parquet(KEPT / "samples.parquet"),
-        tuple(about["features"]),
-        (name, units),
-        tuple(about["classes"]),
-        KEPT / "patches",
-    )
+    samples, about = kept_samples(KEPT, KEPT / "patches")
     if locations is not None:
         codes = location_codes(samples)
         rng = np.random.default_rng(0)
         chosen = rng.choice(codes.max() + 1, min(locations, codes.max() + 1), replace=False)
         samples = samples.take(np.isin(codes, chosen))
-    depths = tuple((float(top), float(bottom)) for top, bottom in about["depths"])
-    return Drawn(samples, depths, tuple(about["covariates"]))
+    return Drawn(samples, depths_of(about), tuple(about["covariates"]))

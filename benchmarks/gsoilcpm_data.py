@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from edaphos.engine.assess.splits import location_codes
@@ -22,6 +20,7 @@ from edaphos.recipes.job import Overrides, load_job, year_policy
 from edaphos.recipes.pipeline import draw, load, open_cube
 from edaphos.recipes.templates import builtin_path
 
+from .kept_samples import depths_of, is_kept, keep_samples, kept_samples
 from .open_data import DATA
 
 Told = Mapping[str, Any]
@@ -41,7 +40,7 @@ def groups_of(plan: Told) -> tuple[Group, ...]:
 
 def prepare(plan: Told, reporter: Reporter) -> None:
     """Draw the samples and cut their squares, unless that was done."""
-    if (KEPT / "about.json").exists():
+    if is_kept(KEPT):
         return
     KEPT.mkdir(parents=True, exist_ok=True)
     job = load_job(builtin_path("gsoilcpm"), Overrides(data=DATA, cube=_cube()))
@@ -59,14 +58,8 @@ def prepare(plan: Told, reporter: Reporter) -> None:
         years=year_policy(table),
         reporter=reporter,
     )
-    samples.table.to_parquet(KEPT / "samples.parquet", index=False)
-    about = {
-        "features": samples.features,
-        "target": samples.target,
-        "classes": samples.classes,
-        "depths": [pair for pair in job.recipe.map.depths if pair[1] <= plan["deepest_cm"]],
-    }
-    (KEPT / "about.json").write_text(json.dumps(about))
+    depths = [pair for pair in job.recipe.map.depths if pair[1] <= plan["deepest_cm"]]
+    keep_samples(samples, KEPT, depths=depths)
 
 
 def _cube() -> Path:
@@ -78,16 +71,8 @@ def _cube() -> Path:
 @lru_cache(maxsize=1)
 def load_samples() -> tuple[Samples, tuple[tuple[float, float], ...]]:
     """Return what :func:`prepare` drew, and the depths, cm."""
-    about = json.loads((KEPT / "about.json").read_text())
-    name, units = about["target"]
-    samples = Samples(
-        pd.read_parquet(KEPT / "samples.parquet"),
-        tuple(about["features"]),
-        (name, units),
-        tuple(about["classes"]),
-        KEPT / "set",
-    )
-    return samples, tuple((float(top), float(bottom)) for top, bottom in about["depths"])
+    samples, about = kept_samples(KEPT, KEPT / "set")
+    return samples, depths_of(about)
 
 
 def in_region(samples: Samples, region: Told) -> Mask:

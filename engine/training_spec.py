@@ -154,3 +154,9 @@ def laid(held: Any) -> Any:
     from torch import channels_last
 
     return held.to(memory_format=channels_last)
+
+
+def check_rate_share(share: float) -> None:
+    """Refuse a share of the learning rate at which a net is fine-tuned that is none."""
+    if not 0 < share <= 1:
+        raise InputError(f"fine_tuning.rate_share must be above 0 and at most 1, found {share}")

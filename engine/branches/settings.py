@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import InputError
 from ..models.rothc_settings import from_plain
-from ..training_spec import TrainSpec
+from ..training_spec import TrainSpec, check_rate_share
 from .groups import Group, check_groups
 
 Way = Literal["zero_shot", "head", "all", "gradual", "adapters"]
@@ -74,10 +74,7 @@ class Tuning:
             raise InputError(f"fine_tuning.parts must be 3 or more, found {self.parts}")
         if min(self.l2_sp, self.coral) < 0 or self.rank < 1:
             raise InputError("fine_tuning: l2_sp and coral must be 0 or more, rank 1 or more")
-        if not 0 < self.rate_share <= 1:
-            raise InputError(
-                f"fine_tuning.rate_share must be above 0 and at most 1, found {self.rate_share}"
-            )
+        check_rate_share(self.rate_share)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,12 @@ from ..applicability import APPLICABILITY, FILE, ApplicabilitySpec, Area, learn_
 from ..errors import InputError
 from ..samples import Samples
 from ..status import Status
-from .columns import tile_column
-from .protocol import DISSIMILARITY, Emits, Output, Reads, TileInputs, learns_from
-
-#: Cells gathered into columns at once.
-CHUNK_CELLS = 65_536
+from .columns import CHUNK_CELLS, tile_chunks
+from .protocol import DISSIMILARITY, Emits, Output, TileInputs, learns_from
+from .wrapped import WrappedModel
 
 
-class ApplicableModel:
+class ApplicableModel(WrappedModel):
     """Any model of rows, and where it is applicable.
 
     Everything but what is told here is the model's own: what it reads, its target, its notes.
@@ -38,25 +36,9 @@ class ApplicableModel:
     """
 
     def __init__(self, model: Any, spec: ApplicabilitySpec, area: Area | None = None) -> None:
-        self.model = model
+        super().__init__(model)
         self.spec = spec
         self._area = area
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "model":
-            raise AttributeError(name)
-        return getattr(self.model, name)
-
-    @property
-    def kind(self) -> str:
-        """The model's kind."""
-        return str(self.model.kind)
-
-    @property
-    def reads(self) -> Reads:
-        """What the model reads."""
-        reads: Reads = self.model.reads
-        return reads
 
     @property
     def emits(self) -> Emits:
@@ -73,16 +55,11 @@ class ApplicableModel:
 
     def describe(self) -> dict[str, str]:
         """Return what the model says of its map, and what dissimilarity means."""
-        told = dict(getattr(self.model, "describe", dict)())
-        told["method"] = " ".join(filter(None, [told.get("method", ""), APPLICABILITY]))
-        return told
+        return self.describe_with(APPLICABILITY)
 
     def fit(self, samples: Samples) -> Self:
         """Fit the model, then learn from the same rows where it holds."""
-        for name in ("client", "reporter"):  # handed before to a model that trains on a cluster
-            if name in vars(self):
-                setattr(self.model, name, vars(self)[name])
-        self.model = self.model.fit(samples)
+        self.fit_model(samples)
         told = getattr(self.model, "importance", None)
         importance = told() if told is not None and self.spec.importance == "model" else None
         self._area = learn_area(samples, learns_from(self.model), importance, self.spec)
@@ -125,12 +102,7 @@ class ApplicableModel:
             if year and not yearly:
                 out[:, year] = out[:, 0]
                 continue
-            columns = [tile_column(inputs, feature, year) for feature in area.features]
-            for first in range(0, len(cells), CHUNK_CELLS):
-                chunk = cells[first : first + CHUNK_CELLS]
-                values = np.empty((len(columns), len(chunk)), np.float32)
-                for i, column in enumerate(columns):
-                    values[i] = column[chunk]
+            for chunk, values in tile_chunks(inputs, area.features, year, cells):
                 out[0, year].reshape(-1)[chunk] = area.dissimilarity(values)
         return out
 

@@ -41,7 +41,7 @@ from .columns import (
     quantile_name,
     resolve_feature,
     sample_rows,
-    tile_column,
+    tile_chunks,
 )
 from .protocol import Depth, Emits, Reads, TileInputs
 
@@ -247,12 +247,7 @@ class BoostingModel:
         cells = packet_order(inputs.wanted)
         wanted = [n for n in self._parts if self.quantiles or n == "mean"]
         for year in range(len(inputs.years)):
-            columns = [tile_column(inputs, f, year) for f in self._features]
-            for first in range(0, len(cells), CHUNK_CELLS):
-                chunk = cells[first : first + CHUNK_CELLS]
-                values = np.empty((len(columns), len(chunk)), np.float32)
-                for i, column in enumerate(columns):
-                    values[i] = column[chunk]
+            for chunk, values in tile_chunks(inputs, self._features, year, cells):
                 for d, depth in enumerate(self.depths):
                     said = {
                         n: self._parts[n].predict(values, self._nodes_at(n, depth)) for n in wanted

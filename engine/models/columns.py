@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -94,3 +94,16 @@ def tile_column(inputs: TileInputs, feature: Feature, year: int) -> NDArray[np.f
     if inputs.halo:
         values = values[inputs.halo : -inputs.halo, inputs.halo : -inputs.halo]
     return np.ascontiguousarray(values).reshape(-1)
+
+
+def tile_chunks(
+    inputs: TileInputs, features: Sequence[Feature], year: int, cells: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield `cells` of a tile in parts, each with its features, ``(features, cells)``."""
+    columns = [tile_column(inputs, feature, year) for feature in features]
+    for first in range(0, len(cells), CHUNK_CELLS):
+        chunk = cells[first : first + CHUNK_CELLS]
+        values = np.empty((len(columns), len(chunk)), np.float32)
+        for i, column in enumerate(columns):
+            values[i] = column[chunk]
+        yield chunk, values

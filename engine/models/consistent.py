@@ -26,7 +26,8 @@ from edaphos.kernels.depth_consistent import factors, segments
 from ..errors import InputError
 from ..samples import Samples
 from ..status import Status
-from .protocol import Depth, Emits, Reads, TileInputs, learns_from
+from .protocol import Depth, Reads, TileInputs, learns_from
+from .wrapped import WrappedModel
 
 FILE = "consistent.json"
 #: Kinds that can say something of any depth interval.
@@ -61,7 +62,7 @@ class ConsistentSpec:
             )
 
 
-class ConsistentModel:
+class ConsistentModel(WrappedModel):
     """Any model with layers, and what they are to integrate to.
 
     Everything but what is told here is the model's own.
@@ -79,7 +80,7 @@ class ConsistentModel:
     """
 
     def __init__(self, model: Any, spec: ConsistentSpec) -> None:
-        self.model = model
+        super().__init__(model)
         self.spec = spec
         self._whole: Any = None
         try:
@@ -96,16 +97,6 @@ class ConsistentModel:
                 "sum of its layers; name the cube variables of published stocks"
             )
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("model", "spec", "_whole"):
-            raise AttributeError(name)
-        return getattr(self.model, name)
-
-    @property
-    def kind(self) -> str:
-        """The model's kind."""
-        return str(self.model.kind)
-
     @property
     def reads(self) -> Reads:
         """What the model reads, and the given stocks."""
@@ -118,29 +109,18 @@ class ConsistentModel:
         """What the model learns from: not the given stocks."""
         return learns_from(self.model)
 
-    @property
-    def emits(self) -> Emits:
-        """What the model emits."""
-        emits: Emits = self.model.emits
-        return emits
-
     def describe(self) -> dict[str, str]:
         """Return what the model says of its map, and what was done to its layers."""
-        told = dict(getattr(self.model, "describe", dict)())
         whole = " and ".join(f"0-{b:g} cm" for b in self.spec.bottoms)
         source = ", ".join(self.spec.variables) or "as the model itself predicts them"
-        words = (
+        return self.describe_with(
             f"Layers are scaled by one factor for each segment so that they integrate to {whole} "
             f"({source}); quantiles by the same factor. Scores are of layers before that."
         )
-        told["method"] = " ".join(filter(None, [told.get("method", ""), words]))
-        return told
 
     def fit(self, samples: Samples) -> Self:
         """Fit the model."""
-        if "client" in vars(self):
-            self.model.client = vars(self)["client"]
-        self.model = self.model.fit(samples)
+        self.fit_model(samples)
         return self
 
     def predict_rows(self, samples: Samples) -> Mapping[str, NDArray[np.floating[Any]]]:

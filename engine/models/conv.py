@@ -33,10 +33,10 @@ from ..progress import QUIET
 from ..samples import Samples
 from ..status import Status
 from ..training_curve import save_curves
-from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles, quantile_name
+from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import ConvSettings, pairs_of
 from .depth_rows import depth_rows
-from .net_parts import calibrated_words, depth_alone
+from .net_parts import calibrated_words, depth_alone, named_outputs
 from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
 from .rothc_settings import from_plain
 
@@ -206,14 +206,9 @@ class ConvModel:
         }
 
     def _named(self, said: Said, depth: Any) -> dict[str, Floats]:
-        name, predictive = self._target[0], self.fitted.predictive
-        found = {f"{name}_mean": predictive.mean(said, depth)}
-        for which, pair in enumerate(self.pairs):
-            for level, bound in zip(pair, predictive.bounds(said, depth, which), strict=True):
-                found[quantile_name(name, level)] = bound
-        if 0.5 in self.quantiles:
-            found[quantile_name(name, 0.5)] = predictive.median(said, depth)
-        return found
+        return named_outputs(
+            self._target[0], self.fitted.predictive, said, depth, self.pairs, self.quantiles
+        )
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[Any]]:
         """Return each output as ``(depth, year, y, x)`` float32; cells not wanted hold anything.

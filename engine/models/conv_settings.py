@@ -10,7 +10,7 @@ from edaphos.kernels.conv_net import ConvShape
 from ..conv.channels import Mask, Scaling
 from ..covariate_choice import ChoiceSpec
 from ..errors import InputError
-from ..training_spec import TrainSpec
+from ..training_spec import TrainSpec, check_rate_share
 
 Scheme = Literal["transfer", "per_depth", "pooled", "multitask"]
 Interval = Literal["residual", "quantile", "ensemble", "dropout"]
@@ -47,10 +47,7 @@ class FineTuning:
             raise InputError(
                 f"fine_tuning.freeze_until must be 0 or more, found {self.freeze_until}"
             )
-        if not 0 < self.rate_share <= 1:
-            raise InputError(
-                f"fine_tuning.rate_share must be above 0 and at most 1, found {self.rate_share}"
-            )
+        check_rate_share(self.rate_share)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from .columns import (
     quantile_name,
     resolve_feature,
     sample_rows,
-    tile_column,
+    tile_chunks,
 )
 from .forest_arrays import load_arrays, pack, save_arrays
 from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
@@ -264,12 +264,7 @@ class ForestModel:
         cells = packet_order(inputs.wanted)
         quantiles = np.array(self.quantiles)
         for year in range(len(inputs.years)):
-            columns = [tile_column(inputs, f, year) for f in self._features]
-            for first in range(0, len(cells), CHUNK_CELLS):
-                chunk = cells[first : first + CHUNK_CELLS]
-                values = np.empty((len(columns), len(chunk)), np.float32)
-                for i, column in enumerate(columns):
-                    values[i] = column[chunk]
+            for chunk, values in tile_chunks(inputs, self._features, year, cells):
                 for d, depth in enumerate(self.depths):
                     nodes = self._nodes_at(depth)
                     found = predict_columns(self.forest, values, quantiles, nodes=nodes)

@@ -37,10 +37,10 @@ from ..errors import InputError
 from ..grid import Grid
 from ..need_torch import need_torch
 from ..samples import Samples
-from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles, quantile_name
+from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import pairs_of
 from .depth_rows import depth_rows
-from .net_parts import calibrated_words, depth_alone
+from .net_parts import calibrated_words, depth_alone, named_outputs
 from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
 
 if TYPE_CHECKING:
@@ -210,15 +210,10 @@ class GsoilcpmModel:
         return self._named(said, depth)
 
     def _named(self, said: Floats, depth: Any) -> dict[str, Floats]:
-        name, predictive = self._target[0], self.fitted.predictive
         together = self.fitted.nets.together(said)
-        found = {f"{name}_mean": predictive.mean(together, depth)}
-        for which, pair in enumerate(self.pairs):
-            for level, bound in zip(pair, predictive.bounds(together, depth, which), strict=True):
-                found[quantile_name(name, level)] = bound
-        if 0.5 in self.quantiles:
-            found[quantile_name(name, 0.5)] = predictive.median(together, depth)
-        return found
+        return named_outputs(
+            self._target[0], self.fitted.predictive, together, depth, self.pairs, self.quantiles
+        )
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[np.float32]]:
         """Return each output as ``(depth, year, y, x)`` float32; cells not wanted hold anything."""
