@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from .processes import PROCESSES, one_thread
+from .processes import PROCESSES, process_pool
 
 Told = Mapping[str, Any]
 
@@ -50,7 +49,7 @@ def kept_tables(
         known |= _by_digest(pd.read_parquet(path))
     missing = [key for key in tasks if key not in known]
     started, ends = time.monotonic(), None if minutes is None else 60 * minutes
-    with one_thread(), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+    with process_pool() as pool:
         waiting: dict[Any, str] = {}
         queue, finished = iter(missing), 0
 

@@ -13,10 +13,9 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from edaphos.engine.hybrid.time_uncertainty import TimeSpec, TimeUncertainty, ca
 from edaphos.kernels.discovery import p_histogram, threshold
 
 from .no_change_table import Row, failures, table
-from .processes import PROCESSES, one_thread
+from .processes import process_pool
 from .result import Result
 from .virtual_truths import Conditions, still
 from .virtual_world_make import Variant, World, make_still_world, make_world
@@ -133,11 +132,7 @@ def run(plan: Told, cache: Path) -> list[Row]:
     ]
     missing = [task for task in tasks if digest(plan, *task) not in known]
     started = time.perf_counter()
-    with (
-        store.open("a") as file,
-        one_thread(),
-        ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool,
-    ):
+    with store.open("a") as file, process_pool() as pool:
         waiting = {pool.submit(judged, plan, *task): task for task in missing}
         for number, future in enumerate(as_completed(waiting), 1):
             task = waiting[future]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 
 PROCESSES = 2
 #: Libraries that would start threads of their own in each process.
@@ -24,3 +28,27 @@ def one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def process_pool(processes: int = PROCESSES) -> Iterator[ProcessPoolExecutor]:
+    """Yield new processes of one thread each, which end with this one however it ends.
+
+    Those of a pool that was killed would else finish what they do, and what waits behind it.
+    """
+    with (
+        one_thread(),
+        ProcessPoolExecutor(
+            processes, get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+        ) as pool,
+    ):
+        yield pool
+
+
+def _end_with(parent: int) -> None:
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -31,10 +31,10 @@ class Timed:
     def __init__(self, source: PatchSource) -> None:
         self.source, self.seconds = source, 0.0
 
-    def batch(self, rows: np.ndarray, rng: np.random.Generator | None) -> Batch:
+    def batch(self, rows: np.ndarray, rng: np.random.Generator | None, first: int = 0) -> Batch:
         """Return what the source does."""
         started = time.thread_time()
-        found = self.source.batch(rows, rng)
+        found = self.source.batch(rows, rng, first)
         self.seconds += time.thread_time() - started
         return found
 

@@ -6,9 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,7 +22,7 @@ from edaphos.engine.hybrid.rothc_process import RothCProcess
 from edaphos.engine.hybrid.seen import PlaceAndTime
 from edaphos.engine.hybrid.site_years import Drivers, Floats, SiteYears
 
-from .processes import PROCESSES, one_thread
+from .processes import PROCESSES, process_pool
 from .virtual_world_make import World, make_world
 from .virtual_world_plan import ArmPlan, Plan, Task
 from .virtual_world_scores import score, score_visited
@@ -115,7 +114,7 @@ def _run(plan: Plan, tasks: Sequence[Task], processes: int) -> Iterator[list[Rec
     if processes < 2 or len(tasks) < 2:
         yield from (run_task(plan, task) for task in tasks)
         return
-    with one_thread(), ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with process_pool(processes) as pool:
         for future in as_completed([pool.submit(run_task, plan, task) for task in tasks]):
             yield future.result()
 
