@@ -5,6 +5,12 @@ rows, for what augments each batch, and for dropout. So a training that goes on 
 does what it would have done without the break, bit for bit on a CPU with the same number of
 threads; on a GPU to within rounding.
 
+Where several processes train one net together (:mod:`edaphos.engine.training_group`), each learns
+from its part of every batch, with the order and the augmentation that one process would give them,
+and all take the same steps and decide alike. The weights are then those of one process but for
+rounding, and but for dropout, which each draws for its own rows. The first process alone writes
+checkpoints, and all begin from the one that it read.
+
 Torch keeps its random state and its number of threads for the whole process. Of several threads
 of a process that call :func:`train`, one trains and the others wait.
 """
@@ -21,14 +27,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, Stopped
+from .errors import InputError, RunError, Stopped
 from .need_torch import need_torch
 from .place import Place
 from .progress import QUIET, Reporter
 from .training_checkpoint import load_checkpoint, save_checkpoint
 from .training_curve import Curve
+from .training_group import current
 from .training_learner import Learner, alone, autocast, batches, cut, plain
 from .training_spec import Batch, IntArray, Source, TrainSpec, laid, rate_of
+
+#: Of how a net is trained, what changes its weights by no more than rounding; or, with several
+#: processes, by another draw of dropout.
+_NOT_TOLD = ("device", "threads", "processes")
 
 __all__ = ["Batch", "Curve", "Source", "TrainSpec", "predict", "rate_of", "train"]
 
@@ -48,6 +59,8 @@ def train(
     label: str = "training",
 ) -> Curve:
     """Train `net` in place and leave it with the weights of its best epoch, on the CPU.
+
+    Alone, or with the other processes of the group that this thread is in.
 
     The best epoch is the one with the lowest loss over the validation rows; without such rows all
     epochs are run and the last one is kept. Parameters with ``requires_grad = False`` stay as they
@@ -77,7 +90,7 @@ def train(
         Rows that cannot be trained on, a device that is not there, torch that is not installed, or
         the checkpoint of another training.
     RunError
-        A loss that is not a number.
+        A loss that is not a number, or another process of the group is gone or trains another net.
     """
     torch = need_torch()
     from edaphos.kernels.losses import weighted_mse
@@ -85,21 +98,30 @@ def train(
     rows, validation_rows = (np.asarray(r, np.int64) for r in (rows, validation_rows))
     _check_rows(rows, validation_rows)
     loss = loss or weighted_mse
+    group = current()
     with alone(torch, spec) as device:
-        learner = Learner(torch, net, source, spec, loss, device)
+        learner = Learner(torch, net, source, spec, loss, device, group)
         configuration = {
-            **{k: v for k, v in asdict(spec).items() if k not in ("device", "threads")},
+            **{k: v for k, v in asdict(spec).items() if k not in _NOT_TOLD},
             "rows": _digest(rows),
             "validation rows": _digest(validation_rows),
             "loss": _name_of(loss),
             **learner.identity(),
             **(identity or {}),
         }
-        found = load_checkpoint(checkpoint, configuration) if checkpoint is not None else None
+        found = None
+        if checkpoint is not None and group.rank == 0:
+            found = load_checkpoint(checkpoint, configuration)
+        found, first = group.shared((found, configuration))
+        if first != configuration:
+            raise RunError(
+                "the processes of one training train different nets or rows: give all workers the "
+                f"same packages and files; found {configuration} and {first}"
+            )
         curve = learner.restore(found) if found else Curve()
 
         def save() -> None:
-            if checkpoint is not None:
+            if checkpoint is not None and group.rank == 0:
                 save_checkpoint(checkpoint, learner.checkpoint(curve), configuration)
 
         begun = saved = time.monotonic()
@@ -119,6 +141,7 @@ def train(
                     saved = time.monotonic()
                 try:
                     progress.advance(note=_note(curve))
+                    group.heed(epoch + 1 - epochs.start, len(epochs), _note(curve))
                 except Stopped:
                     save()
                     raise

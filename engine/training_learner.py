@@ -16,6 +16,7 @@ from .errors import InputError, RunError
 from .need_torch import torch_threads
 from .training_checkpoint import Checkpoint
 from .training_curve import Curve
+from .training_group import ALONE, Group
 from .training_spec import Batch, Device, IntArray, Source, Tensor, TrainSpec, laid
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -25,10 +26,17 @@ class Learner:
     """A net with its optimizer, and the best that it was."""
 
     def __init__(
-        self, torch: Any, net: Any, source: Source, spec: TrainSpec, loss: Any, device: Any
+        self,
+        torch: Any,
+        net: Any,
+        source: Source,
+        spec: TrainSpec,
+        loss: Any,
+        device: Any,
+        group: Group,
     ) -> None:
         self.torch, self.source, self.spec, self.loss = torch, source, spec, loss
-        self.device, self.net = device, net
+        self.device, self.net, self.group = device, net, group
         trained = {k: p for k, p in net.named_parameters() if p.requires_grad}
         if not trained:
             raise InputError("every parameter of the net is frozen; there is nothing to train")
@@ -38,6 +46,11 @@ class Learner:
         ]
         self.first = _digest_of(net)
         self.parameters = trained
+        if group.size > 1 and any(_sees_batch(module) for module in net.modules()):
+            raise InputError(
+                f"training.processes = {spec.processes}: the net normalises by what is in a batch, "
+                "of which each process has a part; set batch_norm = false or processes = 1"
+            )
         laid(net.to(device))
         self.optimizer = torch.optim.AdamW(
             [
@@ -60,8 +73,14 @@ class Learner:
             3
         )
         parts = cut(np.random.default_rng(order).permutation(rows), self.spec.batch)
+        if len(parts[-1]) < self.group.size:
+            raise InputError(
+                f"training.processes = {self.group.size}, and a batch has {len(parts[-1])} row(s); "
+                "set processes lower or batch higher"
+            )
         rngs = [np.random.default_rng(s) for s in augment.spawn(len(parts))]
-        self.torch.manual_seed(int(dropout.generate_state(1, np.uint64)[0]))
+        rank = self.group.rank
+        self.torch.manual_seed(int(dropout.generate_state(rank + 1, np.uint64)[rank]))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self._training_mode()
@@ -85,11 +104,11 @@ class Learner:
     ) -> float:
         # summed where they are: asking a GPU for a number after each batch would halt it
         total = self.torch.zeros(2, dtype=self.torch.float64, device=self.device)
-        for batch in batches(self.source, parts, rngs):
+        for batch in batches(self.source, parts, rngs, self.group):
             here = batch.to(self.device)
             weight = here.weight.sum()
             total += self.torch.stack([one(here).detach() * weight, weight])
-        summed, weight = (float(v) for v in total.cpu())
+        summed, weight = (float(v) for v in self.group.summed(total).cpu())
         if weight == 0:
             raise InputError(f"no {what} row has a target with a weight above 0")
         if not math.isfinite(summed):
@@ -107,17 +126,34 @@ class Learner:
     def _step(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(batch)
-        loss.backward()
+        if self.group.size > 1:
+            weight = batch.weight.sum()
+            (loss * weight).backward()
+            self._sum_gradients(weight)
+        else:
+            loss.backward()
         if self.spec.clip is not None:
             self.torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.spec.clip)
         self.optimizer.step()
         return loss
 
+    def _sum_gradients(self, weight: Tensor) -> None:
+        """Give all processes the gradients of the whole batch, from those times weights."""
+        torch, held = self.torch, list(self.parameters.values())
+        for p in held:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([*(p.grad.reshape(-1) for p in held), weight.reshape(1)])
+        self.group.summed(flat)
+        # where nothing is there the gradients are 0
+        mean = flat[:-1] / torch.where(flat[-1] > 0, flat[-1], torch.ones_like(flat[-1]))
+        for p, gradient in zip(held, mean.split([p.numel() for p in held]), strict=True):
+            p.grad.copy_(gradient.view_as(p))
+
     def _training_mode(self) -> None:
         self.net.train()
         for module in self.net.modules():
-            own = list(module.parameters(recurse=False))
-            if hasattr(module, "running_mean") and own and not any(p.requires_grad for p in own):
+            if hasattr(module, "running_mean") and not _sees_batch(module):
                 module.eval()
 
     def _state(self) -> dict[str, Tensor]:
@@ -166,18 +202,32 @@ def plain(net: Any) -> None:
 
 
 def batches(
-    source: Source, parts: Sequence[IntArray], rngs: Sequence[np.random.Generator] | None
+    source: Source,
+    parts: Sequence[IntArray],
+    rngs: Sequence[np.random.Generator] | None,
+    group: Group = ALONE,
 ) -> Iterator[Batch]:
-    """Yield each part as a batch, while another thread prepares the next one."""
-    if not parts:
+    """Yield each part as a batch, while another thread prepares the next one.
+
+    Of a `group`, what is this process's of each; nothing of those that it has nothing of.
+    """
+    drawn: Sequence[np.random.Generator | None] = rngs or [None] * len(parts)
+    mine = [(*group.part(part), rng) for part, rng in zip(parts, drawn, strict=True)]
+    asked = [(rows, rng, first) if first else (rows, rng) for rows, first, rng in mine if len(rows)]
+    if not asked:
         return
     with ThreadPoolExecutor(1) as pool:
-        given: Sequence[np.random.Generator | None] = rngs or [None] * len(parts)
-        ahead = pool.submit(source.batch, parts[0], given[0])
-        for part, rng in zip(parts[1:], given[1:], strict=True):
-            now, ahead = ahead.result(), pool.submit(source.batch, part, rng)
+        ahead = pool.submit(source.batch, *asked[0])
+        for one in asked[1:]:
+            now, ahead = ahead.result(), pool.submit(source.batch, *one)
             yield now
         yield ahead.result()
+
+
+def _sees_batch(module: Any) -> bool:
+    """Whether it normalises by the statistics of a batch while it learns."""
+    own = list(module.parameters(recurse=False))
+    return hasattr(module, "running_mean") and (not own or any(p.requires_grad for p in own))
 
 
 def cut(rows: IntArray, batch: int) -> list[IntArray]:

@@ -53,6 +53,9 @@ class TrainSpec:
     threads
         Of torch on the CPU. The last bits of the weights depend on it. More than there are idle
         cores make a training many times slower, as threads wait for each other by spinning.
+    processes
+        Workers of a cluster that train one net together, each with its part of every batch. What
+        comes out is that of one process but for rounding and for what dropout draws.
     """
 
     epochs: int = 600
@@ -66,9 +69,10 @@ class TrainSpec:
     device: Device = "auto"
     seed: int = 0
     threads: int = 1
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "patience", "threads"):
+        for name in ("epochs", "batch", "patience", "threads", "processes"):
             if getattr(self, name) < 1:
                 raise InputError(f"training: {name} must be 1 or more, is {getattr(self, name)}")
         if not 0 < self.rate < math.inf:
@@ -112,7 +116,7 @@ class Batch:
 class Source(Protocol):
     """Where rows come from. It is asked from another thread than the one that trains."""
 
-    def batch(self, rows: IntArray, rng: np.random.Generator | None) -> Batch:
+    def batch(self, rows: IntArray, rng: np.random.Generator | None, first: int = 0) -> Batch:
         """Return these rows, in this order.
 
         Parameters
@@ -121,6 +125,9 @@ class Source(Protocol):
             Their numbers.
         rng
             Given while training, for what changes rows at random; None otherwise.
+        first
+            How many rows of the same batch are before these, and are another process's; what `rng`
+            draws for them is passed over.
         """
 
 

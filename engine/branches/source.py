@@ -74,7 +74,7 @@ class GroupSource:
             for group, one in zip(channels.groups, channels.channels, strict=True)
         ]
 
-    def batch(self, rows: IntArray, rng: np.random.Generator | None) -> Batch:
+    def batch(self, rows: IntArray, rng: np.random.Generator | None, first: int = 0) -> Batch:
         """Return these rows; `rng` draws how their squares are turned."""
         torch = need_torch()
         # one draw for all groups: what is north in one is north in the others
@@ -85,7 +85,7 @@ class GroupSource:
                 found.append(torch.zeros(len(rows), count, window, window))
                 continue
             own = None if seed is None else np.random.default_rng(seed)
-            (x,) = source.batch(rows, own).inputs
+            (x,) = source.batch(rows, own, first).inputs
             found.append(x[:, :count].contiguous())
         layers, target, weight = (
             torch.from_numpy(a[rows]) for a in (self.layers, self.target, self.weight)

@@ -35,10 +35,13 @@ def turned(patches: NDArray[np.float32], which: NDArray[np.int64]) -> NDArray[np
     return out
 
 
-def augmented(patches: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def augmented(
+    patches: NDArray[np.float32], rng: np.random.Generator, first: int = 0
+) -> NDArray[np.float32]:
     """Return each patch under a symmetry drawn for it; all eight are equally likely.
 
     Only for channels that are :attr:`~edaphos.engine.conv.channels.Channels.symmetric`. Cells are
     taken for squares, which those of a longitude-latitude grid away from the equator are not.
+    Draws for `first` patches that are before these are passed over.
     """
-    return turned(patches, rng.integers(SYMMETRIES, size=len(patches)))
+    return turned(patches, rng.integers(SYMMETRIES, size=first + len(patches))[first:])

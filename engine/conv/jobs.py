@@ -8,12 +8,15 @@ trainings in one worker process one runs and the others wait (:mod:`edaphos.engi
 cluster trains as many nets at once as it has worker processes, whatever their threads: one for
 each core, with ``TrainSpec.threads = 1``, is the fastest. Where workers have GPUs, a training asks
 for one to itself, and runs on no worker without.
+
+A single large training can take several workers instead (:mod:`edaphos.engine.training_launch`).
 """
 
 from __future__ import annotations
 
 import fcntl
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +31,10 @@ from ..fan_out import fan_out
 from ..gpu import gpu_offered, training_resources
 from ..place import Place
 from ..progress import QUIET, Reporter
+from ..scratch import scratch_folder
 from ..store import remove_tree
+from ..training_group import GroupLost
+from ..training_launch import over_workers
 from ..whole_folder import is_whole, whole_folder
 
 #: What a job does: ``function(task, out, begun)`` fills the folder `out`; below the place `begun`
@@ -83,6 +89,7 @@ def run_jobs(
     client: Client | None = None,
     resources: Mapping[str, float] | None = None,
     hand_on: Literal["always", "gpu"] = "always",
+    processes: int = 1,
     reporter: Reporter = QUIET,
     label: str = "training",
 ) -> list[Place]:
@@ -104,11 +111,17 @@ def run_jobs(
         Whether a task of a cluster hands its jobs on ``always``, or only where workers have a
         ``gpu``. A task that hands on lets others begin, which all hold what they need until theirs
         are done.
+    processes
+        Workers of `client` that do each job together, one job after another: each calls `function`,
+        whose trainings are then one (:mod:`edaphos.engine.training`), and what the first leaves is
+        kept. Inside a task, such as a fold of a cross-validation, a job stays on one process, as
+        folds are spread over workers already.
 
     Raises
     ------
     InputError, RunError
-        A job failed, named by what it is of; those done are kept.
+        A job failed, named by what it is of; those done are kept. Or several processes were asked
+        for without a cluster, or with more of them than it has workers.
     """
     folder = folder.absolute()  # workers may stand elsewhere
     places = {job.name: folder / job.name for job in jobs}
@@ -119,8 +132,18 @@ def run_jobs(
         with _cluster(client, hand_on) as found:
             if found is not None and resources is None:
                 resources = training_resources(found)
-            one = partial(_run, function, folder)
-            fan_out(one, todo, found, reporter, label, resources)
+            if processes > 1 and client is None and not _in_task():
+                raise InputError(
+                    f"training.processes = {processes} needs a cluster, and there is none here; "
+                    "give a client, or set training.processes = 1"
+                )
+            if processes > 1 and client is not None:
+                for job in todo:
+                    together = partial(_run_together, function, folder, job)
+                    over_workers(together, processes, client, reporter, f"{label}: {job}")
+            else:
+                one = partial(_run, function, folder)
+                fan_out(one, todo, found, reporter, label, resources)
     for job in todo:
         if not is_whole(places[job.name]):
             raise RunError(
@@ -138,15 +161,33 @@ def _run(function: Work, folder: Place, job: Job) -> None:
                 return
             with whole_folder(place) as out:
                 function(job.task, out, begun)
-    except Stopped:
+    except (Stopped, GroupLost):
         raise
     except Exception as error:
         if is_whole(place):  # the attempt that was taken for lost came first
             return
-        # what the user can mend stays an InputError
-        family: type[EdaphosError] = InputError if isinstance(error, InputError) else RunError
-        raise family(f"{job}: {str(error) or type(error).__name__}") from error
+        raise _named(job, error) from error
     remove_tree(begun)
+
+
+def _run_together(function: Work, folder: Place, job: Job, rank: int) -> None:
+    """Be one of the processes that do a job; what the others than the first leave is let go."""
+    if rank == 0:
+        _run(function, folder, job)
+        return
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as out:
+        try:
+            function(job.task, Path(out), folder / f"{job.name}.begun")
+        except (Stopped, GroupLost):
+            raise
+        except Exception as error:
+            raise _named(job, error) from error
+
+
+def _named(job: Job, error: Exception) -> EdaphosError:
+    """Return an error that says of which job; what the user can mend stays an InputError."""
+    family: type[EdaphosError] = InputError if isinstance(error, InputError) else RunError
+    return family(f"{job}: {str(error) or type(error).__name__}")
 
 
 @contextmanager
@@ -171,9 +212,7 @@ def _cluster(client: Client | None, hand_on: str) -> Iterator[Client | None]:
     if client is not None:
         yield client
         return
-    try:
-        get_worker()
-    except ValueError:
+    if not _in_task():
         yield None
         return
     if hand_on == "gpu" and not gpu_offered(get_client()):
@@ -181,3 +220,12 @@ def _cluster(client: Client | None, hand_on: str) -> Iterator[Client | None]:
         return
     with worker_client() as own:  # gives this task's thread to others until the block ends
         yield own
+
+
+def _in_task() -> bool:
+    """Whether this is a task of a cluster."""
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True

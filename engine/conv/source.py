@@ -69,12 +69,12 @@ class PatchSource:
         self.keeps = len(self.used) * self._bytes_each <= budget
         self._kept: NDArray[np.float32] | None = None
 
-    def batch(self, rows: IntArray, rng: np.random.Generator | None) -> Batch:
+    def batch(self, rows: IntArray, rng: np.random.Generator | None, first: int = 0) -> Batch:
         """Return these rows; `rng` draws how their patches are turned."""
         torch = need_torch()
         x = self._channels_of(rows)
         if rng is not None and self.augment:
-            x = augmented(x, rng)
+            x = augmented(x, rng, first)
         extra = () if self.extra is None else (self.extra[rows],)
         tensors = (torch.from_numpy(a) for a in (self.target[rows], self.weight[rows]))
         return Batch(tuple(torch.from_numpy(a) for a in (x, *extra)), *tensors)

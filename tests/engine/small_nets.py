@@ -19,11 +19,12 @@ class Table:
         self.noise = noise
         self.asked: list[list[int]] = []
 
-    def batch(self, rows, rng) -> Batch:
+    def batch(self, rows, rng, first=0) -> Batch:
         x = self.x[rows]
         if rng is not None:
             self.asked.append(rows.tolist())
-            x = x + np.float32(self.noise) * rng.normal(size=x.shape).astype(np.float32)
+            drawn = rng.normal(size=(first + len(x), x.shape[1]))[first:]
+            x = x + np.float32(self.noise) * drawn.astype(np.float32)
         import torch
 
         held = (x, self.y[rows], self.weight[rows])
