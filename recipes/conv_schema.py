@@ -59,6 +59,13 @@ class TrainingTable(Table):
     threads: int = Field(
         1, ge=1, le=64, description="of torch on the CPU; the last bits of the weights depend on it"
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="workers of the cluster that train one net together, each with its part of "
+        "every batch",
+    )
 
 
 class FineTuningTable(Table):

@@ -20,6 +20,7 @@ from ..conv.schemes import ROWS, digest_of, target_scale
 from ..conv.weights import Seen
 from ..errors import InputError
 from ..models.protocol import Depth
+from ..progress import QUIET, Reporter
 from ..run import versions
 from ..samples import Samples
 from ..training_curve import Training
@@ -104,6 +105,7 @@ def pretrain(
     *,
     seed: int,
     client: Client | None = None,
+    reporter: Reporter = QUIET,
 ) -> BranchFit:
     """Train nets on samples of the world, and calibrate them.
 
@@ -154,7 +156,7 @@ def pretrain(
         )
         for own in member_seeds(seed, told.members)
     ]
-    trained = run_tasks(tasks, client)
+    trained = run_tasks(tasks, client, reporter)
     nets = FittedBranches(
         tuple(t.net for t in trained),
         channels,

@@ -162,7 +162,7 @@ class GsoilcpmSettings:
 
     @property
     def tuned(self) -> TrainSpec:
-        """How a region is trained."""
+        """How a region is trained: on one process, as its ways are spread over workers."""
         tuning = self.fine_tuning
         return replace(
             self.training,
@@ -170,6 +170,7 @@ class GsoilcpmSettings:
             epochs=tuning.epochs,
             patience=tuning.patience,
             batch=tuning.batch,
+            processes=1,
         )
 
 

@@ -18,6 +18,7 @@ from edaphos.kernels.branch_shape import BranchShape, build
 from ..conv.jobs import Job, run_jobs
 from ..conv.learning_rows import LEARN, STOP, Floats, Ints, LearningRows, by_patch
 from ..place import Place
+from ..progress import QUIET, Reporter
 from ..training import TrainSpec, train
 from ..training_curve import Curve, Training
 from .group_set import GroupSet
@@ -111,12 +112,25 @@ class Trained:
     covariance: Any
 
 
-def run_tasks(tasks: Sequence[Task], client: Client | None = None) -> list[Trained]:
-    """Do trainings that are not done yet, and read what they left."""
+def run_tasks(
+    tasks: Sequence[Task], client: Client | None = None, reporter: Reporter = QUIET
+) -> list[Trained]:
+    """Do trainings that are not done yet, and read what they left.
+
+    Each by ``processes`` workers of `client` together, where its spec says so.
+    """
     if not tasks:
         return []
     jobs = [Job({"net": t.name, "way": t.way, "seed": t.seed}, t) for t in tasks]
-    places = run_jobs(jobs, _train, tasks[0].ground.folder, client=client, hand_on="gpu")
+    places = run_jobs(
+        jobs,
+        _train,
+        tasks[0].ground.folder,
+        client=client,
+        hand_on="gpu",
+        processes=tasks[0].spec.processes,
+        reporter=reporter,
+    )
     return [load_trained(place) for place in places]
 
 

@@ -169,7 +169,15 @@ def run_tasks(
         return []
     jobs = [Job({"depth": t.name, "seed": t.seed, "frozen": t.freeze_until}, t) for t in tasks]
     folder = tasks[0].ground.folder
-    return run_jobs(jobs, _train, folder, client=client, hand_on="gpu", reporter=reporter)
+    return run_jobs(
+        jobs,
+        _train,
+        folder,
+        client=client,
+        hand_on="gpu",
+        processes=tasks[0].ground.spec.processes,
+        reporter=reporter,
+    )
 
 
 def load_trained(folder: Place) -> Trained:

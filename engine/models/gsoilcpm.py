@@ -36,6 +36,7 @@ from ..cube.cube import Cube
 from ..errors import InputError
 from ..grid import Grid
 from ..need_torch import need_torch
+from ..progress import QUIET
 from ..samples import Samples
 from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import pairs_of
@@ -71,6 +72,8 @@ class GsoilcpmModel:
     ----------
     client
         Of the cluster that :meth:`fit` trains on; here without one.
+    reporter
+        Where :meth:`fit` shows how far pre-training is.
     """
 
     settings: GsoilcpmSettings | Mapping[str, Any]
@@ -87,6 +90,7 @@ class GsoilcpmModel:
         self.depths = tuple((float(top), float(bottom)) for top, bottom in self.depths)
         self.pairs = pairs_of(self.quantiles)
         self.client: Client | None = None
+        self.reporter = QUIET
         self._fit: BranchFit | None = None
         self._target = ("soc", "g kg-1")
         self._mappers: dict[tuple[int, ...], BranchMapper] = {}
@@ -172,6 +176,7 @@ class GsoilcpmModel:
         self._mappers = {}
         told, common = self.told, {"seed": self.seed, "client": self.client}
         if told.start is None:
+            common["reporter"] = self.reporter
             self._fit = pretrain(samples, told, self.depths, self.quantiles, self.pairs, **common)  # type: ignore[arg-type]
             return self
         start, card = load_model(Path(told.start))
