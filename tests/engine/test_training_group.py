@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,19 @@ def test_parts_of_a_batch_are_the_batch(tmp_path) -> None:
         joined = np.concatenate([batch(part, first)[k].numpy() for part, first in parts])
         assert np.array_equal(joined, tensor.numpy())
     assert not np.array_equal(batch(parts[1][0])[1], batch(*parts[1])[1])
+
+
+def test_a_model_of_the_world_is_pre_trained_by_two_workers(tmp_path, two) -> None:
+    cube = make_cube(tmp_path / "cube")
+    told = {"dropout": (0.0, 0.0), "group_dropout": 0.0, "training": {"epochs": 4}}
+    samples = make_samples(cube, tmp_path / "set", make_model())
+    one = make_model(**told).fit(samples)
+    model = make_model(**{**told, "training": {"epochs": 4, "processes": 2}})
+    model.client = two
+    model.fit(samples)
+    assert replace(model.told, training=one.told.training) == one.told
+    for name, values in one.predict_rows(samples).items():
+        np.testing.assert_allclose(model.predict_rows(samples)[name], values, rtol=TOLERANCE)
+    before, after = (m.fitted.nets.nets[0].state_dict() for m in (one, model))
+    assert before.keys() == after.keys()
+    assert not all(np.array_equal(before[k], after[k]) for k in before)  # sums in another order
