@@ -191,9 +191,11 @@ def joined(
 
 
 def ask_to_stop(name: str) -> None:
-    """Have this process's training stop after its epoch."""
+    """Have this process's training stop after its epoch, or before it begins."""
     if name in _now:
         _ASKED.add(name)
+    else:
+        _OPEN.pop(name, None)
 
 
 def give_up(name: str) -> None:
@@ -201,8 +203,11 @@ def give_up(name: str) -> None:
 
     On CPUs it does not: its connections break. A GPU would wait.
     """
+    ask_to_stop(name)
+    if name not in _now:
+        return
     distributed = _distributed()
-    if name in _now and distributed.is_initialized() and "nccl" in distributed.get_backend_config():
+    if distributed.is_initialized() and "nccl" in distributed.get_backend_config():
         distributed.distributed_c10d._abort_process_group()
 
 
@@ -219,6 +224,8 @@ def _meet(meeting: Meeting, rank: int) -> None:
         )
         here, until = store.add("here", 1), time.monotonic() + START_SECONDS
         while here < size:
+            if meeting.name in _ASKED:
+                raise Stopped("asked to stop before all processes of the training came")
             if time.monotonic() > until:
                 raise RunError(
                     f"{here} of {size} processes of one training came within "
