@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from .console import errors, print_json
 from .options import Json, Quiet, Workers, box, pairs
 
 model_app = typer.Typer(no_args_is_help=True, help="Look at models that can be shared.")
+Windows = Literal["ground", "cells"]
 ModelFolder = Annotated[
     Path, typer.Argument(help="Folder of a model: model/ of a run, or one that was shared.")
 ]
@@ -34,6 +35,12 @@ def finetune(
     resolution: Annotated[
         float | None, typer.Option(help="Cell size, if not that of the cube's finest layer.")
     ] = None,
+    windows: Annotated[
+        Windows,
+        typer.Option(
+            help="What windows keep on finer cells: their ground, or their number of cells."
+        ),
+    ] = "ground",
     column: Annotated[
         list[str] | None, typer.Option(help="ours=theirs, such as top_cm=upper_depth; repeatable.")
     ] = None,
@@ -43,6 +50,14 @@ def finetune(
     way: Annotated[
         list[str] | None,
         typer.Option(help="zero_shot, head, all, gradual or adapters; repeatable, all by default."),
+    ] = None,
+    block_deg: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=45,
+            help="Side of the blocks of its cross-validation, degrees; some 25 by default.",
+        ),
     ] = None,
     year: Annotated[int, typer.Option(help="Year that the map is labelled with.")] = 2020,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -84,9 +99,13 @@ def finetune(
                 cube=Cube.open(place(cube)),
                 bounds=box(bounds),
                 resolution=resolution,
+                windows=windows,
                 seed=seed,
                 fine_tuning={**ways, "trust_units": trust_units},
-                assess={"enabled": not no_assess},
+                assess={
+                    "enabled": not no_assess,
+                    **({} if block_deg is None else {"block_deg": block_deg}),
+                },
                 year=year,
             )
         )

@@ -73,6 +73,12 @@ class GsoilcpmTable(Table):
     lacking: tuple[str, ...] = Field(
         (), description="groups of it that the region's cube does not have"
     )
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="cells from one cell of a window to the next, where a start learned on coarser "
+        "cells: as many keep its ground, 1 keeps its number of cells",
+    )
     faithful: bool = Field(
         False, description="the released network: one cell, affine until the first ReLU"
     )
@@ -148,8 +154,17 @@ class RegionTable(Table):
     resolution: float | None = Field(
         None, gt=0, description="cell size, units of its grid's CRS; by default the cube's finest"
     )
-    block_deg: float = Field(
-        1.0, gt=0, le=45, description="side of the blocks of its cross-validation, degrees"
+    windows: Literal["ground", "cells"] = Field(
+        "ground",
+        description="what windows keep where its cells are finer than the world's: their ground, "
+        "by cells that lie apart, or their number of cells",
+    )
+    block_deg: float | None = Field(
+        None,
+        gt=0,
+        le=45,
+        description="side of the blocks of its cross-validation, degrees; by default 1, or less "
+        "where the region is small, so that it holds some 25",
     )
 
     @model_validator(mode="after")

@@ -93,6 +93,7 @@ def cut_patches(
             folder,
             years=year_policy(table),
             client=client,
+            stride=_stride(models),
             reporter=reporter,
         )
     size = max(patch_size_of(model) for model in models)
@@ -122,6 +123,23 @@ def _windows(models: list[object]) -> dict[int, tuple[str, ...]]:
         for size, names in one.items():
             found[size] = tuple(dict.fromkeys((*found.get(size, ()), *names)))
     return found
+
+
+def _stride(models: list[object]) -> int:
+    """Return how many cells lie from one cell of a window to the next.
+
+    Raises
+    ------
+    InputError
+        Models differ in it.
+    """
+    found = {getattr(model, "stride", 1) for model in models}
+    if len(found) > 1:
+        raise InputError(
+            f"assess.compare: models of one run need squares of one stride, found "
+            f"{', '.join(map(str, sorted(found)))}: give all the same, or runs of their own"
+        )
+    return int(found.pop())
 
 
 def _models(job: Job) -> list[object]:

@@ -12,13 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pyproj import Transformer
 
+from edaphos.engine.assess.splits import SMALLEST_SIDE
 from edaphos.engine.branches.groups import absent_groups
 from edaphos.engine.branches.model_file import depths_of, digest_of_model, read_card
 from edaphos.engine.branches.settings import settings_from
+from edaphos.engine.branches.window_ground import cell_metres, learned_metres, strides
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import Stack
 from edaphos.engine.errors import InputError
@@ -28,6 +30,8 @@ from edaphos.engine.store import write_atomically
 Box = tuple[float, float, float, float]
 #: Cells along the side of a tile, as small regions have few.
 TILE = 256
+#: Blocks of cross-validation that an extent should hold, and their largest side, degrees.
+BLOCKS, LARGEST_BLOCK = 25, 1.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,16 @@ class Region:
         CRS, origin and cell size of a grid that its map is a part of; None for the cube's finest.
     resolution
         Cell size in units of the CRS instead of that of the grid.
+    windows
+        What windows keep on cells of another size than the world's: their ground, by cells that
+        lie apart, or their number of cells.
     seed, licence
         Of the map.
     fine_tuning
         Settings that differ from the defaults.
     assess
-        Cross-validation; {"enabled": False} for none.
+        Cross-validation; {"enabled": False} for none. Its blocks are those that suit the extent,
+        if it names no side.
     products
         What is made from the map, as in a recipe.
     year
@@ -70,6 +78,7 @@ class Region:
     bounds: Box | None = None
     grid: tuple[str, tuple[float, float], float] | None = None
     resolution: float | None = None
+    windows: Literal["ground", "cells"] = "ground"
     seed: int = 0
     licence: str = ""
     fine_tuning: Mapping[str, Any] | None = None
@@ -95,7 +104,14 @@ def region_recipe(region: Region) -> dict[str, Any]:
     crs, origin, cell = region.grid or _finest(region.cube, covariates)
     cell = region.resolution or cell
     bounds = _extent(region, covariates, crs)
-    assess = {"splits": ["block", "random"], "folds": 5, "block_deg": 1.0, **(region.assess or {})}
+    read = [group for group in told.groups if group.name not in missing]
+    stride, alike = strides(read, learned_metres(card), cell_metres(crs, cell))
+    if region.windows == "cells":
+        stride = 1
+    # coarser cells than the world's have no stride: the model says what may be done
+    kept = {} if alike or (stride == 1 and region.windows == "ground") else {"stride": stride}
+    assess = {"splits": ["block", "random"], "folds": 5, **(region.assess or {})}
+    assess.setdefault("block_deg", _block_side(bounds, crs))
     forest = {"kind": "forest", "covariates": covariates, "max_features": 0.33}
     assess.setdefault("compare", [{"name": "forest of the region", "model": forest}])
     return {
@@ -109,13 +125,14 @@ def region_recipe(region: Region) -> dict[str, Any]:
             "resolution": cell,
             "tile_size": TILE,
         },
-        "cube": {"path": str(region.cube.path)},
+        "cube": {"path": str(region.cube.path.absolute())},
         "profiles": dict(region.profiles),
         "model": {
             "kind": "gsoilcpm",
             "start": str(region.model.absolute()),
             "start_digest": digest_of_model(region.model),
             "lacking": list(missing),
+            **kept,
             "fine_tuning": dict(region.fine_tuning or {}),
         },
         "map": {
@@ -169,9 +186,34 @@ def _corners(stack: Stack) -> Box:
     return (c, f + rows * e, c + cols * a, f)
 
 
+def _block_side(bounds: Box, crs: str) -> float:
+    """Return the side of blocks of which an extent holds some :data:`BLOCKS`, degrees.
+
+    At most :data:`LARGEST_BLOCK`; rounded down to one digit.
+
+    >>> _block_side((470e3, 5000e3, 530e3, 5060e3), "EPSG:32633")
+    0.1
+    >>> _block_side((-74, -34, -34.5, 5.5), "EPSG:4326")
+    1.0
+    """
+    to = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    west, south, east, north = map(float, to.transform_bounds(*bounds, densify_pts=21))
+    around = east - west if east > west else east - west + 360
+    area = around * math.cos(math.radians((south + north) / 2)) * (north - south)
+    side = max(SMALLEST_SIDE, min(LARGEST_BLOCK, math.sqrt(area / BLOCKS)))
+    digit = 10.0 ** math.floor(math.log10(side) + 1e-9)
+    return round(math.floor(side / digit + 1e-9) * digit, 6)
+
+
 def _extent(region: Region, covariates: Sequence[str], crs: str) -> Box:
     """Return the bounds of the region's map in its CRS."""
     if region.bounds is not None:
+        west, south, east, north = region.bounds
+        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+            raise InputError(
+                f"{region.name}: bounds are west, south, east, north in degrees, in this order, "
+                f"found {', '.join(f'{side:g}' for side in region.bounds)}"
+            )
         to = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
         found = to.transform_bounds(*region.bounds, densify_pts=21)
     else:
@@ -180,8 +222,8 @@ def _extent(region: Region, covariates: Sequence[str], crs: str) -> Box:
         for stack in (region.cube.manifest.stacks[name] for name in sorted(names)):
             to = Transformer.from_crs(stack.crs, crs, always_xy=True)
             boxes.append(to.transform_bounds(*_corners(stack), densify_pts=21))
-        west, south, east, north = zip(*boxes, strict=True)
-        found = (max(west), max(south), min(east), min(north))
+        sides = list(zip(*boxes, strict=True))
+        found = (*map(max, sides[:2]), *map(min, sides[2:]))
     if not all(map(math.isfinite, found)) or found[0] >= found[2] or found[1] >= found[3]:
         raise InputError(
             f"{region.name}: the region has no extent in {crs}: {found}; check its bounds, and "

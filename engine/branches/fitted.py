@@ -115,17 +115,40 @@ class FittedBranches:
                     out[m][:, here] = net.head(joined).numpy().T
         return self._scaled(out, 1)
 
-    def mapper(self, depths: Sequence[tuple[float, float]], years: Sequence[float]) -> BranchMapper:
-        """Return what maps depths in years: layers year by year, in each the depths."""
-        from edaphos.kernels.branch_map import BranchMapper
+    def of_squares(self, groups: Sequence[NDArray[np.float32]], layers: Sequence[Floats]) -> Floats:
+        """Return what members say of layers of places, ``(layers, members, 1 + levels, n)``.
 
+        `groups` are channels, ``(n, bands, window, window)``; `layers` as :meth:`layers` has them.
+        """
+        import torch
+
+        seen = tuple(torch.from_numpy(np.ascontiguousarray(squares)) for squares in groups)
+        shape = (len(layers), len(self.nets), self.nets[0].outputs, len(groups[0]))
+        out = np.empty(shape)
+        with torch_threads(1), torch.inference_mode():
+            for m, net in enumerate(self.nets):
+                features = net.trunk(seen)
+                for k, numbers in enumerate(layers):
+                    extra = torch.from_numpy(np.asarray(numbers, np.float32))
+                    joined = net.joined(features, extra.expand(len(features), -1))
+                    out[k, m] = net.head(joined).numpy().T
+        return self._scaled(out, 2)
+
+    def layers(self, depths: Sequence[tuple[float, float]], years: Sequence[float]) -> list[Floats]:
+        """Return what nets see of layers: year by year, in each the depths."""
         bounds = np.array(depths, np.float64)
         layers: list[Floats] = []
         for year in years:
             when = np.full(len(bounds), float(year))
             told = {"plain": self.plain, "sees_year": self.sees_year}
             layers += list(row_numbers(bounds[:, 0], bounds[:, 1], when, **told))
-        return BranchMapper(self.nets, layers)
+        return layers
+
+    def mapper(self, depths: Sequence[tuple[float, float]], years: Sequence[float]) -> BranchMapper:
+        """Return what maps depths in years: layers year by year, in each the depths."""
+        from edaphos.kernels.branch_map import BranchMapper
+
+        return BranchMapper(self.nets, self.layers(depths, years))
 
     def mapped(self, mapper: BranchMapper, groups: Sequence[NDArray[np.float32]]) -> Floats:
         """Return what members say of all cells, ``(layers, members, 1 + levels, y, x)``."""

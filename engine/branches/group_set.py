@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -166,6 +166,7 @@ class _Shard:
     places: Places
     folder: Path
     memory: int
+    stride: int
 
 
 def draw_set(
@@ -179,6 +180,7 @@ def draw_set(
     client: Any = None,
     shard: int = SHARD,
     memory: int = MEMORY,
+    stride: int = 1,
     reporter: Reporter = QUIET,
 ) -> Samples:
     """Cut the squares of samples, or take those that are there; return samples that know theirs.
@@ -195,6 +197,8 @@ def draw_set(
         Places of a shard.
     memory
         Bytes that one task may work in.
+    stride
+        Cells of the grid from one cell of a square to the next.
     """
     names = tuple(name for variables in windows.values() for name in variables)
     cube.missing_bands(names)
@@ -220,6 +224,7 @@ def draw_set(
         "places": len(places),
         "shard": shard,
         "digest_of_places": places.digest,
+        **({"stride": stride} if stride > 1 else {}),
     }
     about["digest"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     begun = folder.with_name(folder.name + ".begun")
@@ -237,6 +242,7 @@ def draw_set(
                 _slice(places, first, shard),
                 begun / f"shard-{number:05d}",
                 memory,
+                stride,
             )
             for number, first in enumerate(range(0, len(places), shard))
         ]
@@ -263,16 +269,35 @@ def _cut(task: _Shard) -> None:
         for size, planes in task.windows.items():
             shape = (len(task.places), len(planes), size, size)
             out = np.lib.format.open_memmap(partial / _file(size), "w+", np.float32, shape)
-            read_patches(
-                task.cube,
-                task.grid,
-                task.places,
-                planes,
-                out,
-                memory=task.memory,
-                advance=_nothing,
-            )
+            told: dict[str, Any] = {"memory": task.memory, "advance": _nothing}
+            if task.stride == 1 or size == 1:
+                read_patches(task.cube, task.grid, task.places, planes, out, **told)
+            else:
+                _cut_apart(task, planes, out, told)
             out.flush()
+
+
+def _cut_apart(
+    task: _Shard, planes: tuple[Plane, ...], out: NDArray[np.float32], told: dict[str, Any]
+) -> None:
+    """Write squares whose cells lie apart, each of their cells by a grid moved so far."""
+    one = np.empty((*out.shape[:2], 1, 1), np.float32)
+    for row, col, down, right in offsets(out.shape[-1], task.stride):
+        moved = replace(task.grid, geobox=task.grid.geobox.translate_pix(right, down))
+        read_patches(task.cube, moved, task.places, planes, one, **told)
+        out[:, :, row, col] = one[:, :, 0, 0]
+
+
+def offsets(window: int, stride: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield row and column in a window, and how many cells away from its middle that is.
+
+    >>> [o for o in offsets(3, 10)][:2]
+    [(0, 0, -10, -10), (0, 1, -10, 0)]
+    """
+    half = window // 2
+    for row in range(window):
+        for col in range(window):
+            yield row, col, (row - half) * stride, (col - half) * stride
 
 
 def _nothing(count: int, name: str) -> None:

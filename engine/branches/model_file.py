@@ -31,6 +31,12 @@ from .settings import GsoilcpmSettings, settings_from
 
 SCHEMA = 1
 MODEL, PLACES, KIND = "model.json", "places.npy", "gsoilcpm"
+#: What the JSON of a model tells.
+TOLD = (
+    *("settings", "quantiles", "depths", "seed", "target", "licence", "groups", "variables"),
+    *("grid", "members", "parameters", "scale", "predictive", "rows", "summary", "ways"),
+    "versions",
+)
 
 
 def save_model(
@@ -126,24 +132,37 @@ def read_card(folder: Path) -> dict[str, Any]:
     ------
     InputError
         There is none, it is of another kind, or of a newer edaphos.
+    StoreError
+        It is damaged, or files beside it are missing.
     """
     path = folder / MODEL
     if not path.is_file():
+        inside = folder / "model"
         raise InputError(
-            f"{path}: missing, there is no model here; name the folder of a model, such as the "
-            "folder model/ of a run"
+            f"{path}: missing, there is no model here; name the folder of a model, such as "
+            f"{inside if (inside / MODEL).is_file() else 'the folder model/ of a run'}"
         )
     try:
         told: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
         raise StoreError(f"{path}: not readable ({error}); get the model again") from error
-    if told.get("kind") != KIND:
-        raise InputError(
-            f'{path}: a model of kind "{told.get("kind")}"; only "{KIND}" can be fine-tuned'
-        )
+    kind = told.get("kind") if isinstance(told, dict) else None
+    if kind != KIND:
+        what = f'a model of kind "{kind}"' if kind else "no description of a model"
+        raise InputError(f'{path}: {what}; only models of kind "{KIND}" can be fine-tuned')
     if told.get("schema", 0) > SCHEMA:
         raise InputError(
             f"{path}: schema {told['schema']} is newer than this edaphos knows ({SCHEMA})"
+        )
+    lacking = [name for name in TOLD if name not in told]
+    if lacking:
+        raise StoreError(f"{path}: tells no {', '.join(lacking)}; get the model again")
+    files = [folder / name for name in (PLACES, *map(net_name, range(told["members"])))]
+    gone = [file.name for file in files if not file.is_file()]
+    if gone:
+        raise StoreError(
+            f"{folder}: {', '.join(gone)} missing, the folder is not whole; get all files of the "
+            "model again"
         )
     return told
 

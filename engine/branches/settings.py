@@ -91,6 +91,10 @@ class GsoilcpmSettings:
         SHA-256 of its files, which are then checked; "" for none.
     lacking
         Groups of `start` that the region's cube does not have.
+    stride
+        Cells from one cell of a window to the next, so that windows on fine cells are of as much
+        ground as those on the coarse cells of `start`; None: 1, and cells of another size are
+        refused.
     faithful
         The released network: one cell, affine until the first ReLU, class codes as numbers, targets
         on their own scale, no depth.
@@ -125,6 +129,7 @@ class GsoilcpmSettings:
     start: str | None = None
     start_digest: str = ""
     lacking: tuple[str, ...] = ()
+    stride: int | None = None
     faithful: bool = False
     width: int = 32
     merged: int = 128
@@ -155,6 +160,8 @@ class GsoilcpmSettings:
             )
         if self.faithful and any(group.window > 1 for group in self.groups):
             raise InputError("faithful = true sees one cell: set every window to 1")
+        if self.stride is not None and self.stride < 1:
+            raise InputError(f"stride must be 1 or more, found {self.stride}")
         if self.parts < 3:
             raise InputError(f"parts must be 3 or more, found {self.parts}")
         if self.members < 1:

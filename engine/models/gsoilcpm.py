@@ -27,7 +27,9 @@ from ..branches.model_file import (
     save_model,
 )
 from ..branches.settings import GsoilcpmSettings, settings_from
+from ..branches.strided import map_strided
 from ..branches.tuning import finetune
+from ..branches.window_ground import check_ground, learned_metres
 from ..conv.learning_rows import Floats
 from ..conv.patches import patches_of
 from ..conv.source import BUDGET
@@ -113,6 +115,11 @@ class GsoilcpmModel:
         return max(group.window for group in self.told.groups)
 
     @property
+    def stride(self) -> int:
+        """Cells from one cell of a window to the next."""
+        return self.told.stride or 1
+
+    @property
     def covariates(self) -> tuple[str, ...]:
         """All cube variables that it reads."""
         return tuple(name for group in self.groups for name in group.covariates)
@@ -120,7 +127,7 @@ class GsoilcpmModel:
     @property
     def reads(self) -> Reads:
         """The covariates, and half the largest square around each tile."""
-        return Reads(self.covariates, halo=self.patch_size // 2)
+        return Reads(self.covariates, halo=self.patch_size // 2 * self.stride)
 
     @property
     def emits(self) -> Emits:
@@ -153,10 +160,13 @@ class GsoilcpmModel:
         """
         if self._fit is None and self.told.start is None:
             return
-        fitted = self._fit or load_model(Path(str(self.told.start)))[0]
+        start = None if self.told.start is None else Path(self.told.start)
+        fitted = self._fit or load_model(Path(str(start)))[0]
         known = {name: seen for name, seen in fitted.variables.items() if name in self.covariates}
         card = NetCard((), {}, *self._target, {}, known, **grid_seen(grid))
         card.check(cube, grid)
+        if start is not None and self._fit is None and self.told.stride is None:
+            check_ground(self.groups, learned_metres(read_card(start)), grid)
         if self._fit is not None and self.patch_size > 1:
             replace(card, variables={}, crs=fitted.crs, cell=fitted.cell).check(cube, grid)
 
@@ -232,7 +242,10 @@ class GsoilcpmModel:
         for k, year in enumerate(inputs.years):
             groups = nets.channels.of_tile(inputs, k, nets.absent, nets.plain)
             pieces = [g[:, y.start : y.stop + halo, x.start : x.stop + halo] for g in groups]
-            said = nets.mapped(self._mapper(year), pieces)
+            if self.stride > 1:
+                said = map_strided(nets, pieces, nets.layers(self.depths, (year,)), self.stride)
+            else:
+                said = nets.mapped(self._mapper(year), pieces)
             for d in range(len(self.depths)):
                 for name, values in self._named(said[d], d).items():
                     out[name][d, k, y, x] = values
@@ -250,7 +263,7 @@ class GsoilcpmModel:
         """Return the peak bytes of predicting a tile of `cells` cells, beside its inputs."""
         nets = self.fitted.nets
         outputs = len(self.emits.outputs) * len(self.depths) * years * cells * 4
-        side = int(np.ceil(np.sqrt(cells))) + self.patch_size - 1
+        side = int(np.ceil(np.sqrt(cells))) + (self.patch_size - 1) * self.stride
         channels = 4 * sum(nets.channels.bands(nets.plain)) * side**2
         said = len(self.depths) * len(nets.nets) * (1 + len(nets.levels)) * cells
         return outputs + 2 * channels + 24 * said + self._mapper(2000).memory_bytes(cells)

@@ -28,15 +28,36 @@ def describe(told: GsoilcpmSettings, fit: BranchFit | None) -> dict[str, str]:
         best = fit.ways[0]
         of = f"a model of the world fine-tuned to the region: {WORDS[best.way]}"
         of += ", its scale corrected" if best.corrected else ""
-    groups = ", ".join(f"{g.name} ({g.window} x {g.window} cells)" for g in told.groups)
+    apart = f", {told.stride} apart" if (told.stride or 1) > 1 else ""
+    groups = ", ".join(
+        f"{g.name} ({g.window} x {g.window} cells{apart if g.window > 1 else ''})"
+        for g in told.groups
+    )
     net = "the released network" if told.faithful else "branches that bend what they see"
     return {
         "summary": f"Soil organic carbon by nets with a branch for each group of covariates: {of}",
-        "method": f"Nets of branches, {net}; groups {groups}; {of}; intervals calibrated on "
-        "spatial blocks of training profiles that taught no net",
+        "method": f"Nets of branches, {net}; groups {groups}; {of}; intervals {_intervals(fit)}",
         "references": REFERENCES,
-        "support": " ".join(["The mean is the arithmetic mean.", *notes(fit)]),
+        "support": " ".join(["The mean is the arithmetic mean.", *_ground(told), *notes(fit)]),
     }
+
+
+def _intervals(fit: BranchFit | None) -> str:
+    if fit is not None and not fit.rows["calibrated with"]:
+        return "as in the world"
+    return "calibrated on spatial blocks of training profiles that taught no net"
+
+
+def _ground(told: GsoilcpmSettings) -> tuple[str, ...]:
+    """Return what windows keep on cells of another size than the world's."""
+    if told.stride is None:
+        return ()
+    if told.stride == 1:
+        return ("Windows are of as many cells as in the world, and of another piece of ground.",)
+    return (
+        f"Windows are of as much ground as in the world: their cells lie {told.stride} cells "
+        "apart.",
+    )
 
 
 def notes(fit: BranchFit | None) -> tuple[str, ...]:
@@ -48,6 +69,13 @@ def notes(fit: BranchFit | None) -> tuple[str, ...]:
     out = fit.summary.get("left out", 0)
     if out:
         found.append(f"{out:,} layers in regions left out, or near them, taught nothing.")
+    without = fit.summary.get("places without samples", 0)
+    if without:
+        found.append(
+            f"Branches learned first, of {without:,} places without samples, to tell hidden "
+            "covariates from the others (error "
+            f"{fit.summary['error of hidden covariates']:.2f}; 1 knows nothing)."
+        )
     missing = fit.summary.get("groups missing")
     if missing:
         found.append(f"Without the group {', '.join(missing)}, which the region's cube lacks.")

@@ -1,0 +1,89 @@
+"""Windows whose cells lie apart: squares, maps and rows agree; other cells are refused without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edaphos.engine.branches.group_set import GroupSet
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
+from edaphos.engine.grid import Grid
+from edaphos.engine.models.depth_rows import depth_rows
+from edaphos.engine.models.gsoilcpm import GsoilcpmModel
+from edaphos.engine.models.protocol import description_of
+from edaphos.engine.tiles import read_inputs
+
+from ..branch_world import make_model, make_samples, region_profiles
+from ..conv_world import DEPTHS, make_cube, world_grid
+
+STRIDE = 3
+#: float32 arithmetic in another order.
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory) -> Cube:
+    return make_cube(tmp_path_factory.mktemp("strided") / "cube")
+
+
+@pytest.fixture(scope="module")
+def start(cube, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("start")
+    model = make_model(training={"epochs": 3})
+    model.fit(make_samples(cube, folder / "set", model)).save(folder / "model")
+    return folder / "model"
+
+
+def test_cells_of_a_square_lie_apart(cube, start, tmp_path) -> None:
+    """Beyond the grid, too, they hold what a map's tile does."""
+    model = make_model(start=str(start), stride=STRIDE)
+    table = region_profiles().assign(lon=lambda t: t["lon"] - t["lon"].min() + 0.1)
+    samples = make_samples(cube, tmp_path / "set", model, table, stride=STRIDE)
+    wide = cube.read(world_grid().whole, ("relief",), (2005,), 6, year_policy="nearest")["relief"]
+    held = GroupSet.open(tmp_path / "set").of(5).values
+    rows, cols, _ = world_grid().locate(samples.table["lon"], samples.table["lat"])
+    assert cols.min() < 6
+    for row, col, place in zip(rows, cols, samples.table["patch"], strict=True):
+        square = np.squeeze(wide)[row : row + 13 : STRIDE, col : col + 13 : STRIDE]
+        np.testing.assert_array_equal(held[np.array([place]), np.array([0])][0, 0], square)
+
+
+def test_a_map_by_windows_apart_says_what_rows_say(cube, start, tmp_path) -> None:
+    told = {"ways": ("head",), "epochs": 1}
+    model = make_model(start=str(start), stride=STRIDE, fine_tuning=told)
+    assert model.reads.halo == 2 * STRIDE
+    samples = make_samples(cube, tmp_path / "set", model, region_profiles(), stride=STRIDE)
+    model.fit(samples).save(tmp_path / "model")
+    again = GsoilcpmModel.load(tmp_path / "model")
+    grid = world_grid()
+    context = SimpleNamespace(cube=cube, model=again, grid=grid, run=SimpleNamespace(years=(2005,)))
+    y, x, _ = grid.locate(samples.table["lon"], samples.table["lat"])
+    depth = depth_rows(samples.top, samples.bottom, DEPTHS)
+    made = again.predict(read_inputs(context, grid.window(0, 0, 80, 80))[0])
+    for name, values in again.predict_rows(samples).items():
+        np.testing.assert_allclose(made[name][depth, 0, y, x], values, TOLERANCE, TOLERANCE)
+    part = again.predict(read_inputs(context, grid.window(13, 20, 31, 17))[0])
+    there = made["soc_mean"][..., 13:44, 20:37]
+    np.testing.assert_allclose(part["soc_mean"], there, TOLERANCE, TOLERANCE)
+    told = description_of(again)
+    assert "relief (5 x 5 cells, 3 apart)" in told["method"]
+    assert "as much ground as in the world: their cells lie 3 cells apart" in told["support"]
+
+
+def test_cells_of_another_size_are_refused_and_told_what_to_do(cube, start) -> None:
+    whole = world_grid()
+    fine = Grid.from_bounds("EPSG:4326", (11, 11, 16, 16), whole.resolution[0] / 4, 64, "fine")
+    with pytest.raises(InputError, match=r"relief of 5 x 5.*model.stride = 4 keeps the ground"):
+        make_model(start=str(start)).check_cube(cube, fine)
+    for stride in (1, 4):
+        make_model(start=str(start), stride=stride).check_cube(cube, fine)
+    make_model(start=str(start), lacking=("relief", "cover")).check_cube(cube, fine)
+    coarse = Grid.from_bounds("EPSG:4326", (0, 0, 20, 20), whole.resolution[0] * 4, 64, "coarse")
+    with pytest.raises(InputError, match=r"a finer grid, of cells of [\d,]+ m or less"):
+        make_model(start=str(start)).check_cube(cube, coarse)
+    with pytest.raises(InputError, match="stride must be 1 or more, found 0"):
+        make_model(stride=0)
