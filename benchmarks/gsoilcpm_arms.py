@@ -64,13 +64,31 @@ class Ground:
     seed: int
 
 
-def say(ground: Ground, arm: Told) -> Floats:
-    """Return what an arm says of the test rows, g/kg, with the settings that it chose."""
+@dataclass(frozen=True)
+class Said:
+    """What an arm says of the test rows, g/kg, and the settings that it chose."""
+
+    values: Floats
+    settings: Told
+
+
+def parts_of(arm: Told) -> tuple[str, ...]:
+    """Return the arms that an arm is made of, by name."""
+    released = arm.get("released")
+    return (*arm.get("stack", ()), *arm.get("mean_of", ()), *((released,) if released else ()))
+
+
+def say(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
+    """Return what an arm says of the test rows.
+
+    What other arms said of the same rows is taken from `known`, by name, where a stack needs it.
+    """
     if "stack" in arm:
-        return _stacked(ground, arm)
+        return _stacked(ground, arm, known)
     if arm.get("released"):
-        return _released(ground)
-    return _fit(ground, arm, _chosen(ground, arm))
+        return _released(ground, arm, known)
+    settings = _chosen(ground, arm)
+    return Said(_fit(ground, arm, settings), settings)
 
 
 def _chosen(ground: Ground, arm: Told) -> Told:
@@ -79,10 +97,7 @@ def _chosen(ground: Ground, arm: Told) -> Told:
     if len(tuned) == 1:
         return dict(tuned[0])
     split = inner_split(ground.train, folds=5, seed=ground.seed, block_deg=0.5)
-    out = split.held_out(0)
-    plan = {**ground.plan, "forest": {**ground.plan["forest"], **ground.plan["forest_tuning"]}}
-    train, test = ground.train.take(~out), ground.train.take(out)
-    inner = replace(ground, plan=plan, train=train, test=test)
+    inner = _inner(ground, split.held_out(0))
     errors = [np.abs(_fit(inner, arm, told) - inner.test.y).mean() for told in tuned]
     return dict(tuned[int(np.argmin(errors))])
 
@@ -111,9 +126,10 @@ def _net(ground: Ground, arm: Told, told: Told) -> GsoilcpmModel:
     settings = world_settings(ground.plan)
     if arm["name"] == "net from scratch":
         settings |= {"parts": 5, "part_deg": 0.5}
-        settings["training"] = {**settings["training"], **told, "batch": 32}
+        settings["training"] = {**settings["training"], **ground.plan["fine_tuning"], **told}
     else:
         tuning = {"ways": tuple(arm["ways"]), "trust_units": True, **told}
+        tuning |= ground.plan["fine_tuning"]
         tuning["correction"] = arm.get("correction", "none")
         settings = {"start": str(ground.model), "fine_tuning": tuning}
         settings["training"] = world_settings(ground.plan)["training"]
@@ -147,36 +163,48 @@ def _with_world(samples: Samples, model: GsoilcpmModel) -> Samples:
     return replace(samples, table=table, features=(*samples.features, WORLD))
 
 
-def _stacked(ground: Ground, arm: Told) -> Floats:
-    """Return the weighted mean of arms; weights, not negative, of inner folds by least squares."""
+def _stacked(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
+    """Return the weighted mean of arms; weights, not negative, of inner folds by least squares.
+
+    Forests of inner folds are those that choose between settings.
+    """
     arms = {a["name"]: a for a in ground.plan["arm"]}
     parts = [arms[name] for name in arm["stack"]]
-    chosen = [_chosen(ground, part) for part in parts]
+    whole = [known.get(part["name"]) or say(ground, part, known) for part in parts]
     folds = ground.plan["stack_folds"]
     split = inner_split(ground.train, folds=folds, seed=ground.seed + 1, block_deg=0.5)
     said = np.empty((len(ground.train), len(parts)))
     for fold in range(folds):
         out = split.held_out(fold)
-        inner = replace(ground, train=ground.train.take(~out), test=ground.train.take(out))
-        for k, (part, told) in enumerate(zip(parts, chosen, strict=True)):
-            said[out, k] = _fit(inner, part, told)
+        inner = _inner(ground, out)
+        for k, (part, one) in enumerate(zip(parts, whole, strict=True)):
+            said[out, k] = _fit(inner, part, one.settings)
     weights, _ = nnls(said, ground.train.y)
     weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(parts), 1 / len(parts))
-    test = [_fit(ground, part, told) for part, told in zip(parts, chosen, strict=True)]
-    return np.stack(test, axis=1) @ weights
+    values = np.stack([one.values for one in whole], axis=1) @ weights
+    return Said(values, dict(zip(arm["stack"], weights.round(4).tolist(), strict=True)))
 
 
-def _released(ground: Ground) -> Floats:
-    """Return what all layers say after the epoch that is best on the test rows themselves.
+def _inner(ground: Ground, out: NDArray[np.bool_]) -> Ground:
+    """Return what arms share where some of the training rows are held out."""
+    plan = {**ground.plan, "forest": {**ground.plan["forest"], **ground.plan["forest_tuning"]}}
+    train, test = ground.train.take(~out), ground.train.take(out)
+    return replace(ground, plan=plan, train=train, test=test)
 
-    All else is as in the arm of all layers, its learning rate, too.
+
+def _released(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
+    """Return what another arm says after the epoch that is best on the test rows themselves.
+
+    All else is as in that arm, its learning rate, too.
     """
     start, _ = load_model(ground.model)
-    same = next(arm for arm in ground.plan["arm"] if arm.get("ways") == ["all"])
+    same = next(other for other in ground.plan["arm"] if other["name"] == arm["released"])
+    other = known.get(same["name"])
+    chosen = _chosen(ground, same) if other is None else other.settings
     settings = {
         "start": str(ground.model),
         "training": world_settings(ground.plan)["training"],
-        "fine_tuning": dict(_chosen(ground, same)),
+        "fine_tuning": {**ground.plan["fine_tuning"], **chosen},
     }
     model = GsoilcpmModel(settings, quantiles=(), depths=ground.depths)
     table = pd.concat([ground.train.table, ground.test.table], ignore_index=True)
@@ -200,7 +228,7 @@ def _released(ground: Ground) -> Floats:
         said = tuned.of_rows(GroupSet.open(held), rows.patch, rows.extra)
     centre = tuned.together(said).centre
     smear = np.exp(rows.target - centre)[~tests].mean()  # as other arms have it, by training rows
-    return np.maximum(smear * np.exp(centre[tests]) - 1, 0.0)
+    return Said(np.maximum(smear * np.exp(centre[tests]) - 1, 0.0), chosen)
 
 
 def pretrained(plan: Told, world: Samples, folder: Path, depths: Any, seed: int) -> Path:

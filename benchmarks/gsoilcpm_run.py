@@ -8,20 +8,23 @@ goes on.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from edaphos.engine.assess.splits import make_split
+from edaphos.engine.assess.splits import Split, make_split
 from edaphos.engine.progress import Reporter
+from edaphos.engine.samples import Samples
 
 from .depth_transfer_scores import sums_of
-from .gsoilcpm_arms import Ground, key_of, pretrained, say
+from .gsoilcpm_arms import Ground, Said, key_of, parts_of, pretrained, say
 from .gsoilcpm_data import in_region, load_samples, of_world, prepare, some_locations
 from .kept_tables import done, kept_tables
 
@@ -39,9 +42,9 @@ class Task:
 
 
 def tasks_of(plan: Told) -> list[Task]:
-    """Return what is to be run, the main comparison first, split by split."""
+    """Return what is to be run, split by split; the curve comes in between."""
     regions = [region["name"] for region in plan["region"]]
-    found = []
+    found: list[Task] = []
     for curve, splits, counts in (
         (False, plan["splits"], plan["locations"]),
         (True, plan["curve_splits"], plan["curve"]),
@@ -54,18 +57,20 @@ def tasks_of(plan: Told) -> list[Task]:
             for arm in plan["arm"]
             if split in arm.get("splits", (split,)) and arm.get("curve", True) >= curve
         ]
-    return found
+    # a split of the curve after every fourth: a run that is cut short has some of everything
+    return sorted(found, key=lambda task: 4.5 * task.split if task.locations else task.split)
 
 
 def digest(plan: Told, task: Task) -> str:
     """Return what tells a task, as the plan has it, from others."""
     arms = {arm["name"]: arm for arm in plan["arm"]}
-    own = [arms[name] for name in (task.arm, *arms[task.arm].get("stack", ()))]
+    own = [arms[name] for name in (task.arm, *parts_of(arms[task.arm]))]
     region = next(r for r in plan["region"] if r["name"] == task.region)
     rest = (
         "world",
         "forest",
         "forest_tuning",
+        "fine_tuning",
         "buffer_km",
         "block_deg",
         "folds",
@@ -91,35 +96,86 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     cache.mkdir(parents=True, exist_ok=True)
     prepare(plan, Reporter())
     tasks = {digest(plan, task): task for task in tasks_of(plan)}
-    known = kept_tables("gsoilcpm", plan, tasks, judged, cache, kept, minutes)
+    run_here = {key: task for key, task in tasks.items() if "mean_of" not in arm_of(plan, task.arm)}
+    known = kept_tables("gsoilcpm", plan, run_here, judged, cache, kept, minutes)
+    for key in tasks.keys() - run_here.keys():
+        table = known.get(key)
+        table = mean_table(plan, tasks[key], cache) if table is None else table
+        if table is not None:
+            known[key] = table.assign(**asdict(tasks[key]), digest=key)
     return done(known, list(tasks))
+
+
+def arm_of(plan: Told, name: str) -> Told:
+    """Return an arm of the plan by its name."""
+    found: Told = next(arm for arm in plan["arm"] if arm["name"] == name)
+    return found
 
 
 def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
     """Run a task; return its sums by block over the rows held out, and the seconds it took."""
-    ground = ground_of(plan, task, cache)
-    arm = next(arm for arm in plan["arm"] if arm["name"] == task.arm)
+    ground, arm = ground_of(plan, task, cache), arm_of(plan, task.arm)
+    known = said_of(plan, task, parts_of(arm), cache)
     started = time.monotonic()
-    said = say(ground, arm)
+    said = say(ground, arm, known)
     seconds = time.monotonic() - started
-    table = ground.test.table
-    nothing = np.zeros(len(table), np.int64)
-    sums = sums_of(ground.test.y, said, nothing, table["block"].to_numpy())
-    return sums.assign(seconds=seconds), seconds
+    key = digest(plan, task)
+    np.save(cache / f"{key}.npy", said.values)
+    (cache / f"{key}.json").write_text(json.dumps(said.settings))
+    table = _sums(ground.test, said.values)
+    return table.assign(seconds=seconds, settings=json.dumps(said.settings)), seconds
+
+
+def said_of(plan: Told, task: Task, arms: Iterable[str], cache: Path) -> dict[str, Said]:
+    """Return what arms said in the split and region of a task, of those that ran here."""
+    keys = {name: digest(plan, replace(task, arm=name)) for name in arms}
+    return {
+        name: Said(np.load(cache / f"{key}.npy"), json.loads((cache / f"{key}.json").read_text()))
+        for name, key in keys.items()
+        if (cache / f"{key}.parquet").exists()  # written last
+    }
+
+
+def mean_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
+    """Return the sums of a mean of arms, None unless all of them ran here."""
+    names = parts_of(arm_of(plan, task.arm))
+    known = said_of(plan, task, names, cache)
+    if len(known) < len(names):
+        return None
+    mine, split = region_of(plan, task)
+    values = np.mean([said.values for said in known.values()], axis=0)
+    return _sums(_held_out(mine, split), values).assign(seconds=0.0, settings="{}")
+
+
+def _sums(test: Samples, said: NDArray[np.float64]) -> pd.DataFrame:
+    nothing = np.zeros(len(test), np.int64)
+    return sums_of(test.y, said, nothing, test.table["block"].to_numpy())
+
+
+def region_of(plan: Told, task: Task) -> tuple[Samples, Split]:
+    """Return the rows of a region, and how they are split; the first fold is held out."""
+    samples, _ = load_samples()
+    region = next(r for r in plan["region"] if r["name"] == task.region)
+    mine = samples.take(in_region(samples, region))
+    return mine, make_split(
+        mine, "block", folds=plan["folds"], seed=task.split, block_deg=plan["block_deg"]
+    )
+
+
+def _held_out(mine: Samples, split: Split) -> Samples:
+    out = split.held_out(0)
+    test = mine.take(out)
+    test.table["block"] = split.blocks[out]
+    return test
 
 
 def ground_of(plan: Told, task: Task, cache: Path) -> Ground:
     """Return what the arms of a region share in a split; the model of the world is learned once."""
     samples, depths = load_samples()
     region = next(r for r in plan["region"] if r["name"] == task.region)
-    mine = samples.take(in_region(samples, region))
-    split = make_split(
-        mine, "block", folds=plan["folds"], seed=task.split, block_deg=plan["block_deg"]
-    )
-    out = split.held_out(0)
-    train = mine.take(some_locations(mine, ~out, task.locations, task.split))
-    test = mine.take(out)
-    test.table["block"] = split.blocks[out]
+    mine, split = region_of(plan, task)
+    train = mine.take(some_locations(mine, ~split.held_out(0), task.locations, task.split))
+    test = _held_out(mine, split)
     world = samples.take(of_world(samples, region, plan["buffer_km"]))
     init = (task.split - 1) % plan["inits"]
     name = hashlib.sha256(key_of(plan["world"], region, plan["buffer_km"], init).encode())

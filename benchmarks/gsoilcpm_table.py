@@ -58,9 +58,14 @@ class Scored:
         )
         return found
 
-    def change(self, ours: str, theirs: str, score: str) -> Estimate | None:
-        """Return by how many per cent a score of ours differs from theirs; None if unknown."""
-        splits = self.splits(ours, theirs)
+    def change(
+        self, ours: str, theirs: str, score: str, splits: list[int] | None = None
+    ) -> Estimate | None:
+        """Return by how many per cent a score of ours differs from theirs; None if unknown.
+
+        Over the splits given, or all that both have.
+        """
+        splits = self.splits(ours, theirs) if splits is None else splits
         if not splits:
             return None
         a, b = self.sums(ours, splits), self.sums(theirs, splits)
@@ -89,6 +94,8 @@ def table(records: pd.DataFrame, plan: Told) -> str:
         "the test set.",
         "",
         *_contrasts(records, plan),
+        *_regret(records, plan),
+        *_by_skill(records, plan),
         *_arms(records, plan),
     ]
     return "\n".join(lines) + "\n"
@@ -114,6 +121,64 @@ def _contrasts(records: pd.DataFrame, plan: Told) -> Iterator[str]:
                 told = " | ".join(_percent(f) for f in found if f is not None)
                 splits = len(scored.splits(ours, theirs))
                 yield f"| {name} | {count or 'all'} | {region} | {splits} | {told} |"
+    yield ""
+
+
+def _regret(records: pd.DataFrame, plan: Told) -> Iterator[str]:
+    told = plan["regret"]
+    yield "## Regret"
+    yield ""
+    yield "By how many per cent the MAE is above that of the simple arm that turned out best there,"
+    yield f"chosen in hindsight among {', '.join(told['simple'])}; same splits."
+    yield ""
+    yield "| arm | locations | region | splits | best simple arm | MAE |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for ours in told["of"]:
+        for count, region, scored in _cases(records):
+            splits = scored.splits(ours, *told["simple"])
+            if not splits:
+                continue
+            errors = {
+                arm: float(scores(scored.sums(arm, splits).sum(axis=0))["MAE"])
+                for arm in told["simple"]
+            }
+            best = min(errors, key=errors.__getitem__)
+            found = scored.change(ours, best, "MAE", splits)
+            assert found is not None  # both have these splits
+            yield (
+                f"| {ours} | {count or 'all'} | {region} | {len(splits)} | {best} | "
+                f"{_percent(found)} |"
+            )
+    yield ""
+
+
+def _by_skill(records: pd.DataFrame, plan: Told) -> Iterator[str]:
+    """Tell whether poorer regions gain more, as the paper says, with skill from other splits."""
+    ours, theirs = plan["by_skill"]["arms"]
+    rows = []
+    for _, _, scored in _cases(records):
+        splits = scored.splits(ours, theirs)
+        if len(splits) < 2:
+            continue
+        halves = splits[::2], splits[1::2]
+        gain, same, other = [], [], []
+        for one, rest in (halves, halves[::-1]):
+            change = scored.change(ours, theirs, "MAE", one)
+            assert change is not None  # both have these splits
+            gain.append(-change.value)
+            for found, part in ((same, one), (other, rest)):
+                found.append(float(scores(scored.sums(theirs, part).sum(axis=0))["CCC"]))
+        rows += list(zip(gain, same, other, strict=True))
+    if len(rows) < 6:
+        return
+    gains, same, other = np.array(rows).T
+    by_same, by_other = (float(np.corrcoef(gains, skill)[0, 1]) for skill in (same, other))
+    yield "## Do poorer regions gain more?"
+    yield ""
+    yield f"Correlation of the gain in MAE (that of “{ours}” over “{theirs}”) with the CCC of the"
+    yield f"latter, over {len(rows)} halves of the splits of each region and number of locations:"
+    yield f"{by_same:+.2f} where skill is of the same splits, {by_other:+.2f} where it is of the"
+    yield "other half. Only the second is free of regression to the mean."
     yield ""
 
 
