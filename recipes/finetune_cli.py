@@ -35,6 +35,12 @@ def finetune(
     resolution: Annotated[
         float | None, typer.Option(help="Cell size, if not that of the cube's finest layer.")
     ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Variable of the cube that the model lacks; gets a branch of its own; repeatable."
+        ),
+    ] = None,
     windows: Annotated[
         Windows,
         typer.Option(
@@ -82,7 +88,7 @@ def finetune(
 
         from .job import Overrides, load_job
         from .pipeline import run_job
-        from .region_recipes import Region, region_recipe, write_recipe
+        from .region_recipes import Region, region_recipe, unread, write_recipe
 
         reporter = Reporter(quiet=quiet or as_json)
         name = (profiles.stem or "region").lower().replace(" ", "-")
@@ -90,25 +96,31 @@ def finetune(
         file = {"path": str(profiles.absolute())}
         columns, units = pairs(column), pairs(unit)
         ways = {"ways": way} if way else {}
-        recipe = region_recipe(
-            Region(
-                name="".join(c if c.isalnum() or c in "-_" else "-" for c in where.name.lower()),
-                title=f"Soil organic carbon of {where.name}: a model of the world, fine-tuned",
-                model=model,
-                profiles={"files": [{**file, "columns": columns, "units": units}]},
-                cube=Cube.open(place(cube)),
-                bounds=box(bounds),
-                resolution=resolution,
-                windows=windows,
-                seed=seed,
-                fine_tuning={**ways, "trust_units": trust_units},
-                assess={
-                    "enabled": not no_assess,
-                    **({} if block_deg is None else {"block_deg": block_deg}),
-                },
-                year=year,
-            )
+        region = Region(
+            name="".join(c if c.isalnum() or c in "-_" else "-" for c in where.name.lower()),
+            title=f"Soil organic carbon of {where.name}: a model of the world, fine-tuned",
+            model=model,
+            profiles={"files": [{**file, "columns": columns, "units": units}]},
+            cube=Cube.open(place(cube)),
+            bounds=box(bounds),
+            resolution=resolution,
+            own=tuple(own or ()),
+            windows=windows,
+            seed=seed,
+            fine_tuning={**ways, "trust_units": trust_units},
+            assess={
+                "enabled": not no_assess,
+                **({} if block_deg is None else {"block_deg": block_deg}),
+            },
+            year=year,
         )
+        rest = unread(region)
+        if rest:
+            reporter.say(
+                f"The model does not read {', '.join(rest)} of the cube; --own NAME adds a branch "
+                "for one, learned from the region's profiles alone"
+            )
+        recipe = region_recipe(region)
         path = where.with_name(f"{where.name}.toml")
         write_recipe(recipe, path)
         reporter.say(f"The recipe is {path}")

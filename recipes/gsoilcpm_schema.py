@@ -73,6 +73,9 @@ class GsoilcpmTable(Table):
     lacking: tuple[str, ...] = Field(
         (), description="groups of it that the region's cube does not have"
     )
+    own: tuple[GroupTable, ...] = Field(
+        (), description="groups that a region's cube has and start has not: branches of their own"
+    )
     stride: int | None = Field(
         None,
         ge=1,
@@ -153,6 +156,11 @@ class RegionTable(Table):
     )
     resolution: float | None = Field(
         None, gt=0, description="cell size, units of its grid's CRS; by default the cube's finest"
+    )
+    own: tuple[str, ...] = Field(
+        (),
+        description="variables of its own cube that the model of the world does not read: they get "
+        "a branch, learned from its profiles alone",
     )
     windows: Literal["ground", "cells"] = Field(
         "ground",

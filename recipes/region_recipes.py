@@ -23,11 +23,13 @@ from edaphos.engine.branches.settings import settings_from
 from edaphos.engine.branches.window_ground import cell_metres, learned_metres, strides
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import Stack
-from edaphos.engine.errors import InputError
+from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.store import write_atomically
 
 #: West, south, east, north.
 Box = tuple[float, float, float, float]
+#: Name of the group of a region's own covariates.
+OWN = "own"
 #: Cells along the side of a tile, as small regions have few.
 TILE = 256
 #: Blocks of cross-validation that an extent should hold, and their largest side, degrees.
@@ -54,6 +56,8 @@ class Region:
         CRS, origin and cell size of a grid that its map is a part of; None for the cube's finest.
     resolution
         Cell size in units of the CRS instead of that of the grid.
+    own
+        Variables of its cube that the model of the world does not read: they get a branch.
     windows
         What windows keep on cells of another size than the world's: their ground, by cells that
         lie apart, or their number of cells.
@@ -78,6 +82,7 @@ class Region:
     bounds: Box | None = None
     grid: tuple[str, tuple[float, float], float] | None = None
     resolution: float | None = None
+    own: tuple[str, ...] = ()
     windows: Literal["ground", "cells"] = "ground"
     seed: int = 0
     licence: str = ""
@@ -100,7 +105,7 @@ def region_recipe(region: Region) -> dict[str, Any]:
     missing = absent_groups(told.groups, region.cube.manifest.variables)
     covariates = [
         name for group in told.groups if group.name not in missing for name in group.covariates
-    ]
+    ] + _own(region, [name for group in told.groups for name in group.covariates])
     crs, origin, cell = region.grid or _finest(region.cube, covariates)
     cell = region.resolution or cell
     bounds = _extent(region, covariates, crs)
@@ -133,6 +138,7 @@ def region_recipe(region: Region) -> dict[str, Any]:
             "start_digest": digest_of_model(region.model),
             "lacking": list(missing),
             **kept,
+            **({"own": [{"name": OWN, "covariates": list(region.own)}]} if region.own else {}),
             "fine_tuning": dict(region.fine_tuning or {}),
         },
         "map": {
@@ -184,6 +190,26 @@ def _corners(stack: Stack) -> Box:
     a, _, c, _, e, f = stack.transform
     rows, cols = stack.shape
     return (c, f + rows * e, c + cols * a, f)
+
+
+def unread(region: Region) -> tuple[str, ...]:
+    """Return the variables of a region's cube that neither the world's nets read nor its own."""
+    told = settings_from(read_card(region.model)["settings"])
+    read = {name for group in told.groups for name in group.covariates} | set(region.own)
+    return tuple(name for name in region.cube.manifest.variables if name not in read)
+
+
+def _own(region: Region, known: Sequence[str]) -> list[str]:
+    """Return the region's own variables; refuse those that its cube lacks or the world reads."""
+    held = region.cube.manifest.variables
+    for name in region.own:
+        if name not in held:
+            raise InputError(f'own: the cube has no variable "{name}": {did_you_mean(name, held)}')
+        if name in known:
+            raise InputError(
+                f'own: the model of the world reads "{name}" already; name only what it does not'
+            )
+    return list(region.own)
 
 
 def _block_side(bounds: Box, crs: str) -> float:

@@ -85,6 +85,7 @@ def _region(job: Job, run: Run, table: RegionTable) -> Region:
         bounds=table.bounds,
         grid=None if table.cube else (spec.crs, spec.origin, spec.resolution),
         resolution=table.resolution,
+        own=table.own,
         windows=table.windows,
         seed=recipe.seed,
         licence=recipe.licence,

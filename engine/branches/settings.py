@@ -95,6 +95,9 @@ class GsoilcpmSettings:
         Cells from one cell of a window to the next, so that windows on fine cells are of as much
         ground as those on the coarse cells of `start`; None: 1, and cells of another size are
         refused.
+    own
+        Groups that the region's cube has and `start` has not: each gets a branch, which is learned
+        from the region's rows alone.
     faithful
         The released network: one cell, affine until the first ReLU, class codes as numbers, targets
         on their own scale, no depth.
@@ -130,6 +133,7 @@ class GsoilcpmSettings:
     start_digest: str = ""
     lacking: tuple[str, ...] = ()
     stride: int | None = None
+    own: tuple[Group, ...] = ()
     faithful: bool = False
     width: int = 32
     merged: int = 128
@@ -160,6 +164,8 @@ class GsoilcpmSettings:
             )
         if self.faithful and any(group.window > 1 for group in self.groups):
             raise InputError("faithful = true sees one cell: set every window to 1")
+        if self.own and self.start is None:
+            raise InputError("own: only a region has groups of its own; name them under groups")
         if self.stride is not None and self.stride < 1:
             raise InputError(f"stride must be 1 or more, found {self.stride}")
         if self.parts < 3:
@@ -188,6 +194,7 @@ def settings_from(raw: GsoilcpmSettings | Mapping[str, Any]) -> GsoilcpmSettings
     told = dict(raw)
     groups = (g if isinstance(g, Group) else Group(**g) for g in told.get("groups", ()))
     told["groups"] = tuple(groups)
+    told["own"] = tuple(g if isinstance(g, Group) else Group(**g) for g in told.get("own", ()))
     told["without"] = tuple(tuple(map(float, box)) for box in told.get("without", ()))
     for name, kind in (("training", TrainSpec), ("fine_tuning", Tuning)):
         held = told.get(name, {})

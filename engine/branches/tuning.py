@@ -38,6 +38,7 @@ from .fitting import (
 )
 from .group_set import GroupSet
 from .groups import absent_groups
+from .own_groups import files_of, with_own
 from .regions_out import place_codes
 from .settings import GsoilcpmSettings
 from .training import Task, Trained, run_tasks
@@ -90,6 +91,7 @@ def finetune(
     check_absent(absent, start)
     check_units(held.variables, start.variables)
     rows = _rows(samples, told, depths, seed)
+    start = with_own(start, told, held, rows.patch[rows.part == LEARN], seed)
     learned = rows.target[rows.part == LEARN]
     world = replace(
         start.nets,
@@ -109,6 +111,8 @@ def finetune(
         absent=absent,
         of=(depths, seed, [c.tobytes().hex()[:64] for c in start.covariances]),
     )
+    if told.own:
+        files = files_of(start, ground.folder, [files[m].name for m in range(len(files))])
     tuning = told.fine_tuning
     tasks = [
         Task(
@@ -153,6 +157,7 @@ def finetune(
             "world": dict(start.summary),
             "places that taught the world": int(shared),
             "groups missing": list(absent),
+            "covariates of its own": [name for group in told.own for name in group.covariates],
             **scores(nets, predictive, held, rows),
         },
         places=start.places,

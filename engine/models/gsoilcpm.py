@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..branches.fitted import row_numbers
 from ..branches.fitting import BranchFit, pretrain
 from ..branches.group_set import GroupSet
-from ..branches.groups import Group, windows_of
+from ..branches.groups import Group, check_groups, windows_of
 from ..branches.model_file import (
     depths_of,
     digest_of_model,
@@ -283,7 +283,7 @@ class GsoilcpmModel:
     def load(cls, folder: Path) -> Self:
         """Read what :meth:`save` wrote; the model that it began with is no longer needed."""
         fitted, told = load_model(folder)
-        settings = {**told["settings"], "start": None, "start_digest": ""}
+        settings = {**told["settings"], "start": None, "start_digest": "", "own": ()}
         model = cls(settings, tuple(told["quantiles"]), depths_of(told), told["seed"])
         model._target = tuple(told["target"])
         model._fit = fitted
@@ -312,4 +312,6 @@ def _begun(told: GsoilcpmSettings) -> GsoilcpmSettings:
         *("groups", "faithful", "width", "merged", "dense", "dropout", "group_dropout"),
         *("embedding", "head", "sees_year", "transform", "members"),
     ]
-    return replace(told, **{name: getattr(of, name) for name in names})
+    found = replace(told, **{name: getattr(of, name) for name in names})
+    check_groups((*of.groups, *told.own))
+    return replace(found, groups=(*of.groups, *told.own))

@@ -79,6 +79,9 @@ def notes(fit: BranchFit | None) -> tuple[str, ...]:
     missing = fit.summary.get("groups missing")
     if missing:
         found.append(f"Without the group {', '.join(missing)}, which the region's cube lacks.")
+    own = fit.summary.get("covariates of its own")
+    if own:
+        found.append(f"Beside what the world has, branches learned {', '.join(own)} here.")
     shared = fit.summary.get("places that taught the world", 0)
     if shared:
         found.append(
