@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edaphos.kernels.branch_shape import Branch
 
 from ..conv.channels import Channels
+from ..conv.patch_statistics import seen_in
 from ..conv.planes import Plane
 from ..cube.layout import Kind
 from ..errors import InputError
@@ -135,6 +136,33 @@ class GroupChannels:
             for band in c.bands
             if (band.kind == "amount" and band.factor == 0) or len(band.codes) == 1
         )
+
+    def unknown_codes(
+        self, store: GroupSet, patches: NDArray[np.int64], absent: Sequence[str]
+    ) -> dict[str, list[int]]:
+        """Return codes of classes at places that no training place has, by variable."""
+        found: dict[str, list[int]] = {}
+        for group, c in zip(self.groups, self.channels, strict=True):
+            classes = [b for b in c.bands if b.kind == "class" and group.name not in absent]
+            if not classes:
+                continue
+            of = store.of(group.window)
+            positions = np.array([of.planes.index(band.plane) for band in classes], np.int64)
+            seen = seen_in(of, np.unique(patches), positions, 1)
+            for band, one in zip(classes, seen, strict=True):
+                if more := sorted(set(one.codes) - set(band.codes)):
+                    found[band.plane[0]] = more
+        return found
+
+    def unknown_class(
+        self, inputs: TileInputs, year: int, absent: Sequence[str]
+    ) -> NDArray[np.bool_]:
+        """Return which cells of a tile are of a class that no training place has, ``(y, x)``."""
+        found = np.zeros(inputs.window.shape, bool)
+        for group, c in zip(self.groups, self.channels, strict=True):
+            if group.name not in absent:
+                found |= c.unknown_class(inputs, year)
+        return found
 
     def of_tile(
         self, inputs: TileInputs, year: int, absent: Sequence[str], plain: bool
