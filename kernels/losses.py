@@ -7,6 +7,7 @@ the loss or on its gradient. A batch without any target has the loss 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -101,3 +102,39 @@ def gaussian(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     logarithm = given[:, :, 1].clamp(-7.0, 7.0)
     error = _difference(given[:, :, 0], target, weight)
     return _mean(0.5 * (logarithm + error**2 * torch.exp(-logarithm)), weight)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How badly covariates are told that were hidden: 1 in each for what knows nothing of them.
+
+    The squared error of a standardised amount; the cross-entropy of a class, as a share of that of
+    equal odds, log(codes).
+
+    Parameters
+    ----------
+    codes
+        For each target how many classes there are, 1 for an amount. ``prediction`` is
+        ``(n, sum(codes))``, logits of classes side by side; the ``target`` of a class, ``(n, k)``,
+        is the position of its code.
+    """
+
+    codes: tuple[int, ...]
+
+    def __call__(self, prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted mean over targets."""
+        parts = prediction.split(self.codes, 1)
+        errors = [
+            _difference(part[:, 0], target[:, k], weight[:, k]) ** 2
+            if count == 1
+            else _of_class(part, target[:, k], weight[:, k]) / math.log(count)
+            for k, (part, count) in enumerate(zip(parts, self.codes, strict=True))
+        ]
+        return _mean(torch.stack(errors, 1), weight)
+
+
+def _of_class(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the cross-entropy of each row, 0 where the class is missing."""
+    code = torch.where(weight > 0, target, torch.zeros_like(target)).long()
+    found = torch.nn.functional.cross_entropy(logits, code, reduction="none")
+    return torch.where(weight > 0, found, torch.zeros_like(found))

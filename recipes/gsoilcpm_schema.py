@@ -31,6 +31,20 @@ class GroupTable(Table):
     )
 
 
+class UnlabelledTable(Table):
+    """How branches learn covariates where no sample was taken, before they learn a target."""
+
+    places: int = Field(
+        0, ge=0, le=5_000_000, description="drawn evenly over the map's soil; 0: none"
+    )
+    hidden_groups: Share = Field(0.25, description="share of places that a group is hidden from")
+    hidden_covariates: Share = Field(
+        0.25, description="share of those left that a single covariate is hidden from"
+    )
+    epochs: int = Field(50, ge=1, description="epochs at most")
+    patience: int = Field(5, ge=1, description="as in training")
+
+
 class TuningTable(Table):
     """How a model of the world becomes one of a region."""
 
@@ -52,6 +66,12 @@ class TuningTable(Table):
     l2_sp: float = Field(0.0, ge=0, description="how strongly weights are drawn to the world's")
     coral: float = Field(
         0.0, ge=0, description="how strongly the covariance of features is drawn to the world's"
+    )
+    adversarial: float = Field(
+        0.0,
+        ge=0,
+        description="how strongly features are kept from telling region and world apart; needs "
+        "kept_places in the model of the world",
     )
     rank: int = Field(4, ge=1, le=256, description="of the changes of low rank")
     parts: int = Field(5, ge=3, le=50, description="parts of the region's rows; one stops training")
@@ -110,6 +130,16 @@ class GsoilcpmTable(Table):
     )
     buffer_km: float = Field(
         200.0, ge=0, le=5000, description="nor do profiles within this distance of them"
+    )
+    unlabelled: UnlabelledTable = Field(
+        UnlabelledTable(), description="what is learned from covariates alone, first"
+    )
+    kept_places: int = Field(
+        0,
+        ge=0,
+        le=2048,
+        description="training places whose covariates are kept with the model, for "
+        "fine_tuning.adversarial; who has the same maps can find their cells",
     )
     fine_tuning: TuningTable = Field(TuningTable(), description="how a region is learned")
     licence: str = Field("", description="of the weights, kept with them")

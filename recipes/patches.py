@@ -8,6 +8,7 @@ from pathlib import Path
 from distributed import Client
 
 from edaphos.engine.branches.group_set import GroupSet, draw_set
+from edaphos.engine.branches.unlabelled import draw_unlabelled, unlabelled_folder
 from edaphos.engine.conv.patches import PatchStore, extract
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
@@ -49,6 +50,7 @@ def with_patches(
     folder = patches_folder(run.path)
     cut = cut_patches(job, cube, samples, folder, reporter, client)
     if _windows(models):
+        _draw_unlabelled(job, cube, models, folder, run, reporter, client)
         held = GroupSet.open(folder)
         windows = {str(size): len(one.planes) for size, one in held.stores.items()}
         run.note(patches={"places": len(held), "bytes": held.nbytes, "digest": held.digest})
@@ -100,6 +102,40 @@ def cut_patches(
     variables = tuple(dict.fromkeys(name for model in models for name in learns_from(model)))
     years = year_policy(table)
     return extract(samples, cube, job.grid, variables, size, folder, years=years, reporter=reporter)
+
+
+def _draw_unlabelled(
+    job: Job,
+    cube: Cube,
+    models: list[object],
+    folder: Path,
+    run: Run,
+    reporter: Reporter,
+    client: Client | None,
+) -> None:
+    """Draw places without samples beside the set, as many as any model learns from."""
+    number = max(getattr(model, "unlabelled", 0) for model in models)
+    if not number:
+        return
+    table = job.recipe.profiles
+    assert table is not None  # there are samples
+    found = draw_unlabelled(
+        cube,
+        job.grid,
+        _windows(models),
+        unlabelled_folder(folder),
+        number,
+        seed=job.recipe.seed,
+        years=job.recipe.years,
+        classes=getattr(job.model.build(), "biome", None),
+        policy=year_policy(table),
+        client=client,
+        stride=_stride(models),
+        reporter=reporter,
+    )
+    told = {"places": len(found.lon), "bytes": found.held.nbytes, "digest": found.held.digest}
+    run.note(unlabelled=told)
+    reporter.say(f"{len(found.lon):,} places without samples, drawn evenly over the map's soil")
 
 
 def _windows(models: list[object]) -> dict[int, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from ..status import Status
 
 #: Places that tell how far a map's cells lie from the samples.
 PLACES = 3000
-#: Points of the sphere drawn at once, and times that is done.
+#: Points of the sphere drawn at once, at least, and times that is done.
 _DRAWN, _TIMES = 8192, 50
 
 
@@ -55,9 +55,10 @@ def draw_places(
     width = (east - west) % 360 or 360.0  # a grid may cross the date line
     low, high = np.sin(np.radians([south, north])).tolist()
     kept: list[NDArray[np.float64]] = []
+    at_once = max(_DRAWN, 2 * number)  # few readings of the mask, however many are wanted
     for _ in range(_TIMES):
-        lon = (west + rng.uniform(0, width, _DRAWN) + 180) % 360 - 180
-        lat = np.degrees(np.arcsin(rng.uniform(low, high, _DRAWN)))
+        lon = (west + rng.uniform(0, width, at_once) + 180) % 360 - 180
+        lat = np.degrees(np.arcsin(rng.uniform(low, high, at_once)))
         kept.append(np.stack([lon, lat], axis=1)[_mapped(cube, grid, lon, lat, classes or {})])
         if sum(map(len, kept)) >= number:
             break

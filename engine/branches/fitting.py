@@ -28,9 +28,12 @@ from ..whole_folder import is_whole, whole_folder
 from .fitted import FittedBranches, outputs_of, row_numbers
 from .group_set import GroupSet
 from .groups import GroupChannels
+from .kept_places import KeptPlaces
+from .masked import Encoded, encode
 from .regions_out import outside, place_codes
 from .settings import GsoilcpmSettings
 from .training import Ground, Task, run_tasks
+from .unlabelled import UnlabelledPlaces, unlabelled_folder
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -78,6 +81,8 @@ class BranchFit:
         Of the features of each net.
     ways
         Ways of fine-tuning that were tried; the first was kept. Empty for a model of the world.
+    kept
+        Covariates of some places learned from, for regions to be aligned with.
     trainings
         How trainings went; empty for a model that was loaded.
     """
@@ -93,6 +98,7 @@ class BranchFit:
     places: NDArray[np.uint32]
     covariances: tuple[Any, ...] = ()
     ways: tuple[WayTried, ...] = ()
+    kept: KeptPlaces | None = None
     trainings: tuple[Training, ...] = field(default=(), compare=False)
 
 
@@ -133,17 +139,31 @@ def pretrain(
         samples,
         told,
     )
-    channels = GroupChannels.fit(
-        held, rows.patch[rows.part == LEARN], told.groups, plain=told.faithful
+    unlabelled = None
+    if told.unlabelled.places:
+        unlabelled = UnlabelledPlaces.open(unlabelled_folder(folder))
+    channels = _channels(held, rows, told, unlabelled)
+    shape, seeds = _shape(channels, told), member_seeds(seed, told.members)
+    encoded = (
+        []
+        if unlabelled is None
+        else _encoded(unlabelled, channels, shape, told, seeds, folder, client, reporter)
     )
     levels = () if told.head == "mean" else quantiles
     centre, spread = (float(a[0]) for a in target_scale(rows, 1, False))
     learned = rows.target[rows.part == LEARN]
     low, high = float(learned.min()), float(learned.max())
     ground = lay_ground(
-        folder, rows, channels, told, levels, centre, spread, absent=(), of=(depths, seed)
+        folder,
+        rows,
+        channels,
+        told,
+        levels,
+        centre,
+        spread,
+        absent=(),
+        of=(depths, seed, [str(one.file) for one in encoded]),
     )
-    shape = _shape(channels, told)
     tasks = [
         Task(
             ground,
@@ -153,8 +173,9 @@ def pretrain(
             shape,
             outputs_of(told.head, levels),
             rows.extra.shape[1],
+            encoder=encoded[m].file if encoded else None,
         )
-        for own in member_seeds(seed, told.members)
+        for m, own in enumerate(seeds)
     ]
     trained = run_tasks(tasks, client, reporter)
     nets = FittedBranches(
@@ -182,12 +203,72 @@ def pretrain(
         summary={
             **summary_of(samples),
             "left out": all_rows - len(samples),
+            **_said_of(encoded),
             **scores(nets, predictive, held, rows),
         },
         places=place_codes(samples),
         covariances=tuple(t.covariance for t in trained),
-        trainings=tuple(t.training for t in trained),
+        kept=KeptPlaces.draw(held, channels, rows, told.kept_places, seed)
+        if told.kept_places
+        else None,
+        trainings=(*(one.training for one in encoded), *(t.training for t in trained)),
     )
+
+
+def _channels(
+    held: GroupSet, rows: LearningRows, told: GsoilcpmSettings, unlabelled: UnlabelledPlaces | None
+) -> GroupChannels:
+    """Learn what nets see from the rows learned from, or from the places without samples.
+
+    Then folds of a cross-validation see the same, and share what is learned without samples.
+    """
+    if unlabelled is not None:
+        chosen = unlabelled.outside(told.without, told.buffer_km)
+        return GroupChannels.fit(unlabelled.held, chosen, told.groups, plain=False)
+    return GroupChannels.fit(held, rows.patch[rows.part == LEARN], told.groups, plain=told.faithful)
+
+
+def _encoded(
+    unlabelled: UnlabelledPlaces,
+    channels: GroupChannels,
+    shape: BranchShape,
+    told: GsoilcpmSettings,
+    seeds: list[int],
+    patches: Path,
+    client: Client | None,
+    reporter: Reporter,
+) -> list[Encoded]:
+    """Have branches learn covariates first, away from the regions left out.
+
+    No target is among them, so that nothing of a region could be told; they are left out so that
+    a region that is left out stays one whose covariates are new to the model of the world.
+    """
+    chosen = unlabelled.outside(told.without, told.buffer_km)
+    parts = unlabelled.split(chosen, told.parts, told.part_deg)
+    return encode(
+        unlabelled.held,
+        channels,
+        shape,
+        told.unlabelled,
+        told.training,
+        parts,
+        seeds,
+        trainings_folder(patches),
+        client,
+        reporter,
+    )
+
+
+def _said_of(encoded: list[Encoded]) -> dict[str, Any]:
+    """Return what was learned without samples, in plain values."""
+    if not encoded:
+        return {}
+    errors = [one.training.curve.best_validation for one in encoded]
+    first = encoded[0].training
+    return {
+        "places without samples": first.rows + first.validation_rows,
+        "error of hidden covariates": round(float(np.mean(errors)), 4),
+    }
 
 
 def check_released(told: GsoilcpmSettings, depths: tuple[Depth, ...]) -> None:

@@ -3,7 +3,9 @@
 ``model.json`` holds the groups with their bands, units and scalers, what the training data were,
 scores on rows that taught nothing, the licence, and the versions that wrote it; ``net_<m>.
 safetensors`` the weights; ``places.npy`` codes of the places learned from, each shared by some
-fifteen places of the Earth. Nothing else is needed, and nothing is pickled.
+fifteen places of the Earth; ``kept_places.safetensors``, where a recipe asks for it, covariates of
+some of them, by which who has the same maps can find the cells. Nothing else is needed, and nothing
+is pickled.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from ..training_curve import save_curves
 from .fitted import FittedBranches
 from .fitting import BranchFit, WayTried
 from .groups import GroupChannels
+from .kept_places import KEPT, KeptPlaces
 from .net_file import load_net, save_net
 from .settings import GsoilcpmSettings, settings_from
 
@@ -53,6 +56,8 @@ def save_model(
     for m, (net, covariance) in enumerate(zip(fitted.nets.nets, covariances, strict=True)):
         save_net(folder / net_name(m), net, covariance)
     np.save(folder / PLACES, fitted.places, allow_pickle=False)
+    if fitted.kept is not None:
+        fitted.kept.save(folder / KEPT)
     if fitted.trainings:
         save_curves(folder, fitted.trainings)
     nets = fitted.nets
@@ -119,6 +124,7 @@ def load_model(folder: Path) -> tuple[BranchFit, dict[str, Any]]:
             places=np.load(folder / PLACES, allow_pickle=False),
             covariances=tuple(covariance for _, covariance in held),
             ways=tuple(WayTried(**way) for way in told["ways"]),
+            kept=KeptPlaces.load(folder / KEPT) if (folder / KEPT).is_file() else None,
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise StoreError(f"{folder}: not readable ({error!r}); get the model again") from error
@@ -181,7 +187,8 @@ def digest_of_model(folder: Path) -> str:
     """Return the SHA-256 of all that decides what a model says: its JSON and its weights."""
     told = read_card(folder)
     found = hashlib.sha256()
-    for name in (MODEL, *(net_name(m) for m in range(told["members"]))):
+    kept = (KEPT,) if (folder / KEPT).is_file() else ()
+    for name in (MODEL, *(net_name(m) for m in range(told["members"])), *kept):
         found.update((folder / name).read_bytes())
     return found.hexdigest()
 

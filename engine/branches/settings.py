@@ -14,8 +14,55 @@ from .groups import Group, check_groups
 Way = Literal["zero_shot", "head", "all", "gradual", "adapters"]
 WAYS: tuple[Way, ...] = get_args(Way)
 Head = Literal["mean", "quantile", "gaussian"]
+#: Places without samples from which branches can learn anything.
+FEWEST_UNLABELLED = 100
+#: Places of the world that are kept with a model, at most.
+MOST_KEPT = 2048
 #: West, south, east, north, degrees.
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """How branches learn covariates, by telling hidden ones, before they learn a target.
+
+    Covariates exist where no sample was taken: branches and what joins them are first trained to
+    say, of places drawn evenly over a map's soil, hidden covariates from the others (masked
+    autoencoders: He K. et al. 2022, CVPR, 15979-15988; inpainting of features: Pathak et al. 2016,
+    CVPR, 2536-2544).
+
+    Parameters
+    ----------
+    places
+        Drawn; 0 for none.
+    hidden_groups, hidden_covariates
+        Share of places that a group is hidden from, each on its own, and share of those left that a
+        single covariate is hidden from, with all its months.
+    epochs, patience
+        As of a training; batch, rate and the rest are those of the training on samples.
+    """
+
+    places: int = 0
+    hidden_groups: float = 0.25
+    hidden_covariates: float = 0.25
+    epochs: int = 50
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        if self.places and self.places < FEWEST_UNLABELLED:
+            raise InputError(
+                f"unlabelled.places must be {FEWEST_UNLABELLED} or more, or 0 for none, found "
+                f"{self.places}"
+            )
+        if not all(0 <= share < 1 for share in (self.hidden_groups, self.hidden_covariates)):
+            raise InputError("unlabelled: hidden_groups, hidden_covariates must be in [0, 1)")
+        if not self.hidden_groups + self.hidden_covariates:
+            raise InputError(
+                "unlabelled: hidden_groups and hidden_covariates are both 0, so that nothing is "
+                "hidden and nothing learned; set one of them above 0"
+            )
+        if min(self.epochs, self.patience) < 1:
+            raise InputError("unlabelled: epochs and patience must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -41,6 +88,9 @@ class Tuning:
         Strength with which weights are drawn to those of the world.
     coral
         Strength with which the covariance of the last features is drawn to that of the world.
+    adversarial
+        Strength with which the last features are made such that a classifier does not tell places
+        of the region from those of the world that are kept with its model (`kept_places`).
     rank
         Of adapters.
     parts
@@ -60,6 +110,7 @@ class Tuning:
     batch: int = 32
     l2_sp: float = 0.0
     coral: float = 0.0
+    adversarial: float = 0.0
     rank: int = 4
     parts: int = 5
     part_deg: float = 0.5
@@ -72,8 +123,10 @@ class Tuning:
             )
         if self.parts < 3:
             raise InputError(f"fine_tuning.parts must be 3 or more, found {self.parts}")
-        if min(self.l2_sp, self.coral) < 0 or self.rank < 1:
-            raise InputError("fine_tuning: l2_sp and coral must be 0 or more, rank 1 or more")
+        if min(self.l2_sp, self.coral, self.adversarial) < 0 or self.rank < 1:
+            raise InputError(
+                "fine_tuning: l2_sp, coral and adversarial must be 0 or more, rank 1 or more"
+            )
         check_rate_share(self.rate_share)
 
 
@@ -122,6 +175,11 @@ class GsoilcpmSettings:
     without, buffer_km
         Regions (degrees) whose profiles, and those within the buffer, teach the model of the world
         nothing, so that it can be judged there.
+    unlabelled
+        How branches learn covariates first, where no sample was taken.
+    kept_places
+        Training places whose covariates are kept with the model, for `fine_tuning.adversarial`: no
+        target and no coordinates, but who has maps of the same covariates can find the cells.
     fine_tuning
         How a region is learned.
     licence
@@ -151,6 +209,8 @@ class GsoilcpmSettings:
     part_deg: float = 5.0
     without: tuple[Box, ...] = ()
     buffer_km: float = 200.0
+    unlabelled: Unlabelled = field(default_factory=Unlabelled)
+    kept_places: int = 0
     fine_tuning: Tuning = field(default_factory=Tuning)
     licence: str = ""
 
@@ -170,8 +230,32 @@ class GsoilcpmSettings:
             raise InputError(f"stride must be 1 or more, found {self.stride}")
         if self.parts < 3:
             raise InputError(f"parts must be 3 or more, found {self.parts}")
+        if self.unlabelled.places:
+            self._check_unlabelled()
+        if not 0 <= self.kept_places <= MOST_KEPT:
+            raise InputError(f"kept_places must be 0 to {MOST_KEPT}, found {self.kept_places}")
+        if self.start is None and self.fine_tuning.adversarial and not self.kept_places:
+            raise InputError(
+                "fine_tuning.adversarial compares regions with places of the world, and this model "
+                "of the world keeps none: set kept_places, to 512 for one"
+            )
         if self.members < 1:
             raise InputError(f"members must be 1 or more, found {self.members}")
+
+    def _check_unlabelled(self) -> None:
+        """Refuse places without samples where nothing learns from them."""
+        if self.start is not None:
+            raise InputError(
+                "unlabelled.places: the model of the world has learned its covariates; leave it "
+                "out where there is a start"
+            )
+        if self.faithful:
+            raise InputError(
+                "unlabelled.places: the released network cannot tell what is hidden from a mean; "
+                "set faithful = false"
+            )
+        if sum(len(group.covariates) for group in self.groups) < 2:
+            raise InputError("unlabelled.places: one covariate alone cannot be told from others")
 
     @property
     def tuned(self) -> TrainSpec:
@@ -196,7 +280,8 @@ def settings_from(raw: GsoilcpmSettings | Mapping[str, Any]) -> GsoilcpmSettings
     told["groups"] = tuple(groups)
     told["own"] = tuple(g if isinstance(g, Group) else Group(**g) for g in told.get("own", ()))
     told["without"] = tuple(tuple(map(float, box)) for box in told.get("without", ()))
-    for name, kind in (("training", TrainSpec), ("fine_tuning", Tuning)):
+    kinds = ("training", TrainSpec), ("fine_tuning", Tuning), ("unlabelled", Unlabelled)
+    for name, kind in kinds:
         held = told.get(name, {})
         if isinstance(held, Mapping):
             told[name] = from_plain(kind, held)

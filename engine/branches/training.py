@@ -23,6 +23,7 @@ from ..training import TrainSpec, train
 from ..training_curve import Curve, Training
 from .group_set import GroupSet
 from .groups import GroupChannels
+from .kept_places import KeptPlaces
 from .net_file import load_net, save_net
 from .settings import Head, Way
 from .source import GroupSource
@@ -30,6 +31,7 @@ from .source import GroupSource
 if TYPE_CHECKING:
     from distributed import Client
 
+    from edaphos.kernels.adversarial import Adversary
     from edaphos.kernels.branch_net import BranchNet
 
 NET, CURVE, ROWS = "net.safetensors", "curve.json", "rows.npz"
@@ -85,7 +87,13 @@ class Task:
         File of the net that it goes on from.
     way
         What is trained of it.
-    l2_sp, coral, rank
+    speed
+        How many times faster than the net a classifier of domains learns.
+    encoder
+        File of a net whose branches a new net begins with.
+    kept
+        File of places of the world that features are aligned with, if `adversarial` is above 0.
+    l2_sp, coral, adversarial, rank
         As :class:`~edaphos.engine.branches.settings.Tuning` has them.
     """
 
@@ -100,7 +108,11 @@ class Task:
     way: Way = "all"
     l2_sp: float = 0.0
     coral: float = 0.0
+    adversarial: float = 0.0
     rank: int = 4
+    speed: float = 1.0
+    encoder: Place | None = None
+    kept: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,10 @@ def _train(task: Task, out: Path, begun: Place) -> None:
     else:
         assert task.shape is not None  # a new net needs sizes
         net = build(task.shape, task.outputs, task.extra, seed=task.seed)
+        if task.encoder is not None:
+            known = load_net(task.encoder)[0]
+            net.branches.load_state_dict(known.branches.state_dict())
+            net.merge.load_state_dict(known.merge.state_dict())
     curves = []
     steps = _steps(net, task)
     for number, trained in enumerate(steps, 1):
@@ -180,6 +196,10 @@ def _train(task: Task, out: Path, begun: Place) -> None:
         if task.coral and covariance is not None:
             aligned = Aligned(net.head[-1][0], covariance, task.coral)
             penalties.append(aligned)
+        adversary = None
+        if task.kept is not None and task.adversarial:  # the last: it calls the net again
+            adversary = _adversary(net, task, number)
+            penalties.append(adversary)
         checkpoint = begun / f"checkpoint-{number}.safetensors"
         identity = {"training": task.name, "way": task.way, "rows": rows.digest, "step": number}
         loss = Penalised(plain_loss, penalties)
@@ -191,6 +211,8 @@ def _train(task: Task, out: Path, begun: Place) -> None:
         )  # fmt: skip
         if aligned is not None:
             aligned.remove()
+        if adversary is not None:
+            adversary.remove()
         if task.way == "adapters" and task.start is not None:
             merge_adapters(net)
     net.requires_grad_(True)
@@ -205,6 +227,27 @@ def _train(task: Task, out: Path, begun: Place) -> None:
     )
     told = {**asdict(training), "curve": training.curve.to_json()}
     (out / CURVE).write_text(json.dumps(told) + "\n")
+
+
+def _adversary(net: BranchNet, task: Task, step: int) -> Adversary:
+    """Return what aligns features with those of the world's places, by a new classifier.
+
+    It learns as fast as a net that begins anew, whatever the rate of fine-tuning.
+    """
+    from edaphos.kernels.adversarial import Adversary
+
+    assert task.kept is not None  # or nothing is aligned
+    ground = task.ground
+    channels = GroupChannels.from_json(ground.channels)
+    others = KeptPlaces.load(task.kept).inputs(channels, ground.absent, ground.plain)
+    return Adversary(
+        net,
+        net.head[-1][0],
+        others,
+        task.adversarial,
+        speed=task.speed,
+        seed=task.seed + step,
+    )
 
 
 def _steps(net: BranchNet, task: Task) -> list[list[Any]]:

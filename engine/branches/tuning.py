@@ -59,6 +59,7 @@ def finetune(
     told: GsoilcpmSettings,
     start: BranchFit,
     files: Mapping[int, Place],
+    kept: Place | None,
     depths: tuple[Depth, ...],
     pairs: tuple[Pair, ...],
     *,
@@ -73,8 +74,8 @@ def finetune(
         The region's training rows, with squares.
     told
         The settings: those of the start, with the region's own fine-tuning.
-    start, files
-        The model of the world, and the file of each of its nets.
+    start, files, kept
+        The model of the world, the file of each of its nets, and that of the places kept with it.
     depths, pairs, seed, client
         As for :func:`~edaphos.engine.branches.fitting.pretrain`.
 
@@ -124,7 +125,10 @@ def finetune(
             way=way,
             l2_sp=tuning.l2_sp,
             coral=tuning.coral,
+            adversarial=tuning.adversarial,
             rank=tuning.rank,
+            speed=1 / tuning.rate_share,
+            kept=kept,
         )
         for way in tuning.ways
         if way != "zero_shot"
@@ -157,7 +161,6 @@ def finetune(
             "world": dict(start.summary),
             "places that taught the world": int(shared),
             "groups missing": list(absent),
-            "classes unknown": start.nets.channels.unknown_codes(held, rows.patch, absent),
             "covariates of its own": [name for group in told.own for name in group.covariates],
             **scores(nets, predictive, held, rows),
         },

@@ -18,6 +18,7 @@ from ..branches.fitted import row_numbers
 from ..branches.fitting import BranchFit, pretrain
 from ..branches.group_set import GroupSet
 from ..branches.groups import Group, check_groups, windows_of
+from ..branches.kept_places import KEPT
 from ..branches.model_file import (
     depths_of,
     digest_of_model,
@@ -32,7 +33,6 @@ from ..branches.tuning import finetune
 from ..branches.window_ground import check_ground, learned_metres
 from ..conv.learning_rows import Floats
 from ..conv.patches import patches_of
-from ..conv.predictive import Said
 from ..conv.source import BUDGET
 from ..conv.weights import NetCard, grid_seen
 from ..cube.cube import Cube
@@ -41,7 +41,6 @@ from ..grid import Grid
 from ..need_torch import need_torch
 from ..progress import QUIET
 from ..samples import Samples
-from ..status import Status
 from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import pairs_of
 from .depth_rows import depth_rows
@@ -110,6 +109,11 @@ class GsoilcpmModel:
     def windows(self) -> dict[int, tuple[str, ...]]:
         """The variables that are cut around samples at each window."""
         return windows_of(self.groups)
+
+    @property
+    def unlabelled(self) -> int:
+        """Places without samples that it learns covariates from first."""
+        return self.told.unlabelled.places
 
     @property
     def patch_size(self) -> int:
@@ -198,7 +202,8 @@ class GsoilcpmModel:
                 f"region's samples are {' in '.join(samples.target)}"
             )
         files = {m: Path(told.start) / net_name(m) for m in range(len(start.nets.nets))}
-        self._fit = finetune(samples, told, start, files, self.depths, self.pairs, **common)  # type: ignore[arg-type]
+        kept = Path(told.start) / KEPT if told.fine_tuning.adversarial else None
+        self._fit = finetune(samples, told, start, files, kept, self.depths, self.pairs, **common)  # type: ignore[arg-type]
         return self
 
     def fit_bytes(self, rows: int) -> int:
@@ -208,7 +213,8 @@ class GsoilcpmModel:
         """
         cells = sum(16 * len(g.covariates) * g.window**2 for g in self.told.groups)
         batch = 12 * self.told.training.batch * (cells + 64 * self.told.width)
-        return min(BUDGET, 4 * rows * cells) + batch + rows * 400
+        places = max(rows, self.told.unlabelled.places)  # one after the other
+        return min(BUDGET, 4 * places * cells) + batch + places * 400
 
     # -- prediction -----------------------------------------------------------------------------
 
@@ -224,11 +230,12 @@ class GsoilcpmModel:
         )
         said = fitted.nets.of_rows(GroupSet.open(samples.patches), place, numbers)
         depth = depth_rows(samples.top, samples.bottom, self.depths)
-        return self._named(fitted.nets.together(said), depth)
+        return self._named(said, depth)
 
-    def _named(self, said: Said, depth: Any) -> dict[str, Floats]:
+    def _named(self, said: Floats, depth: Any) -> dict[str, Floats]:
+        together = self.fitted.nets.together(said)
         return named_outputs(
-            self._target[0], self.fitted.predictive, said, depth, self.pairs, self.quantiles
+            self._target[0], self.fitted.predictive, together, depth, self.pairs, self.quantiles
         )
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[Any]]:
@@ -239,10 +246,9 @@ class GsoilcpmModel:
         """
         shape = inputs.out_shape(len(self.depths))
         out = {o.name: np.full(shape, np.nan, np.float32) for o in self.emits.outputs}
-        status = np.zeros(inputs.window.shape, np.uint8)
         rows, columns = (np.flatnonzero(inputs.wanted.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
-            return {**out, "status": status}
+            return out
         nets, halo = self.fitted.nets, 2 * inputs.halo
         y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         for k, year in enumerate(inputs.years):
@@ -253,13 +259,9 @@ class GsoilcpmModel:
             else:
                 said = nets.mapped(self._mapper(year), pieces)
             for d in range(len(self.depths)):
-                together = nets.together(said[d])
-                status[y, x][together.limited] = Status.LIMITED
-                for name, values in self._named(together, d).items():
+                for name, values in self._named(said[d], d).items():
                     out[name][d, k, y, x] = values
-            unknown = nets.channels.unknown_class(inputs, k, nets.absent)
-            status[unknown] = Status.OUTSIDE_APPLICABILITY
-        return {**out, "status": status}
+        return out
 
     def _mapper(self, year: int) -> BranchMapper:
         """Return what maps all depths in a year; nets that do not see it have one for all."""
@@ -312,6 +314,12 @@ def _begun(told: GsoilcpmSettings) -> GsoilcpmSettings:
             "model again, or leave start_digest out"
         )
     of = settings_from(card["settings"])
+    if told.fine_tuning.adversarial and not (folder / KEPT).is_file():
+        raise InputError(
+            f"{folder}: fine_tuning.adversarial compares the region with places of the world, and "
+            "this model keeps none: pre-train it anew with kept_places above 0, such as 512, or "
+            "take fine_tuning.coral instead"
+        )
     unknown = set(told.lacking) - {group.name for group in of.groups}
     if unknown:
         raise InputError(
@@ -320,7 +328,7 @@ def _begun(told: GsoilcpmSettings) -> GsoilcpmSettings:
         )
     names = [
         *("groups", "faithful", "width", "merged", "dense", "dropout", "group_dropout"),
-        *("embedding", "head", "sees_year", "transform", "members"),
+        *("embedding", "head", "sees_year", "transform", "members", "kept_places"),
     ]
     found = replace(told, **{name: getattr(of, name) for name in names})
     check_groups((*of.groups, *told.own))

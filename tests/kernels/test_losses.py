@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import mean_pinball_loss, mean_squared_error
+from sklearn.metrics import log_loss, mean_pinball_loss, mean_squared_error
 
 torch = pytest.importorskip("torch")
 
-from edaphos.kernels.losses import MeanAndQuantiles, Pinball, weighted_mse  # noqa: E402
+from edaphos.kernels.losses import (  # noqa: E402
+    MeanAndQuantiles,
+    Pinball,
+    Reconstruction,
+    weighted_mse,
+)
 
 LEVELS = (0.05, 0.5, 0.95)
 
@@ -89,3 +94,29 @@ def test_levels_of_quantiles_are_checked() -> None:
     for levels in ((), (0.5, 1.0), (0.0,)):
         with pytest.raises(ValueError, match="between 0 and 1"):
             Pinball(levels)
+
+
+def test_reconstruction_is_squared_errors_and_shares_of_the_cross_entropy_of_equal_odds() -> None:
+    rng = np.random.default_rng(2)
+    said, weight = rng.normal(size=(30, 5)), rng.integers(0, 2, (30, 3)).astype(float)
+    target = np.stack([rng.normal(size=30), rng.integers(0, 3, 30), rng.normal(size=30)], 1)
+    odds = np.exp(said[:, 1:4]) / np.exp(said[:, 1:4]).sum(1, keepdims=True)
+    seen = weight[:, 1] > 0
+    classes = log_loss(target[seen, 1], odds[seen], labels=[0, 1, 2]) / np.log(3)
+    amounts = (said[:, [0, 4]] - target[:, [0, 2]]) ** 2 * weight[:, [0, 2]]
+    expected = (amounts.sum() + classes * seen.sum()) / weight.sum()
+    found = value(Reconstruction((1, 3, 1)), said, target, weight)
+    assert found == pytest.approx(expected, rel=1e-12)
+    nothing = Reconstruction((3,))(torch.zeros(4, 3), torch.zeros(4, 1), torch.ones(4, 1))
+    assert float(nothing) == pytest.approx(1.0)
+
+
+def test_what_was_not_hidden_does_not_count_in_a_reconstruction() -> None:
+    said = torch.randn(6, 4, requires_grad=True)
+    target, weight = torch.full((6, 2), torch.nan), torch.zeros(6, 2)
+    target[0] = torch.tensor([2.0, 0.5])
+    weight[0, 1] = 1.0
+    Reconstruction((3, 1))(said, target, weight).backward()
+    assert torch.isfinite(said.grad).all()
+    assert said.grad[0, 3] != 0
+    assert said.grad.count_nonzero() == 1
