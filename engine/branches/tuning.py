@@ -161,6 +161,7 @@ def finetune(
             "world": dict(start.summary),
             "places that taught the world": int(shared),
             "groups missing": list(absent),
+            "classes unknown": start.nets.channels.unknown_codes(held, rows.patch, absent),
             "covariates of its own": [name for group in told.own for name in group.covariates],
             **scores(nets, predictive, held, rows),
         },

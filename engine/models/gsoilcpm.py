@@ -33,6 +33,7 @@ from ..branches.tuning import finetune
 from ..branches.window_ground import check_ground, learned_metres
 from ..conv.learning_rows import Floats
 from ..conv.patches import patches_of
+from ..conv.predictive import Said
 from ..conv.source import BUDGET
 from ..conv.weights import NetCard, grid_seen
 from ..cube.cube import Cube
@@ -41,6 +42,7 @@ from ..grid import Grid
 from ..need_torch import need_torch
 from ..progress import QUIET
 from ..samples import Samples
+from ..status import Status
 from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import pairs_of
 from .depth_rows import depth_rows
@@ -230,12 +232,11 @@ class GsoilcpmModel:
         )
         said = fitted.nets.of_rows(GroupSet.open(samples.patches), place, numbers)
         depth = depth_rows(samples.top, samples.bottom, self.depths)
-        return self._named(said, depth)
+        return self._named(fitted.nets.together(said), depth)
 
-    def _named(self, said: Floats, depth: Any) -> dict[str, Floats]:
-        together = self.fitted.nets.together(said)
+    def _named(self, said: Said, depth: Any) -> dict[str, Floats]:
         return named_outputs(
-            self._target[0], self.fitted.predictive, together, depth, self.pairs, self.quantiles
+            self._target[0], self.fitted.predictive, said, depth, self.pairs, self.quantiles
         )
 
     def predict(self, inputs: TileInputs) -> dict[str, NDArray[Any]]:
@@ -246,9 +247,10 @@ class GsoilcpmModel:
         """
         shape = inputs.out_shape(len(self.depths))
         out = {o.name: np.full(shape, np.nan, np.float32) for o in self.emits.outputs}
+        status = np.zeros(inputs.window.shape, np.uint8)
         rows, columns = (np.flatnonzero(inputs.wanted.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
-            return out
+            return {**out, "status": status}
         nets, halo = self.fitted.nets, 2 * inputs.halo
         y, x = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         for k, year in enumerate(inputs.years):
@@ -259,9 +261,13 @@ class GsoilcpmModel:
             else:
                 said = nets.mapped(self._mapper(year), pieces)
             for d in range(len(self.depths)):
-                for name, values in self._named(said[d], d).items():
+                together = nets.together(said[d])
+                status[y, x][together.limited] = Status.LIMITED
+                for name, values in self._named(together, d).items():
                     out[name][d, k, y, x] = values
-        return out
+            unknown = nets.channels.unknown_class(inputs, k, nets.absent)
+            status[unknown] = Status.OUTSIDE_APPLICABILITY
+        return {**out, "status": status}
 
     def _mapper(self, year: int) -> BranchMapper:
         """Return what maps all depths in a year; nets that do not see it have one for all."""

@@ -79,6 +79,12 @@ def notes(fit: BranchFit | None) -> tuple[str, ...]:
     missing = fit.summary.get("groups missing")
     if missing:
         found.append(f"Without the group {', '.join(missing)}, which the region's cube lacks.")
+    for name, codes in fit.summary.get("classes unknown", {}).items():
+        found.append(
+            f"Class {', '.join(map(str, codes))} of {name}, which profiles here have, taught the "
+            "world nothing: it counts as no class, and its cells as outside what was learned. Are "
+            "classes numbered as in the world?"
+        )
     own = fit.summary.get("covariates of its own")
     if own:
         found.append(f"Beside what the world has, branches learned {', '.join(own)} here.")
