@@ -11,6 +11,7 @@ Processes sum over TCP (gloo), on GPUs with NCCL, by the network on which their 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -261,8 +262,11 @@ def _lost_where_it_fails() -> Iterator[None]:
     except RunError:
         raise
     except (RuntimeError, OSError) as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GroupLost(f"another process of the training is gone ({words})") from error
+        # without the place in its code, and the advice that follows
+        words = re.sub(r"^\[[^]]*\] *", "", str(error)).split(". ")[0].partition("\n")[0]
+        raise GroupLost(
+            f"another process of the training is gone ({words or type(error).__name__})"
+        ) from error
 
 
 def _distributed() -> Any:

@@ -93,13 +93,14 @@ def test_two_processes_learn_what_one_does(tmp_path, two, alone) -> None:
     assert any("training: net 1: " in line and "ETA" in line for line in said), said
 
 
+@pytest.mark.parametrize("second", [False, True])
 def test_a_training_whose_worker_is_killed_goes_on_from_its_checkpoint(
-    tmp_path, two, alone
+    second, tmp_path, two, alone
 ) -> None:
     said: list[str] = []
     reporter = Reporter()
     reporter.say = said.append  # type: ignore[method-assign]
-    found = trained(tmp_path / "jobs", two, reporter, kill=5 * 3 + 2)
+    found = trained(tmp_path / "jobs", two, reporter, kill=5 * 3 + 2, second=second)
     check_same(found, alone)
     assert (tmp_path / "jobs.killed").exists()
     assert any("goes on from its last checkpoint" in line for line in said)

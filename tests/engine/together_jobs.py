@@ -36,7 +36,8 @@ class Noted(Table):
             with Path(self.task["log"]).open("a") as log:
                 log.write(f"{os.getpid()} {len(rows)}\n")
             killed = Path(self.task["log"]).with_suffix(".killed")
-            if self.times == self.task.get("kill") and first and not killed.exists():
+            mine = bool(first) == self.task.get("second")
+            if mine and self.times == self.task["kill"] and not killed.exists():
                 killed.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().batch(rows, rng, first)
