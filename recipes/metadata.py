@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pyproj import CRS
@@ -61,6 +62,9 @@ def source_list(job: Job, cube: Cube) -> list[dict[str, str]]:
             "citation": file.citation,
             "resolution": "",
         }
+    start = getattr(job.recipe.model, "start", None)
+    if start:
+        found["model of the world"] = _model_source(Path(start))
     for name in covariates_of(job):
         variable = cube.variable(name)
         key = variable.source or variable.name
@@ -76,6 +80,21 @@ def source_list(job: Job, cube: Cube) -> list[dict[str, str]]:
         )
         entry["role"] = f"{entry['role']}, {name}".lstrip(", ")
     return list(found.values())
+
+
+def _model_source(folder: Path) -> dict[str, str]:
+    """Return a model that was fine-tuned as a source of a map, with its licence."""
+    from edaphos.engine.branches.model_file import digest_of_model, read_card
+
+    card = read_card(folder)
+    grid = card["grid"]
+    return {
+        "name": f"model of the world, SHA-256 {digest_of_model(folder)[:12]}",
+        "role": "model that was fine-tuned",
+        "licence": card["licence"],
+        "citation": "",
+        "resolution": size_text(grid["cell"], CRS.from_user_input(grid["crs"]).is_geographic),
+    }
 
 
 def resolution_text(grid: Grid) -> str:

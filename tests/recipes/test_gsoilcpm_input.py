@@ -1,0 +1,241 @@
+"""What a user of a region may give and may not: each is told by name, with what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from pyproj import CRS, Transformer
+from rasterio.transform import from_origin
+from typer.testing import CliRunner
+
+from edaphos.engine.cube.cube import Cube
+from edaphos.engine.map_view import open_map
+from edaphos.recipes.cli import app
+from edaphos.recipes.job import load_job
+from edaphos.recipes.patches import cut_patches
+from edaphos.recipes.pipeline import draw, load
+
+from .small import make_country, profiles_table
+
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
+#: Metres: west and north of a region in UTM zone 33, its side, and its cells.
+WEST, NORTH, SIDE, CELL = 450_000, 5_100_000, 90_000, 3_000
+MODEL = """kind = "gsoilcpm"
+width = 4
+merged = 8
+dense = [8, 8]
+parts = 4
+part_deg = 1.0
+licence = "CC0-1.0"
+training = { epochs = 4, batch = 64, rate = 0.01 }
+
+[[model.groups]]
+name = "climate"
+covariates = ["rain"]
+
+[[model.groups]]
+name = "relief"
+covariates = ["elevation"]
+window = 3
+"""
+CUBE = """
+title = "a region"
+
+[[layer]]
+name = "rain"
+file = "rain.tif"
+kind = "amount"
+units = "mm"
+
+[[layer]]
+name = "elevation"
+file = "elevation.tif"
+kind = "amount"
+units = "m"
+
+[[layer]]
+name = "clay"
+file = "clay.tif"
+kind = "amount"
+units = "%"
+"""
+
+
+def edaphos(*words: object) -> tuple[int, str]:
+    """Return exit code and output of a command."""
+    made = CliRunner().invoke(app, [str(word) for word in words])
+    assert made.exception is None or isinstance(made.exception, SystemExit), made.output
+    return made.exit_code, " ".join(made.output.split())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A model of a small world, on cells of 0.2 degrees."""
+    country = make_country(tmp_path_factory.mktemp("world"), resolution=0.2)
+    old = 'kind = "forest"\ncovariates = ["rain", "elevation"]\ntrees = 10\n'
+    country.replace("small.toml", old, MODEL)
+    code, said = edaphos("cube", "build", country.folder / "cube.toml", "--out", country.cube, "-q")
+    assert code == 0, said
+    job, cube = load_job(country.recipe), Cube.open(country.cube)
+    assert job.recipe.profiles is not None
+    samples, _ = draw(job, cube, load(job, job.recipe.profiles, cube))
+    cut = cut_patches(job, cube, samples, country.folder / "set")
+    job.model.build().fit(cut).save(country.folder / "model")
+    return country.folder / "model"
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory) -> Path:
+    """A folder with a region's profiles, and its cube of finer cells in UTM; rain is constant."""
+    folder = tmp_path_factory.mktemp("region")
+    rng = np.random.default_rng(4)
+    cells = SIDE // CELL
+    held = {"rain": np.full((cells, cells), 700.0), "elevation": rng.gamma(2, 200, (cells, cells))}
+    held["clay"] = np.linspace(5, 45, cells)[None].repeat(cells, 0)
+    for name, values in held.items():
+        with rasterio.open(
+            folder / f"{name}.tif", "w", driver="GTiff", height=cells, width=cells, count=1,
+            dtype="float32", crs="EPSG:32633", transform=from_origin(WEST, NORTH, CELL, CELL),
+        ) as file:  # fmt: skip
+            file.write(values.astype("float32"), 1)
+    (folder / "cube.toml").write_text(CUBE)
+    assert edaphos("cube", "build", folder / "cube.toml", "--out", folder / "c", "-q")[0] == 0
+    to = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
+    table = profiles_table(40)
+    who = table["profile_id"].str[1:].astype(int).to_numpy()
+    x, y = rng.uniform(0.1, 0.9, (2, 40)) * SIDE
+    lon, lat = to.transform(WEST + x, NORTH - y)
+    carbon = table["soc_g_kg"] * np.exp((x[who] / SIDE - 0.5) * 2)
+    table.assign(lon=lon[who], lat=lat[who], soc_g_kg=carbon.round(2)).to_csv(
+        folder / "profiles.csv", index=False
+    )
+    return folder
+
+
+def finetune(model: Path, region: Path, out: Path, *more: object) -> tuple[int, str]:
+    words = ["--profiles", region / "profiles.csv", "--cube", region / "c", "--out", out]
+    quick = ["--workers", 1, "--way", "zero_shot", "--quiet"]
+    return edaphos("finetune", model, *words, *quick, *more)
+
+
+def test_a_small_region_of_finer_cells_is_mapped(model, region, tmp_path) -> None:
+    """Windows keep their ground, blocks suit the extent, its own covariates have a branch."""
+    more = ("--own", "clay", "--way", "all", "--no-assess")
+    code, said = finetune(model, region, tmp_path / "r", *more)
+    assert code == 0, said
+    recipe = load_job(tmp_path / "r.toml").recipe
+    assert recipe.model.stride == round(0.2 * 111_320 / CELL) == 7
+    assert recipe.assess.block_deg == 0.1
+    assert recipe.assess.compare[0].model["covariates"] == ["rain", "elevation", "clay"]
+    assert Path(recipe.cube.path).is_absolute()
+    made = open_map(tmp_path / "r")
+    assert np.isfinite(made["soc_mean"].values).all()
+    assert CRS.from_wkt(made["spatial_ref"].attrs["crs_wkt"]).to_epsg() == 32633
+    assert {s["role"]: s["licence"] for s in json.loads(made.attrs["sources"])}[
+        "model that was fine-tuned"
+    ] == "CC0-1.0"
+    assert "7 apart" in made.attrs["method"]
+    assert "intervals as in the world" in made.attrs["method"]
+    assert "branches learned clay here" in made.attrs["support"]
+
+
+def test_windows_may_keep_their_cells(model, region, tmp_path) -> None:
+    code, said = finetune(model, region, tmp_path / "r", "--windows", "cells", "--no-assess")
+    assert code == 0, said
+    assert "of another piece of ground" in open_map(tmp_path / "r").attrs["support"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--bounds", "15,45.9,14.6,45.2"), "bounds are west, south, east, north in degrees"),
+        (("--bounds", "45.2,14.6,45.9,15"), "they do not overlap"),
+        (("--own", "sand"), 'own: the cube has no variable "sand"'),
+        (("--own", "rain"), 'reads "rain" already'),
+        (("--resolution", "90000"), "a finer grid, of cells of 22,264 m or less, keeps the ground"),
+        (("--way", "some"), "'zero_shot', 'head', 'all', 'gradual' or 'adapters', found 'some'"),
+        (("--cube", "nowhere"), "no such cube; build it"),
+        (("--profiles", "nowhere.csv"), "no such profile file"),
+    ],
+)
+def test_a_command_that_cannot_be_followed(model, region, tmp_path, more, message) -> None:
+    code, said = finetune(model, region, tmp_path / "r", *more)
+    assert code == 2, said
+    assert message in said
+
+
+def _lose_net(folder: Path) -> None:
+    (folder / "net_0.safetensors").unlink()
+
+
+def _cut_net(folder: Path) -> None:
+    path = folder / "net_0.safetensors"
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def _lose_places(folder: Path) -> None:
+    (folder / "places.npy").unlink()
+
+
+def _told(text: str):
+    def change(folder: Path) -> None:
+        (folder / "model.json").write_text(text)
+
+    return change
+
+
+def _lose_card(folder: Path) -> None:
+    (folder / "model.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_lose_net, "net_0.safetensors missing, the folder is not whole"),
+        (_cut_net, "net_0.safetensors: not readable"),
+        (_lose_places, "places.npy missing"),
+        (_lose_card, "there is no model here; name the folder of a model"),
+        (_told("[]"), "no description of a model"),
+        (_told('{"kind": "conv"}'), 'a model of kind "conv"; only models of kind "gsoilcpm"'),
+        (_told('{"kind": "gsoilcpm"}'), "tells no settings, quantiles"),
+        (_told('{"kind": "gsoil'), "model.json: not readable"),
+    ],
+)
+def test_a_folder_that_is_no_whole_model(model, region, tmp_path, change, message) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    change(tmp_path / "model")
+    code, said = finetune(tmp_path / "model", region, tmp_path / "r")
+    assert code in (1, 2), said
+    assert message in said.replace("\n", "")
+
+
+def test_a_runs_folder_is_told_where_its_model_lies(model, region, tmp_path) -> None:
+    code, said = finetune(model.parent, region, tmp_path / "r")
+    assert code == 2
+    assert f"such as {model}" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.assign(lon=t["lon"].iloc[0], lat=t["lat"].iloc[0]), "10 locations or more"),
+        (lambda t: t.assign(lon=t["lon"] + 30), "check the grid's bounds"),
+        (lambda t: t.assign(lon=t["lat"], lat=t["lon"]), "whether lon and lat are swapped"),
+        (lambda t: t.drop(columns="soc_g_kg"), "no column for soc_g_kg"),
+        (lambda t: t[:0], "a profile table with rows was expected"),
+    ],
+)
+def test_profiles_of_no_use_are_told(model, region, tmp_path, change, message) -> None:
+    table = change(pd.read_csv(region / "profiles.csv"))
+    table.to_csv(tmp_path / "profiles.csv", index=False)
+    more = ("--profiles", tmp_path / "profiles.csv", "--no-assess")
+    code, said = finetune(model, region, tmp_path / "r", *more)
+    assert code == 2, said
+    assert message in said
