@@ -226,6 +226,11 @@ class GsoilcpmSettings:
             raise InputError("faithful = true sees one cell: set every window to 1")
         if self.own and self.start is None:
             raise InputError("own: only a region has groups of its own; name them under groups")
+        if self.own and self.fine_tuning.adversarial:
+            raise InputError(
+                "own: fine_tuning.adversarial compares a region with places of the world, which "
+                "have no covariates of the region's own; leave one of the two out"
+            )
         if self.stride is not None and self.stride < 1:
             raise InputError(f"stride must be 1 or more, found {self.stride}")
         if self.parts < 3:

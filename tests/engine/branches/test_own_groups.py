@@ -69,6 +69,8 @@ def test_what_only_the_region_has_is_learned_and_mapped(dry, cube, tmp_path) -> 
 def test_own_groups_are_the_regions_and_new(dry) -> None:
     with pytest.raises(InputError, match="own: only a region has groups of its own"):
         make_model(own=OWN)
+    with pytest.raises(InputError, match="which have no covariates of the region's own"):
+        make_model(start=str(dry[0]), own=OWN, fine_tuning={"adversarial": 1.0})
     with pytest.raises(InputError, match="covariate cover is named twice"):
         make_model(start=str(dry[0]), own=({"name": "own", "covariates": ("cover",)},))
     with pytest.raises(InputError, match="group relief is named twice"):
