@@ -162,7 +162,7 @@ def pretrain(
         centre,
         spread,
         absent=(),
-        of=(depths, seed, [str(one.file) for one in encoded]),
+        of=(depths, seed, [one.file.parent.name for one in encoded]),
     )
     tasks = [
         Task(

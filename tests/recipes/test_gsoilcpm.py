@@ -38,7 +38,9 @@ parts = 4
 part_deg = 1.0
 licence = "CC0-1.0"
 training = { epochs = 4, batch = 64, rate = 0.01 }
-fine_tuning = { ways = ["zero_shot", "head"], epochs = 2 }
+unlabelled = { places = 200, epochs = 2 }
+kept_places = 40
+fine_tuning = { ways = ["zero_shot", "head"], epochs = 2, adversarial = 0.1 }
 
 [[model.groups]]
 name = "climate"
@@ -100,6 +102,22 @@ def test_the_world_and_two_regions_are_mapped_and_judged(done) -> None:
     west = open_map(run / "regions" / "west")
     assert west.sizes["x"] == 25
     assert west.sizes["y"] == 80
+
+
+def test_places_without_samples_are_drawn_once_and_teach_the_world(done) -> None:
+    _, run = done
+    noted = Run.open(run).manifest()["provenance"]["unlabelled"]
+    assert 150 < noted["places"] <= 200
+    lon, lat = np.load(run / "patches-unlabelled" / "places.npy")
+    assert len(lon) == len(lat) == noted["places"]
+    told = json.loads((run / "model" / "model.json").read_text())
+    summary = told["summary"]
+    assert 100 <= summary["places without samples"] < noted["places"]  # no regions
+    assert summary["error of hidden covariates"] > 0
+    assert told["settings"]["kept_places"] == 40
+    assert (run / "model" / "kept_places.safetensors").is_file()
+    for name in ("east", "west"):
+        assert not (run / "regions" / name / "patches-unlabelled").exists()
 
 
 def test_finished_regions_are_named_by_their_recipes(done) -> None:
