@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edaphos.engine.errors import InputError
 from edaphos.engine.progress import Reporter
 
 from .console import errors, print_json
@@ -19,6 +20,16 @@ ModelFolder = Annotated[
 ]
 
 
+def _on_disk(model: Path) -> Path:
+    """Return the folder; one in a bucket is refused, as nets are read from a disk."""
+    if str(model).startswith("s3:"):
+        raise InputError(
+            f"{model}: the folder of a model lies on a disk; copy it here first, such as by "
+            "aws s3 cp --recursive"
+        )
+    return model
+
+
 def finetune(
     model: ModelFolder,
     profiles: Annotated[
@@ -26,7 +37,12 @@ def finetune(
     ],
     cube: Annotated[str, typer.Option("--cube", help="The region's cube: folder or s3://.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Output folder; the recipe lies beside it.")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Output folder, the recipe lies beside it; or s3://, the recipe lies here.",
+        ),
     ] = None,
     bounds: Annotated[
         str | None,
@@ -92,14 +108,14 @@ def finetune(
 
         reporter = Reporter(quiet=quiet or as_json)
         name = (profiles.stem or "region").lower().replace(" ", "-")
-        where = out or Path("runs") / name
+        where = place(out) if out else Path("runs") / name
         file = {"path": str(profiles.absolute())}
         columns, units = pairs(column), pairs(unit)
         ways = {"ways": way} if way else {}
         region = Region(
             name="".join(c if c.isalnum() or c in "-_" else "-" for c in where.name.lower()),
             title=f"Soil organic carbon of {where.name}: a model of the world, fine-tuned",
-            model=model,
+            model=_on_disk(model),
             profiles={"files": [{**file, "columns": columns, "units": units}]},
             cube=Cube.open(place(cube)),
             bounds=box(bounds),
@@ -121,7 +137,8 @@ def finetune(
                 "for one, learned from the region's profiles alone"
             )
         recipe = region_recipe(region)
-        path = where.with_name(f"{where.name}.toml")
+        here = where if isinstance(where, Path) else Path(where.name)
+        path = here.with_name(f"{where.name}.toml")
         write_recipe(recipe, path)
         reporter.say(f"The recipe is {path}")
         made, report = run_job(load_job(path, Overrides(workers=workers)), where, reporter)
@@ -137,7 +154,7 @@ def model_show(model: ModelFolder, as_json: Json = False) -> None:
     with errors():
         from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
 
-        card = read_card(model)
+        card = read_card(_on_disk(model))
         if as_json:
             print_json({**card, "sha256": digest_of_model(model)})
         else:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.map_view import open_map
+from edaphos.engine.place import place
 from edaphos.recipes.cli import app
 from edaphos.recipes.job import load_job
 from edaphos.recipes.patches import cut_patches
@@ -152,6 +153,22 @@ def test_windows_may_keep_their_cells(model, region, tmp_path) -> None:
     assert "of another piece of ground" in open_map(tmp_path / "r").attrs["support"]
 
 
+def test_a_cube_and_an_output_in_a_bucket(
+    model, region, tmp_path, moto_folder, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = edaphos(
+        "cube", "build", region / "cube.toml", "--out", f"{moto_folder}/cube", "-q"
+    )
+    assert code == 0, said
+    out = f"{moto_folder}/valley"
+    code, said = finetune(model, region, out, "--cube", f"{moto_folder}/cube", "--no-assess")
+    assert code == 0, said
+    assert [path.name for path in tmp_path.iterdir()] == ["valley.toml"]
+    assert load_job(tmp_path / "valley.toml").recipe.cube.path == f"{moto_folder}/cube"
+    assert np.isfinite(open_map(place(out))["soc_mean"].values).all()
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -220,6 +237,11 @@ def test_a_runs_folder_is_told_where_its_model_lies(model, region, tmp_path) -> 
     code, said = finetune(model.parent, region, tmp_path / "r")
     assert code == 2
     assert f"such as {model}" in said
+    for words in (("model", "show", "s3://b/m"), ("finetune", "s3://b/m", "--profiles", "p")):
+        more = ("--cube", region / "c") if words[0] == "finetune" else ()
+        code, said = edaphos(*words, *more)
+        assert code == 2
+        assert "the folder of a model lies on a disk; copy it here first" in said
 
 
 @pytest.mark.parametrize(
