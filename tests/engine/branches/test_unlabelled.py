@@ -249,7 +249,7 @@ class Latent:
         return pd.DataFrame({**where, "lon": lon, "lat": lat, **layer})
 
 
-def test_with_few_samples_what_covariates_told_before_helps(tmp_path: Path) -> None:
+def test_with_few_samples_what_covariates_told_before_helps(tmp_path: Path, monkeypatch) -> None:
     latent, grid, places = Latent(tmp_path / "cube"), world_grid(), 3000
     first = latent.model(places, 0)
     drawn = tmp_path / "drawn"
@@ -273,6 +273,9 @@ def test_with_few_samples_what_covariates_told_before_helps(tmp_path: Path) -> N
         assert "places without samples" in " ".join(models[1].notes)
     without, with_them = np.mean(errors, axis=0)
     assert with_them < 0.9 * without
+    monkeypatch.setattr(masked, "train", None)  # another fold sees the same places: nothing anew
+    fold = latent.model(places, 1).fit(samples.take(np.arange(len(samples)) % 5 > 0)).fitted
+    assert fold.trainings[0] == told.trainings[0]
 
 
 def test_a_model_that_wants_places_needs_them(cube, tmp_path: Path) -> None:
