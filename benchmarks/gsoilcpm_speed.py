@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ GROUPS = (
 REACH = 2
 #: Layers of a place.
 LAYERS = 3
+#: Places of a batch that two processes share: what is the same for each batch, its steps and the
+#: sum of gradients, is done by both.
+BATCHES = (256, 2048)
 
 
 def measure(*, small: bool) -> Iterator[Result]:
@@ -56,7 +60,7 @@ def measure(*, small: bool) -> Iterator[Result]:
         yield cutting(Path(folder), fine, places)
         held = Path(folder) / "set"
         yield from learning(held, epochs)
-        yield together(held, Path(folder) / "jobs", epochs)
+        yield from together(held, Path(folder) / "jobs", epochs)
 
 
 def cutting(folder: Path, fine: int, places: int) -> Result:
@@ -124,7 +128,7 @@ def learning(held: Path, epochs: int) -> Iterator[Result]:
         yield Result(name, round(rate), "places/s", peer, round(took / seconds, 3), details)
 
 
-def together(held: Path, folder: Path, epochs: int) -> Result:
+def together(held: Path, folder: Path, epochs: int) -> Iterator[Result]:
     """Measure one training by two worker processes, beside the same by one."""
     with (
         LocalCluster(
@@ -132,28 +136,36 @@ def together(held: Path, folder: Path, epochs: int) -> Result:
         ) as cluster,
         Client(cluster) as client,
     ):
-        rates = {}
-        for processes in (1, 2, 1, 2):  # the first of each loads what it needs
-            job = Job({"processes": processes, "time": len(list(folder.glob("*")))}, (held, epochs))
-            (place,) = run_jobs([job], _train, folder, client=client, processes=processes)
-            rates[processes] = json.loads((place / "rate.json").read_text())
+        rate = partial(_rate, held, folder, client)
+        for processes in (1, 2):
+            rate(processes, BATCHES[0], 1)  # loads what is needed
+        for batch in BATCHES:
+            yield _compared({n: rate(n, batch, epochs) for n in (1, 2)}, batch)
+
+
+def _rate(
+    held: Path, folder: Path, client: Client, processes: int, batch: int, epochs: int
+) -> dict[str, float]:
+    job = Job({"processes": processes, "batch": batch, "epochs": epochs}, (held, epochs, batch))
+    (place,) = run_jobs([job], _train, folder, client=client, processes=processes)
+    told: dict[str, float] = json.loads((place / "rate.json").read_text())
+    return told
+
+
+def _compared(rates: dict[int, dict[str, float]], batch: int) -> Result:
     one, two = (rates[n]["places_per_second"] for n in (1, 2))
     details = {
         "places_per_second_of_one": round(one),
+        # of each process, which others on the machine change less
+        "cpu_seconds_an_epoch": {n: round(v["cpu_seconds_an_epoch"], 3) for n, v in rates.items()},
         "bytes_of_gradients": rates[2]["bytes_of_gradients"],
-        "batch": TrainSpec().batch,
+        "batch": batch,
         "threads_each": 1,
         "cores": len(os.sched_getaffinity(0)),
         "load_of_the_machine": _load(),
     }
-    return Result(
-        "train by two processes, CPU",
-        round(two),
-        "places/s",
-        "by one",
-        round(two / one, 3),
-        details,
-    )
+    name = f"two processes, batch of {batch}"
+    return Result(name, round(two), "places/s", "one process", round(two / one, 3), details)
 
 
 class Same:
@@ -170,17 +182,22 @@ class Same:
         return Batch(inputs, self.given.target[:n], self.given.weight[:n])
 
 
-def _train(task: tuple[Path, int], out: Path, begun: Any) -> None:
+def _train(task: tuple[Path, int, int], out: Path, begun: Any) -> None:
     """Train in a worker, alone or with another; leave the rate."""
     del begun
-    held, epochs = task
+    held, epochs, batch = task
     source, rows = _source(held)
     source.batch(rows[:2], None)  # makes what is kept
-    spec = TrainSpec(epochs=epochs, schedule="constant", device="cpu")
+    spec = TrainSpec(epochs=epochs, batch=batch, schedule="constant", device="cpu")
     net = _net(held)
     size = 4 * sum(p.numel() for p in net.parameters())
+    cpu = time.process_time()
     seconds = train(net, source, rows, rows[:0], spec).seconds
-    told = {"places_per_second": len(rows) * epochs / seconds, "bytes_of_gradients": size}
+    told = {
+        "places_per_second": len(rows) * epochs / seconds,
+        "cpu_seconds_an_epoch": (time.process_time() - cpu) / epochs,
+        "bytes_of_gradients": size,
+    }
     (out / "rate.json").write_text(json.dumps(told))
 
 
