@@ -23,7 +23,7 @@ class Table:
         x = self.x[rows]
         if rng is not None:
             self.asked.append(rows.tolist())
-            drawn = rng.normal(size=(first + len(x), x.shape[1]))[first:]
+            drawn = rng.normal(size=(first + len(x), *x.shape[1:]))[first:]
             x = x + np.float32(self.noise) * drawn.astype(np.float32)
         import torch
 
