@@ -185,3 +185,29 @@ def test_a_model_of_the_world_is_pre_trained_by_two_workers(tmp_path, two) -> No
     before, after = (m.fitted.nets.nets[0].state_dict() for m in (one, model))
     assert before.keys() == after.keys()
     assert not all(np.array_equal(before[k], after[k]) for k in before)  # sums in another order
+
+
+class Told:
+    """A client of workers that say this of themselves."""
+
+    def __init__(self, *workers: tuple[str, str, int, float]) -> None:
+        self.told = {address: ((host, pid), gpus) for address, host, pid, gpus in workers}
+
+    def run(self, function: Any, on_error: str) -> Any:
+        assert on_error == "ignore"
+        return self.told
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [
+        # two workers that are threads of one process share torch's random state
+        ([("tcp://a:1", "a", 7, 0.0), ("tcp://a:2", "a", 7, 0.0)], r"has 1 worker process\(es\);"),
+        ([("tcp://a:1", "a", 7, 1.0), ("tcp://b:1", "b", 7, 0.0)], "has 1 .* with a GPU"),
+        ([("tls://a:1", "a", 7, 0.0), ("tls://b:1", "b", 7, 0.0)], "unencrypted"),
+    ],
+)
+def test_workers_that_cannot_train_together_are_refused(workers, words, monkeypatch) -> None:
+    monkeypatch.setattr(training_launch, "WAIT_SECONDS", 0.0)
+    with pytest.raises(InputError, match=words):
+        training_launch.over_workers(print, 2, Told(*workers), QUIET, "")  # type: ignore[arg-type]
