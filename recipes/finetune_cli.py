@@ -104,7 +104,7 @@ def finetune(
 
         from .job import Overrides, load_job
         from .pipeline import run_job
-        from .region_recipes import Region, region_recipe, unread, write_recipe
+        from .region_recipes import Region, reach_km, region_recipe, unread, write_recipe
 
         reporter = Reporter(quiet=quiet or as_json)
         name = (profiles.stem or "region").lower().replace(" ", "-")
@@ -137,6 +137,13 @@ def finetune(
                 "for one, learned from the region's profiles alone"
             )
         recipe = region_recipe(region)
+        reach = reach_km(region, recipe)
+        if reach and region.bounds is None:
+            reporter.say(
+                f"Windows reach {reach:.0f} km: so near the edge of the cube they are cut off, "
+                "which may show as lines on the map. Give a cube that reaches as far beyond the "
+                "map, and --bounds of the map; or take --windows cells"
+            )
         here = where if isinstance(where, Path) else Path(where.name)
         path = here.with_name(f"{where.name}.toml")
         write_recipe(recipe, path)

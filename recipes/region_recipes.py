@@ -105,7 +105,9 @@ def region_recipe(region: Region) -> dict[str, Any]:
     missing = absent_groups(told.groups, region.cube.manifest.variables)
     covariates = [
         name for group in told.groups if group.name not in missing for name in group.covariates
-    ] + _own(region, [name for group in told.groups for name in group.covariates])
+    ]
+    check_own(region.own, [n for group in told.groups for n in group.covariates], region.cube)
+    covariates += region.own
     crs, origin, cell = region.grid or _finest(region.cube, covariates)
     cell = region.resolution or cell
     bounds = _extent(region, covariates, crs)
@@ -192,6 +194,15 @@ def _corners(stack: Stack) -> Box:
     return (c, f + rows * e, c + cols * a, f)
 
 
+def reach_km(region: Region, recipe: Mapping[str, Any]) -> float:
+    """Return how far the windows of a region's recipe reach where their cells lie apart, else 0."""
+    stride = recipe["model"].get("stride") or 1
+    told = settings_from(read_card(region.model)["settings"])
+    read = [g.window for g in told.groups if g.name not in recipe["model"]["lacking"]]
+    metres = cell_metres(recipe["grid"]["crs"], recipe["grid"]["resolution"])
+    return 0.0 if stride == 1 else max(read) // 2 * stride * metres / 1000
+
+
 def unread(region: Region) -> tuple[str, ...]:
     """Return the variables of a region's cube that neither the world's nets read nor its own."""
     told = settings_from(read_card(region.model)["settings"])
@@ -199,17 +210,16 @@ def unread(region: Region) -> tuple[str, ...]:
     return tuple(name for name in region.cube.manifest.variables if name not in read)
 
 
-def _own(region: Region, known: Sequence[str]) -> list[str]:
-    """Return the region's own variables; refuse those that its cube lacks or the world reads."""
-    held = region.cube.manifest.variables
-    for name in region.own:
+def check_own(own: Sequence[str], known: Sequence[str], cube: Cube) -> None:
+    """Refuse variables of a region's own that its cube lacks, or that the world reads."""
+    held = cube.manifest.variables
+    for name in own:
         if name not in held:
             raise InputError(f'own: the cube has no variable "{name}": {did_you_mean(name, held)}')
         if name in known:
             raise InputError(
                 f'own: the model of the world reads "{name}" already; name only what it does not'
             )
-    return list(region.own)
 
 
 def _block_side(bounds: Box, crs: str) -> float:

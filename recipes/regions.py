@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from edaphos.engine.branches.groups import absent_groups
+from edaphos.engine.branches.settings import settings_from
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.place import place
@@ -13,9 +15,9 @@ from edaphos.engine.products.blended import write_blended
 from edaphos.engine.progress import QUIET, Reporter
 from edaphos.engine.run import GridSpec, Run
 
-from .gsoilcpm_schema import RegionTable
+from .gsoilcpm_schema import GsoilcpmTable, RegionTable
 from .job import Job, load_job
-from .region_recipes import Region, region_recipe, write_recipe
+from .region_recipes import Region, check_own, region_recipe, write_recipe
 
 REGIONS, BLENDED = "regions", "blended"
 #: Runs the recipe of a region.
@@ -35,7 +37,28 @@ def check_regions(job: Job, out: object) -> None:
                 f"{job.data / region.profiles}: no such file, named by region {region.name}"
             )
         if region.cube:
-            Cube.open(place(region.cube))  # says what is wrong
+            _check_cube(job, region, Cube.open(place(region.cube)))  # says what is wrong
+        elif region.own:
+            raise InputError(
+                f"regions: {region.name} names covariates of its own ({', '.join(region.own)}) and "
+                "no cube of its own; give cube, or add them to a group of the model"
+            )
+
+
+def _check_cube(job: Job, region: RegionTable, cube: Cube) -> None:
+    """Refuse a region's cube that the model of the world cannot be fine-tuned with."""
+    model = job.recipe.model
+    if not isinstance(model, GsoilcpmTable):  # which the schema has told
+        return
+    told = settings_from(model.settings())
+    known = [name for group in told.groups for name in group.covariates]
+    check_own(region.own, known, cube)
+    missing = absent_groups(told.groups, cube.manifest.variables)
+    if missing and not told.group_dropout:
+        raise InputError(
+            f"regions: the cube of {region.name} lacks the group {', '.join(missing)}, and "
+            "model.group_dropout = 0 teaches no net to do without: set it above 0, or give them"
+        )
 
 
 def run_regions(job: Job, run: Run, runner: Runner, reporter: Reporter = QUIET) -> list[Run]:

@@ -54,9 +54,11 @@ def _ground(told: GsoilcpmSettings) -> tuple[str, ...]:
         return ()
     if told.stride == 1:
         return ("Windows are of as many cells as in the world, and of another piece of ground.",)
+    halo = max(group.window for group in told.groups) // 2 * told.stride
     return (
         f"Windows are of as much ground as in the world: their cells lie {told.stride} cells "
-        "apart.",
+        f"apart. Within {halo} cells of the cube's edge they are cut off, and nets see only part "
+        "of them: a cube that reaches farther than the map mends that.",
     )
 
 

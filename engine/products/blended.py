@@ -43,7 +43,7 @@ def write_blended(
     Raises
     ------
     InputError
-        The maps have no mean or no depth in common.
+        The maps have no mean or no depth in common, or nowhere a value beside each other.
     """
     ours, theirs = open_map(region.path), open_map(world.path)
     names = [n for n in ours.data_vars if str(n).endswith("_mean") and n in theirs]
@@ -86,16 +86,27 @@ def _write(
         "crs": fine.crs.to_wkt(), "transform": fine.geobox.affine, "nodata": float("nan"),
         "tiled": True, "compress": "deflate", "predictor": 3,
     }  # fmt: skip
+    met = False
+    units = str(region.attrs.get("units", ""))
     with rasterio.open(path, "w", **profile) as file:
-        file.update_tags(units=str(region.attrs.get("units", "")), passage_km=f"{width_km:g}")
+        file.update_tags(units=units, passage_km=f"{width_km:g}")
+        file.units = (units,)
+        file.set_band_description(1, f"{region.attrs.get('long_name', '')} [{units}]".lstrip())
         for first in range(0, height, STRIP):
             rows = np.arange(first, min(first + STRIP, height))
             own = region.isel(year=0, y=slice(first, rows[-1] + 1)).values.astype(np.float64)
             beside = bilinear(values, *_places(fine, coarse, rows, to))
             share = border_weight(rows, cols, height, width)
             both = share * own + (1 - share) * beside
+            met = met or bool(np.isfinite(both).any())
             out = np.where(np.isfinite(beside), both, own).astype(np.float32)
             file.write(out, 1, window=Window(0, first, cols, len(rows)))
+    if not met:
+        path.unlink()
+        raise InputError(
+            f"{path.name}: the two maps have no cell with a value in common, so that nothing can "
+            "be blended; name the map of the world first, and one of a region within it second"
+        )
 
 
 def _places(

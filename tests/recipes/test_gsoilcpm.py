@@ -151,10 +151,21 @@ def test_a_region_passes_into_the_world_at_its_border(done, tmp_path: Path) -> N
     theirs = theirs.sel(x=ours["x"], y=ours["y"], method="nearest").values
     with rasterio.open(tmp_path / names[0]) as file:
         made, bounds = file.read(1), file.bounds
+        assert file.units == ("g kg-1",)
+        assert "arithmetic mean" in file.descriptions[0]
     assert bounds == (16, 42, 19, 48)
     share = border_weight(np.arange(30), 15, 30, 60 / (0.2 * 111.2 * np.sqrt(np.cos(np.pi / 4))))
     np.testing.assert_allclose(made, share * ours + (1 - share) * theirs, rtol=2e-3)
     np.testing.assert_allclose(made[10:20, 6:9], ours[10:20, 6:9], rtol=1e-5)
+
+
+def test_maps_that_do_not_meet_are_not_blended(done, tmp_path: Path) -> None:
+    regions = done[1] / "regions"
+    command = ["map", "blend", str(regions / "west"), str(regions / "east"), "--out", str(tmp_path)]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 2
+    assert "no cell with a value in common" in " ".join(said.output.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_command_writes_the_recipe_of_a_region_and_runs_it(

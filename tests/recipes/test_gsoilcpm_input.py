@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from rasterio.transform import from_origin
 from typer.testing import CliRunner
 
 from edaphos.engine.cube.cube import Cube
+from edaphos.engine.errors import InputError
 from edaphos.engine.map_view import open_map
 from edaphos.engine.place import place
 from edaphos.recipes.cli import app
 from edaphos.recipes.job import load_job
 from edaphos.recipes.patches import cut_patches
 from edaphos.recipes.pipeline import draw, load
+from edaphos.recipes.regions import check_regions
 
 from .small import make_country, profiles_table
 
@@ -128,9 +131,11 @@ def finetune(model: Path, region: Path, out: Path, *more: object) -> tuple[int, 
 
 def test_a_small_region_of_finer_cells_is_mapped(model, region, tmp_path) -> None:
     """Windows keep their ground, blocks suit the extent, its own covariates have a branch."""
-    more = ("--own", "clay", "--way", "all", "--no-assess")
-    code, said = finetune(model, region, tmp_path / "r", *more)
+    more = ("--own", "clay", "--way", "zero_shot", "--way", "all", "--no-assess")
+    words = ["--profiles", region / "profiles.csv", "--cube", region / "c", "--workers", 1]
+    code, said = edaphos("finetune", model, *words, "--out", tmp_path / "r", *more)
     assert code == 0, said
+    assert "Windows reach 21 km: so near the edge of the cube they are cut off" in said
     recipe = load_job(tmp_path / "r.toml").recipe
     assert recipe.model.stride == round(0.2 * 111_320 / CELL) == 7
     assert recipe.assess.block_deg == 0.1
@@ -167,6 +172,36 @@ def test_a_cube_and_an_output_in_a_bucket(
     assert [path.name for path in tmp_path.iterdir()] == ["valley.toml"]
     assert load_job(tmp_path / "valley.toml").recipe.cube.path == f"{moto_folder}/cube"
     assert np.isfinite(open_map(place(out))["soc_mean"].values).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "groups", "message"),
+    [
+        ('own = ["clay"]', "", "no cube of its own; give cube"),
+        ('cube = "CUBE"\nown = ["sand"]', "", 'own: the cube has no variable "sand"'),
+        ('cube = "CUBE"\nown = ["rain"]', "", 'reads "rain" already'),
+        (
+            'cube = "CUBE"',
+            "group_dropout = 0",
+            "lacks the group cover, and model.group_dropout = 0",
+        ),
+        ('profiles = "none.csv"', "", "no such file, named by region east"),
+    ],
+)
+def test_regions_of_a_recipe_are_checked_before_the_world_is_learned(
+    region, tmp_path, told, groups, message
+) -> None:
+    country = make_country(tmp_path, resolution=0.2)
+    old = 'kind = "forest"\ncovariates = ["rain", "elevation"]\ntrees = 10\n'
+    new = MODEL.replace("width = 4", f"width = 4\n{groups}")
+    if groups:
+        new += '\n[[model.groups]]\nname = "cover"\ncovariates = ["cover"]\n'
+    country.replace("small.toml", old, new)
+    table = f'[[regions]]\nname = "east"\nbounds = [14.5, 45.3, 15.4, 46]\n{told}\n'
+    table = table.replace("CUBE", str(region / "c"))
+    country.replace("small.toml", "[products]", f"{table}\n[products]")
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_regions(load_job(country.recipe), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
