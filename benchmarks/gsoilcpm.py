@@ -68,6 +68,7 @@ def read_plan(small: bool) -> dict[str, Any]:
         plan["world"] = {
             **plan["world"],
             "training": {**plan["world"]["training"], "epochs": less["epochs"]},
+            "unlabelled": {**plan["world"]["unlabelled"], "epochs": less["epochs"]},
         }
         plan["contrasts"] = {"head only or forest": ["head only", "forest, region"]}
     return plan

@@ -21,6 +21,7 @@ from edaphos.engine.branches.group_set import GroupSet
 from edaphos.engine.branches.model_file import load_model, net_name
 from edaphos.engine.branches.training import Task as Training
 from edaphos.engine.branches.training import run_tasks
+from edaphos.engine.branches.unlabelled import unlabelled_folder
 from edaphos.engine.conv.learning_rows import LEARN, STOP, learning_rows
 from edaphos.engine.models.forest import ForestModel
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
@@ -125,7 +126,7 @@ def _net(ground: Ground, arm: Told, told: Told) -> GsoilcpmModel:
     """Return a net fitted to the region; what its trainings leave is removed."""
     settings = world_settings(ground.plan)
     if arm["name"] == "net from scratch":
-        settings |= {"parts": 5, "part_deg": 0.5}
+        settings |= {"parts": 5, "part_deg": 0.5, "unlabelled": {}}
         settings["training"] = {**settings["training"], **ground.plan["fine_tuning"], **told}
     else:
         tuning = {"ways": tuple(arm["ways"]), "trust_units": True, **told}
@@ -148,6 +149,7 @@ def linked(samples: Samples, folder: Path) -> Samples:
     """Return samples whose set is a link, so that trainings leave what they do beside the link."""
     assert samples.patches is not None  # they were drawn with a set
     folder.symlink_to(samples.patches)
+    unlabelled_folder(folder).symlink_to(unlabelled_folder(samples.patches))
     return replace(samples, patches=folder)
 
 

@@ -1,4 +1,7 @@
-"""Samples of the benchmark of one model of the world: the recipe's, with squares of each group."""
+"""Samples of the benchmark of one model of the world: the recipe's, with squares of each group.
+
+And places without samples, for branches to learn covariates from.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from edaphos.engine.assess.splits import location_codes
 from edaphos.engine.branches.group_set import draw_set
 from edaphos.engine.branches.groups import Group, windows_of
 from edaphos.engine.branches.regions_out import distance_km
+from edaphos.engine.branches.unlabelled import draw_unlabelled, unlabelled_folder
 from edaphos.engine.progress import Reporter
 from edaphos.engine.samples import Samples
 from edaphos.recipes.job import Overrides, load_job, year_policy
@@ -56,6 +60,16 @@ def prepare(plan: Told, reporter: Reporter) -> None:
         windows_of(groups_of(plan)),
         KEPT / "set",
         years=year_policy(table),
+        reporter=reporter,
+    )
+    draw_unlabelled(
+        cube,
+        job.grid,
+        windows_of(groups_of(plan)),
+        unlabelled_folder(KEPT / "set"),
+        plan["world"]["unlabelled"]["places"],
+        years=job.recipe.years,
+        policy=year_policy(table),
         reporter=reporter,
     )
     depths = [pair for pair in job.recipe.map.depths if pair[1] <= plan["deepest_cm"]]
