@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edaphos.kernels.conformal import block_weights, outside_by, weighted_quantile
+
 from ..assess.splits import location_codes
 from ..conv.learning_rows import CALIBRATE, LEARN, STOP, LearningRows, learning_rows
 from ..conv.patches import patches_of
-from ..conv.predictive import FEWEST_FOR_MEANS, Pair, Predictive
+from ..conv.predictive import FEWEST_FOR_MEANS, Pair, Predictive, raw_bounds
 from ..conv.weights import Seen
 from ..errors import InputError
 from ..models.depth_rows import depth_rows
@@ -289,6 +291,9 @@ def _predictive(
 ) -> Predictive:
     """Return intervals of the region's own, or those of the world where it has few locations.
 
+    These are widened, never narrowed, to hold their share of the rows that stop trainings, and one
+    block more, with equal weight for each block: a region may spread more than the world.
+
     The mean of residuals on the original scale (smearing) and their median are the region's own in
     any case, by depth where it has rows enough: where residuals spread less than in the world, its
     smearing would put carbon on every cell.
@@ -320,13 +325,24 @@ def _predictive(
         mean = float(np.average(np.exp(residual[mine]), weights=rows.weight[mine]))
         smear.append(mean if known.log1p else 1.0)
         middle.append(float(np.median(residual[mine])))
+    sigma = at(known.sigma)
+    stop = rows.part == STOP
+    stopped, target, depth = asked(nets, held, rows, STOP)
+    weight = block_weights(rows.block[stop], rows.weight[stop])
+    margins = []
+    for pair, k in zip(pairs, which, strict=True):
+        low, high = raw_bounds(stopped, known.interval, pair, np.array(sigma)[depth])
+        away = outside_by(target, low, high) - np.array(at(known.margins[k]))[depth]
+        level, total = pair[1] - pair[0], float(weight.sum()) + 1.0
+        more = max(0.0, float(weighted_quantile(away, weight, level, total=total)))
+        margins.append(tuple(m + more for m in at(known.margins[k])))
     return replace(
         known,
         smear=tuple(smear),
         middle=tuple(middle),
-        sigma=at(known.sigma),
+        sigma=sigma,
         pairs=pairs,
-        margins=tuple(at(known.margins[k]) for k in which),
+        margins=tuple(margins),
         blocks=tuple(0 for _ in depths),
         most=tuple(most for _ in depths),
     )

@@ -44,7 +44,7 @@ def describe(told: GsoilcpmSettings, fit: BranchFit | None) -> dict[str, str]:
 
 def _intervals(fit: BranchFit | None) -> str:
     if fit is not None and not fit.rows["calibrated with"]:
-        return "as in the world"
+        return "as in the world, or wider where the region's own profiles spread more"
     return "calibrated on spatial blocks of training profiles that taught no net"
 
 
@@ -98,7 +98,10 @@ def notes(fit: BranchFit | None) -> tuple[str, ...]:
         )
     if fit.ways:
         if not fit.rows["calibrated with"]:
-            found.append("Intervals are those of the world: the region has too few locations.")
+            found.append(
+                "Intervals are those of the world, or wider where the profiles that stop trainings "
+                "spread more: the region has too few locations for its own."
+            )
         tried = "; ".join(
             f"{w.way}{' corrected' if w.corrected else ''} {w.error:.3g}" for w in fit.ways
         )

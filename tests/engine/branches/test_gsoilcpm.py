@@ -342,3 +342,24 @@ def test_the_error_that_chooses_is_that_of_the_rows_that_stop(world, region) -> 
     assert np.isclose(found, model.fitted.ways[0].error)
     other = replace(rows, target=np.where(rows.part == 1, rows.target, 99.0))
     assert stop_error(model.fitted.nets, held, other) == found
+
+
+def test_a_small_region_that_spreads_more_than_the_world_has_wider_intervals(world, region) -> None:
+    one = np.unique(region.table["profile_id"])[:40]
+    few = region.take(region.table["profile_id"].isin(one).to_numpy())
+    calm = make_model(start=str(world[2]), fine_tuning={"ways": ("zero_shot",)}).fit(few)
+    known = world[0].fitted.predictive
+    at = [world[0].depths.index(d) for d in calm.depths]
+    kept = np.array(calm.fitted.predictive.margins)
+    assert (kept >= np.array(known.margins)[:, at]).all()
+    # targets that nothing explains, far apart
+    noise = np.exp(np.random.default_rng(0).normal(0, 1.5, len(few)))
+    wild = replace(few, table=few.table.assign(y=few.y * noise))
+    told = {"ways": ("zero_shot",), "trust_units": True}
+    loud = make_model(start=str(world[2]), fine_tuning=told).fit(wild)
+    assert (np.array(loud.fitted.predictive.margins) > kept + 0.5).all()
+    said = loud.predict_rows(wild)
+    low, high = (said[f"soc_{q}"] for q in ("q05", "q95"))
+    assert np.mean((wild.y >= low) & (wild.y <= high)) > 0.85
+    before = calm.predict_rows(wild)
+    assert np.mean((wild.y >= before["soc_q05"]) & (wild.y <= before["soc_q95"])) < 0.75
