@@ -331,8 +331,8 @@ def _predictive(
     weight = block_weights(rows.block[stop], rows.weight[stop])
     margins = []
     for pair, k in zip(pairs, which, strict=True):
-        low, high = raw_bounds(stopped, known.interval, pair, np.array(sigma)[depth])
-        away = outside_by(target, low, high) - np.array(at(known.margins[k]))[depth]
+        below, above = raw_bounds(stopped, known.interval, pair, np.array(sigma)[depth])
+        away = outside_by(target, below, above) - np.array(at(known.margins[k]))[depth]
         level, total = pair[1] - pair[0], float(weight.sum()) + 1.0
         more = max(0.0, float(weighted_quantile(away, weight, level, total=total)))
         margins.append(tuple(m + more for m in at(known.margins[k])))
