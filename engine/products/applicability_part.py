@@ -17,7 +17,7 @@ from .colours import INK, MUTED, SIGNED
 from .layers import Layer, blocks, layers, map_grid, read_block
 from .pictures import Labels, Picture, finish, style
 from .scales import ColourScale
-from .tables import Table, fixed
+from .tables import Table, areas, fixed
 
 #: Cells along a side of what is read at once.
 BLOCK = 2048
@@ -56,16 +56,17 @@ def inside_tables(found: list[Inside]) -> list[Table]:
     """Return how much of the map is inside, as one table if any."""
     if not found:
         return []
+    unit, texts = areas([area for one in found for area in (one.mapped, one.inside)], 3)
     rows = tuple(
         (
             str(one.year),
-            fixed(one.mapped / 1e6, 3),
-            fixed(one.inside / 1e6, 3),
+            mapped,
+            inside,
             f"{fixed(100 * one.inside / one.mapped if one.mapped else np.nan, 1)} %",
         )
-        for one in found
+        for one, mapped, inside in zip(found, texts[::2], texts[1::2], strict=True)
     )
-    heads = ("<year", "mapped, million km²", "inside, million km²", "share inside")
+    heads = ("<year", f"mapped, {unit}", f"inside, {unit}", "share inside")
     note = (
         "Inside, covariates are as like those of the training places as these are to each other "
         "across spatial blocks (Meyer & Pebesma 2021). Outside, the scores of cross-validation are "

@@ -15,7 +15,7 @@ from .report_tables import headline, main_split, split_label
 from .scales import pretty_units
 from .series_pictures import is_series
 from .series_tables import Change, changes
-from .tables import count, duration, fixed, interval, signed
+from .tables import area, count, duration, fixed, interval, signed
 from .totals import Totals
 from .validation_pictures import assessed_quantity
 from .words import family, family_title, listed, quantity_title, scenario_words, series_word
@@ -104,8 +104,8 @@ def key_numbers(
     whole = totals.select("all") if totals else []
     cells = whole[0].cells if whole else production.get("cells")
     if cells:
-        area = f"{whole[0].area_km2 / 1e6:.1f} million km²" if whole else "cells with a value"
-        found.append(KeyNumber("Land cells mapped", count(cells), area))
+        about = area(whole[0].area_km2) if whole else "cells with a value"
+        found.append(KeyNumber("Land cells mapped", count(cells), about))
     stages = provenance.get("stage_seconds", {})
     if stages:
         workers = production.get("workers")

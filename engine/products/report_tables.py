@@ -12,7 +12,7 @@ from ..assess.crossval import DEPTH_ONLY, FULL
 from ..status import MAPPED, Status
 from .charts import split_names
 from .scales import pretty_units
-from .tables import DASH, Table, count, digits_for, estimate, fixed, interval, signed
+from .tables import DASH, Table, areas, count, digits_for, estimate, fixed, interval, signed
 from .totals import Group, TotalRow, Totals
 
 _QA_ORDER = {"dropped": 0, "converted": 1, "set missing": 2, "flagged": 3, "noted": 4}
@@ -228,6 +228,8 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
     digits = digits_for([r.mean for r in rows]) if stocks else 1
     total_digits = digits_for([r.total_pg for r in rows])
     lines = []
+    unit, texts = areas([r.area_km2 for r in rows])
+    area_of = dict(zip(rows, texts, strict=True))
     for year in years:
         for group in groups:
             mine = {r.depth: r for r in rows if (r.group, r.year) == (group, year)}
@@ -241,7 +243,7 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
                 (
                     label,
                     count(any_row.cells),
-                    fixed(any_row.area_km2 / 1e6, 2),
+                    area_of[any_row],
                     *cells,
                     *(totals if stocks else []),
                 )
@@ -250,7 +252,7 @@ def _totals_table(rows: Sequence[TotalRow], title: str, note: str) -> Table:
     heads = [f"{w}, mean" if stocks else w for w in words]
     heads += [f"{w}, Pg" for w in words] if stocks else []
     title = f"{title}: mean, {units}" + (", and total" if stocks else "")
-    return Table(title, ("<cells", "number", "area, million km²", *heads), tuple(lines), note)
+    return Table(title, ("<cells", "number", f"area, {unit}", *heads), tuple(lines), note)
 
 
 def status_table(

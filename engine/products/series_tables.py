@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .scales import pretty_units
-from .tables import DASH, Table, digits_for, fixed, signed
+from .tables import DASH, Table, area, digits_for, fixed, signed
 from .totals import TotalRow, Totals
 from .words import family, family_title, quantity_title, scenario_words, series_word
 
@@ -97,9 +97,9 @@ def series_tables(totals: Totals) -> list[Table]:
     flagged = totals.select("unflagged")
     if found and flagged:
         whole = next(r for r in totals.select("all") if _same(r, flagged[0]))
-        cells, area = whole.cells - flagged[0].cells, whole.area_km2 - flagged[0].area_km2
+        cells, km2 = whole.cells - flagged[0].cells, whole.area_km2 - flagged[0].area_km2
         note = (
-            f"Flagged cells ({cells:,}, {fixed(area / 1e6, 3)} million km²) are mapped although "
+            f"Flagged cells ({cells:,}, {area(km2)}) are mapped although "
             "the model hardly holds there."
         )
         found[0] = replace(found[0], note=f"{totals.note} {note}")

@@ -97,6 +97,37 @@ def count(value: Any) -> str:
     return fixed(value, 0)
 
 
+def areas(km2: Sequence[float], digits: int = 2) -> tuple[str, list[str]]:
+    """Return the unit that suits the largest of areas, and all of them in it.
+
+    Parameters
+    ----------
+    km2
+        The areas.
+    digits
+        Decimals, where the unit is a million km².
+
+    >>> areas([133.25e6, 20_000.0]), areas([8100.4, 9.0])
+    (('million km²', ['133.25', '0.02']), ('km²', ['8,100', '9']))
+    """
+    largest = max(km2, default=0.0)
+    if largest >= 1e6:
+        return "million km²", [fixed(one / 1e6, digits) for one in km2]
+    if largest >= 1:
+        return "km²", [fixed(one, 0 if largest >= 1000 else 1) for one in km2]
+    return "ha", [fixed(one * 100, 1) for one in km2]
+
+
+def area(km2: float) -> str:
+    """Return an area with a unit that suits it.
+
+    >>> area(133.25e6), area(8100.4), area(12.34), area(0.034)
+    ('133.2 million km²', '8,100 km²', '12.3 km²', '3.4 ha')
+    """
+    unit, (text,) = areas([km2], 1)
+    return f"{text} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Return a time as people say it.
 

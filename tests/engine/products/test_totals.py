@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edaphos.engine.grid import Grid
-from edaphos.engine.products.report_tables import status_table
+from edaphos.engine.products.report_head import key_numbers
+from edaphos.engine.products.report_tables import status_table, totals_tables
 from edaphos.engine.products.totals import map_totals, stock_by_status
 from edaphos.engine.status import Status
 
@@ -65,6 +66,18 @@ def test_statuses_and_zones_partition_the_whole() -> None:
             assert weighted == pytest.approx(whole.mean, rel=1e-12)
     _, expected = plain_mean(ds, grid, zones == 2)
     assert next(r for r in totals.select("zone") if r.group == "C").mean == pytest.approx(expected)
+
+
+def test_the_area_of_a_small_map_is_told_in_a_unit_that_suits_it() -> None:
+    grid = Grid.from_bounds("EPSG:32633", (0, 0, 90_000, 60_000), 3_000.0)
+    ds = fake_map(grid, depths=TWO)
+    ds["soc_mean"].values[:] = 20.0
+    totals = map_totals(ds)
+    whole = totals_tables(totals)[0]
+    assert whole.columns[2] == "area, km²"
+    assert whole.rows[0][2] == f"{totals.rows[0].area_km2:,.0f}"
+    said = next(n for n in key_numbers(ds, None, {}, totals) if n.label == "Land cells mapped")
+    assert said.about == f"{whole.rows[0][2]} km²"
 
 
 def test_unnamed_zones_are_left_out() -> None:
