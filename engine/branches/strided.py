@@ -12,9 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edaphos.kernels.branch_shape import BranchShape
+
 from ..conv.learning_rows import Floats
 from .fitted import BATCH, FittedBranches
 from .group_set import offsets
+
+#: Working memory of the cells that are asked at once.
+STRIP_BYTES = 64 << 20
 
 
 def map_strided(
@@ -39,17 +44,31 @@ def map_strided(
     windows = [group.window for group in nets.channels.groups]
     halo = max(windows) // 2 * stride
     height, width = (side - 2 * halo for side in groups[0].shape[1:])
-    rows = max(1, BATCH // width)
-    strips = []
-    for first in range(0, height, rows):
-        count = min(rows, height - first)
-        squares = [
-            _squares(planes, window, stride, halo, first, count, width)
-            for planes, window in zip(groups, windows, strict=True)
-        ]
-        said = nets.of_squares(squares, layers)
-        strips.append(said.reshape(*said.shape[:-1], count, width))
-    return np.concatenate(strips, axis=-2)
+    most = _at_once(nets.nets[0].shape)
+    across = min(width, most)
+    out: Floats | None = None
+    for first in range(0, height, max(1, most // across)):
+        rows = slice(first, min(first + max(1, most // across), height))
+        for left in range(0, width, across):
+            cols = slice(left, min(left + across, width))
+            squares = [
+                _squares(planes, window, stride, halo, rows, cols)
+                for planes, window in zip(groups, windows, strict=True)
+            ]
+            said = nets.of_squares(squares, layers)
+            if out is None:
+                out = np.empty((*said.shape[:-1], height, width))
+            sides = rows.stop - rows.start, cols.stop - cols.start
+            out[..., rows, cols] = said.reshape(*said.shape[:-1], *sides)
+    assert out is not None  # a map has cells
+    return out
+
+
+def _at_once(shape: BranchShape) -> int:
+    """Return how many cells are asked at once, so that their squares fit a strip of a map."""
+    seen = sum(branch.bands * branch.window**2 for branch in shape.branches)
+    made = max((b.embedding + 3 * shape.width) * b.window**2 for b in shape.branches)
+    return min(BATCH, max(1, STRIP_BYTES // (4 * (seen + made))))
 
 
 def _squares(
@@ -57,13 +76,13 @@ def _squares(
     window: int,
     stride: int,
     halo: int,
-    first: int,
-    count: int,
-    width: int,
+    rows: slice,
+    cols: slice,
 ) -> NDArray[np.float32]:
-    """Return the squares of a strip of rows, ``(cells, bands, window, window)``."""
-    out = np.empty((count, width, len(planes), window, window), np.float32)
+    """Return the squares of some cells, ``(cells, bands, window, window)``."""
+    height, width = rows.stop - rows.start, cols.stop - cols.start
+    out = np.empty((height, width, len(planes), window, window), np.float32)
     for row, col, down, right in offsets(window, stride):
-        y, x = halo + first + down, halo + right
-        out[..., row, col] = np.moveaxis(planes[:, y : y + count, x : x + width], 0, -1)
-    return out.reshape(count * width, len(planes), window, window)
+        y, x = halo + rows.start + down, halo + cols.start + right
+        out[..., row, col] = np.moveaxis(planes[:, y : y + height, x : x + width], 0, -1)
+    return out.reshape(height * width, len(planes), window, window)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edaphos.engine.branches.group_set import GroupSet
+from edaphos.engine.branches.groups import Group
+from edaphos.engine.branches.strided import map_strided
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
@@ -16,6 +18,7 @@ from edaphos.engine.models.depth_rows import depth_rows
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.models.protocol import description_of
 from edaphos.engine.tiles import read_inputs
+from edaphos.kernels.branch_shape import Branch, BranchShape
 
 from ..branch_world import make_model, make_samples, region_profiles
 from ..conv_world import DEPTHS, make_cube, world_grid
@@ -87,3 +90,30 @@ def test_cells_of_another_size_are_refused_and_told_what_to_do(cube, start) -> N
         make_model(start=str(start)).check_cube(cube, coarse)
     with pytest.raises(InputError, match="stride must be 1 or more, found 0"):
         make_model(stride=0)
+
+
+def test_wide_windows_are_asked_few_at_a_time_and_each_cell_once() -> None:
+    """The memory that a tile takes does not grow with the windows of its nets."""
+    side, window, bands, stride = 40, 41, 5, 2
+    shape = BranchShape((Branch("relief", bands, window),))
+    asked: list[int] = []
+
+    def of_squares(squares, layers):
+        asked.append(squares[0].nbytes)
+        return (
+            squares[0][None, None, None, :, 0, 20, 20] + squares[0][None, None, None, :, 1, 0, 40]
+        )
+
+    nets = SimpleNamespace(
+        nets=[SimpleNamespace(shape=shape)],
+        channels=SimpleNamespace(groups=[Group("relief", ("z",), window)]),
+        of_squares=of_squares,
+    )
+    halo = window // 2 * stride
+    planes = np.random.default_rng(0).normal(size=(bands, *2 * [side + 2 * halo]))
+    planes = planes.astype(np.float32)
+    made = map_strided(nets, [planes], [np.zeros(0)], stride)[0, 0, 0]
+    inner = slice(halo, halo + side)
+    np.testing.assert_array_equal(made, planes[0, inner, inner] + planes[1, :side, 2 * halo :])
+    assert len(asked) > 1
+    assert max(asked) < 64 << 20
