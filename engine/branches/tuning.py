@@ -149,7 +149,7 @@ def finetune(
     _, nets, mine = tried[0]
     predictive = _predictive(nets, held, rows, told, start, depths, pairs, learned)
     store = next(iter(held.stores.values()))
-    shared = np.intersect1d(place_codes(samples), start.places).size
+    here = place_codes(samples)
     return BranchFit(
         nets=nets,
         predictive=predictive,
@@ -161,13 +161,13 @@ def finetune(
         summary={
             **summary_of(samples),
             "world": dict(start.summary),
-            "places that taught the world": int(shared),
+            "places that taught the world": np.intersect1d(here, start.places).size,
             "groups missing": list(absent),
             "classes unknown": start.nets.channels.unknown_codes(held, rows.patch, absent),
             "covariates of its own": [name for group in told.own for name in group.covariates],
             **scores(nets, predictive, held, rows),
         },
-        places=start.places,
+        places=np.union1d(start.places, here),
         covariances=tuple(t.covariance for t in mine) or start.covariances,
         ways=tuple(one for one, _, _ in tried),
         trainings=tuple(_named(t.training) for t in trained.values()),

@@ -276,6 +276,16 @@ def test_places_that_taught_the_world_are_counted(world) -> None:
     assert not np.isin(moved, world[0].fitted.places).any()
 
 
+def test_places_that_taught_a_region_count_where_it_is_fine_tuned_further(
+    world, region, tmp_path
+) -> None:
+    told = {"ways": ("zero_shot",)}
+    make_model(start=str(world[2]), fine_tuning=told).fit(region).save(tmp_path / "region")
+    again = make_model(start=str(tmp_path / "region"), fine_tuning=told).fit(region)
+    here = len(place_codes(region))
+    assert again.fitted.summary["places that taught the world"] == here
+
+
 @pytest.mark.parametrize("head", ["quantile", "gaussian"])
 def test_heads_beside_the_mean_and_the_year_go_through(head, world, cube, tmp_path) -> None:
     model = make_model(head=head, sees_year=True, members=2, training={"epochs": 2})
