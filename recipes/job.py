@@ -238,6 +238,7 @@ def sketched_model(recipe: Recipe) -> ModelSpec:
     told = dict(spec.settings["settings"])
     for part in ("training", "fine_tuning"):
         told[part] = {**told[part], "epochs": 1}
+    told["training"]["processes"] = 1  # there are no workers
     if "unlabelled" in told:  # which is learned once for all folds
         told["unlabelled"] = {**told["unlabelled"], "places": 0}
     return replace(spec, settings={**spec.settings, "settings": told})

@@ -25,10 +25,11 @@ from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import Stack
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.store import write_atomically
+from edaphos.engine.training_spec import TrainSpec
 
 #: West, south, east, north.
 Box = tuple[float, float, float, float]
-#: Name of the group of a region's own covariates.
+#: Name of the group of a region's own covariates; numbered where the model has one of that name.
 OWN = "own"
 #: Cells along the side of a tile, as small regions have few.
 TILE = 256
@@ -117,6 +118,7 @@ def region_recipe(region: Region) -> dict[str, Any]:
         stride = 1
     # coarser cells than the world's have no stride: the model says what may be done
     kept = {} if alike or (stride == 1 and region.windows == "ground") else {"stride": stride}
+    rate = told.training.rate
     assess = {"splits": ["block", "random"], "folds": 5, **(region.assess or {})}
     assess.setdefault("block_deg", _block_side(bounds, crs))
     forest = {"kind": "forest", "covariates": covariates, "max_features": 0.33}
@@ -140,7 +142,9 @@ def region_recipe(region: Region) -> dict[str, Any]:
             "start_digest": digest_of_model(region.model),
             "lacking": list(missing),
             **kept,
-            **({"own": [{"name": OWN, "covariates": list(region.own)}]} if region.own else {}),
+            **_own(region, [group.name for group in told.groups]),
+            # of which a share is taken
+            **({"training": {"rate": rate}} if rate != TrainSpec().rate else {}),
             "fine_tuning": dict(region.fine_tuning or {}),
         },
         "map": {
@@ -151,6 +155,13 @@ def region_recipe(region: Region) -> dict[str, Any]:
         "assess": assess,
         "products": dict(region.products or {}),
     }
+
+
+def _own(region: Region, known: Sequence[str]) -> dict[str, Any]:
+    """Return the group of a region's own covariates, if it has any."""
+    names = (OWN, *(f"{OWN}-{number}" for number in range(2, len(known) + 3)))
+    name = next(name for name in names if name not in known)
+    return {"own": [{"name": name, "covariates": list(region.own)}]} if region.own else {}
 
 
 def write_recipe(recipe: Mapping[str, Any], path: Path) -> None:

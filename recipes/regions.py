@@ -53,6 +53,12 @@ def _check_cube(job: Job, region: RegionTable, cube: Cube) -> None:
     told = settings_from(model.settings())
     known = [name for group in told.groups for name in group.covariates]
     check_own(region.own, known, cube)
+    if region.own and told.fine_tuning.adversarial:
+        raise InputError(
+            f"regions: {region.name} names covariates of its own, and fine_tuning.adversarial "
+            "compares regions with places of the world, which have none of these; leave one of "
+            "the two out"
+        )
     missing = absent_groups(told.groups, cube.manifest.variables)
     if missing and not told.group_dropout:
         raise InputError(

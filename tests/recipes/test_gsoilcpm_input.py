@@ -20,9 +20,10 @@ from edaphos.engine.errors import InputError
 from edaphos.engine.map_view import open_map
 from edaphos.engine.place import place
 from edaphos.recipes.cli import app
-from edaphos.recipes.job import load_job
+from edaphos.recipes.job import load_job, sketched_model
 from edaphos.recipes.patches import cut_patches
 from edaphos.recipes.pipeline import draw, load
+from edaphos.recipes.region_recipes import Region, region_recipe, write_recipe
 from edaphos.recipes.regions import check_regions
 
 from .small import make_country, profiles_table
@@ -152,6 +153,39 @@ def test_a_small_region_of_finer_cells_is_mapped(model, region, tmp_path) -> Non
     assert "branches learned clay here" in made.attrs["support"]
 
 
+def test_a_region_is_fine_tuned_further(model, region, tmp_path) -> None:
+    """Its own covariates keep their branch beside new ones; the rate is a share of the world's."""
+    code, said = finetune(model, region, tmp_path / "r", "--own", "clay", "--no-assess")
+    assert code == 0, said
+    card = json.loads((tmp_path / "r" / "model" / "model.json").read_text())
+    assert card["settings"]["training"]["rate"] == 0.01
+    sand = CUBE[CUBE.index('[[layer]]\nname = "clay"') - 1 :].replace('"clay"', '"sand"')
+    (region / "more.toml").write_text(CUBE + sand)
+    assert edaphos("cube", "build", region / "more.toml", "--out", tmp_path / "c", "-q")[0] == 0
+    told = Region(
+        name="more",
+        title="",
+        model=tmp_path / "r" / "model",
+        profiles={"files": [{"path": str(region / "profiles.csv")}]},
+        cube=Cube.open(tmp_path / "c"),
+        own=("sand",),
+    )
+    write_recipe(region_recipe(told), tmp_path / "more.toml")
+    again = load_job(tmp_path / "more.toml").model.build()
+    assert [g.covariates for g in again.groups] == [("rain",), ("elevation",), ("clay",), ("sand",)]
+    assert again.told.tuned.rate == 0.01 * again.told.fine_tuning.rate_share
+
+
+def test_planning_needs_no_workers_to_train_together(tmp_path) -> None:
+    country = make_country(tmp_path, resolution=0.2)
+    old = 'kind = "forest"\ncovariates = ["rain", "elevation"]\ntrees = 10\n'
+    country.replace("small.toml", old, MODEL.replace("epochs = 4", "epochs = 4, processes = 2"))
+    job = load_job(country.recipe)
+    assert job.model.build().told.training.processes == 2
+    assert sketched_model(job.recipe).build().told.training.processes == 1
+    assert job.model.build().told.training.processes == 2
+
+
 def test_windows_may_keep_their_cells(model, region, tmp_path) -> None:
     code, said = finetune(model, region, tmp_path / "r", "--windows", "cells", "--no-assess")
     assert code == 0, said
@@ -186,6 +220,11 @@ def test_a_cube_and_an_output_in_a_bucket(
             "lacks the group cover, and model.group_dropout = 0",
         ),
         ('profiles = "none.csv"', "", "no such file, named by region east"),
+        (
+            'cube = "CUBE"\nown = ["clay"]',
+            "kept_places = 40\nfine_tuning = { adversarial = 1.0 }",
+            "east names covariates of its own, and fine_tuning.adversarial",
+        ),
     ],
 )
 def test_regions_of_a_recipe_are_checked_before_the_world_is_learned(
@@ -194,7 +233,7 @@ def test_regions_of_a_recipe_are_checked_before_the_world_is_learned(
     country = make_country(tmp_path, resolution=0.2)
     old = 'kind = "forest"\ncovariates = ["rain", "elevation"]\ntrees = 10\n'
     new = MODEL.replace("width = 4", f"width = 4\n{groups}")
-    if groups:
+    if "group_dropout" in groups:
         new += '\n[[model.groups]]\nname = "cover"\ncovariates = ["cover"]\n'
     country.replace("small.toml", old, new)
     table = f'[[regions]]\nname = "east"\nbounds = [14.5, 45.3, 15.4, 46]\n{told}\n'
