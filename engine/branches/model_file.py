@@ -204,8 +204,10 @@ def card_text(told: Mapping[str, Any]) -> str:
         f"learned on cells of {told['grid']['cell']:g} in {told['grid']['crs']}",
         "",
     ]
+    stride = told["settings"].get("stride") or 1
     for group in told["groups"]:
-        lines.append(f"{group['name']}, window of {group['window']} cell(s):")
+        apart = f", {stride} apart" if stride > 1 and group["window"] > 1 else ""
+        lines.append(f"{group['name']}, window of {group['window']} cell(s){apart}:")
         for name in group["covariates"]:
             seen = told["variables"].get(name, {})
             unit = seen.get("units") or "no units"

@@ -81,7 +81,8 @@ class Tuning:
         ``scale`` (a straight line, its slope within .2 and 5) or ``none``. Kept where it lowers
         that error.
     rate_share
-        Learning rate, as a share of that of pre-training.
+        Learning rate, as a share of `training.rate`, which recipes of regions that are written for
+        a model of the world take from it.
     epochs, patience, batch
         As of a training.
     l2_sp
@@ -230,6 +231,11 @@ class GsoilcpmSettings:
             raise InputError(
                 "own: fine_tuning.adversarial compares a region with places of the world, which "
                 "have no covariates of the region's own; leave one of the two out"
+            )
+        if self.start is not None and self.training.processes > 1:
+            raise InputError(
+                f"training.processes = {self.training.processes}: ways of fine-tuning are spread "
+                "over workers, each trained by one; set it to 1 where there is a start"
             )
         if self.stride is not None and self.stride < 1:
             raise InputError(f"stride must be 1 or more, found {self.stride}")

@@ -38,7 +38,7 @@ def describe(told: GsoilcpmSettings, fit: BranchFit | None) -> dict[str, str]:
         "summary": f"Soil organic carbon by nets with a branch for each group of covariates: {of}",
         "method": f"Nets of branches, {net}; groups {groups}; {of}; intervals {_intervals(fit)}",
         "references": REFERENCES,
-        "support": " ".join(["The mean is the arithmetic mean.", *_ground(told), *notes(fit)]),
+        "support": " ".join(["The mean is the arithmetic mean.", *_ground(told, fit), *notes(fit)]),
     }
 
 
@@ -48,17 +48,23 @@ def _intervals(fit: BranchFit | None) -> str:
     return "calibrated on spatial blocks of training profiles that taught no net"
 
 
-def _ground(told: GsoilcpmSettings) -> tuple[str, ...]:
+def _ground(told: GsoilcpmSettings, fit: BranchFit | None) -> tuple[str, ...]:
     """Return what windows keep on cells of another size than the world's."""
-    if told.stride is None:
+    of_world = fit is not None and not fit.ways
+    if told.stride is None or (told.stride == 1 and of_world):
         return ()
     if told.stride == 1:
         return ("Windows are of as many cells as in the world, and of another piece of ground.",)
     halo = max(group.window for group in told.groups) // 2 * told.stride
+    windows = (
+        "Cells of windows"
+        if of_world
+        else "Windows are of as much ground as in the world: their cells"
+    )
     return (
-        f"Windows are of as much ground as in the world: their cells lie {told.stride} cells "
-        f"apart. Within {halo} cells of the cube's edge they are cut off, and nets see only part "
-        "of them: a cube that reaches farther than the map mends that.",
+        f"{windows} lie {told.stride} cells apart. Within {halo} cells of the cube's edge "
+        "windows are cut off, and nets see only part of them: a cube that reaches farther than "
+        "the map mends that.",
     )
 
 

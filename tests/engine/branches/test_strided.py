@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,12 +11,14 @@ import pytest
 
 from edaphos.engine.branches.group_set import GroupSet
 from edaphos.engine.branches.groups import Group
+from edaphos.engine.branches.model_file import card_text, read_card
 from edaphos.engine.branches.strided import map_strided
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.depth_rows import depth_rows
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
+from edaphos.engine.models.gsoilcpm_words import describe
 from edaphos.engine.models.protocol import description_of
 from edaphos.engine.tiles import read_inputs
 from edaphos.kernels.branch_shape import Branch, BranchShape
@@ -75,6 +78,12 @@ def test_a_map_by_windows_apart_says_what_rows_say(cube, start, tmp_path) -> Non
     told = description_of(again)
     assert "relief (5 x 5 cells, 3 apart)" in told["method"]
     assert "as much ground as in the world: their cells lie 3 cells apart" in told["support"]
+    shown = card_text(read_card(tmp_path / "model"))
+    assert "relief, window of 5 cell(s), 3 apart:" in shown
+    assert "climate, window of 1 cell(s):" in shown
+    world = describe(again.told, replace(again.fitted, ways=()))["support"]
+    assert "Cells of windows lie 3 cells apart" in world
+    assert "in the world" not in world.partition("Layers")[0]
 
 
 def test_cells_of_another_size_are_refused_and_told_what_to_do(cube, start) -> None:
@@ -90,6 +99,8 @@ def test_cells_of_another_size_are_refused_and_told_what_to_do(cube, start) -> N
         make_model(start=str(start)).check_cube(cube, coarse)
     with pytest.raises(InputError, match="stride must be 1 or more, found 0"):
         make_model(stride=0)
+    with pytest.raises(InputError, match="set it to 1 where there is a start"):
+        make_model(start=str(start), training={"processes": 2})
 
 
 def test_wide_windows_are_asked_few_at_a_time_and_each_cell_once() -> None:
