@@ -109,7 +109,7 @@ def region_recipe(region: Region) -> dict[str, Any]:
     ]
     check_own(region.own, [n for group in told.groups for n in group.covariates], region.cube)
     covariates += region.own
-    crs, origin, cell = region.grid or _finest(region.cube, covariates)
+    crs, origin, cell = region.grid or finest(region.cube, covariates)
     cell = region.resolution or cell
     bounds = _extent(region, covariates, crs)
     read = [group for group in told.groups if group.name not in missing]
@@ -182,7 +182,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _finest(cube: Cube, covariates: Sequence[str]) -> tuple[str, tuple[float, float], float]:
+def finest(cube: Cube, covariates: Sequence[str]) -> tuple[str, tuple[float, float], float]:
     """Return CRS, origin and cell size of the finest stack that holds covariates."""
     stacks = [cube.manifest.stacks[cube.variable(name).stack] for name in covariates]
     best = min(stacks, key=_degrees)

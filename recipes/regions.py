@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edaphos.engine.branches.groups import absent_groups
 from edaphos.engine.branches.settings import settings_from
+from edaphos.engine.branches.window_ground import cell_metres, strides
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.place import place
@@ -17,7 +18,7 @@ from edaphos.engine.run import GridSpec, Run
 
 from .gsoilcpm_schema import GsoilcpmTable, RegionTable
 from .job import Job, load_job
-from .region_recipes import Region, check_own, region_recipe, write_recipe
+from .region_recipes import Region, check_own, finest, region_recipe, write_recipe
 
 REGIONS, BLENDED = "regions", "blended"
 #: Runs the recipe of a region.
@@ -43,6 +44,9 @@ def check_regions(job: Job, out: object) -> None:
                 f"regions: {region.name} names covariates of its own ({', '.join(region.own)}) and "
                 "no cube of its own; give cube, or add them to a group of the model"
             )
+        else:
+            spec = GridSpec.of(job.grid)
+            _check_cells(job, region, (), spec.crs, spec.resolution)
 
 
 def _check_cube(job: Job, region: RegionTable, cube: Cube) -> None:
@@ -64,6 +68,28 @@ def _check_cube(job: Job, region: RegionTable, cube: Cube) -> None:
         raise InputError(
             f"regions: the cube of {region.name} lacks the group {', '.join(missing)}, and "
             "model.group_dropout = 0 teaches no net to do without: set it above 0, or give them"
+        )
+    crs, _, cell = finest(cube, [n for n in (*known, *region.own) if n in cube.manifest.variables])
+    _check_cells(job, region, missing, crs, cell)
+
+
+def _check_cells(
+    job: Job, region: RegionTable, missing: tuple[str, ...], crs: str, cell: float
+) -> None:
+    """Refuse cells so large that windows on them cannot keep their ground."""
+    model = job.recipe.model
+    if region.windows == "cells" or not isinstance(model, GsoilcpmTable):
+        return
+    told = settings_from(model.settings())
+    learned = cell_metres(job.grid.crs, job.grid.resolution[0]) * (told.stride or 1)
+    here = cell_metres(crs, region.resolution or cell)
+    read = [group for group in told.groups if group.name not in missing]
+    stride, alike = strides(read, learned, here)
+    if stride == 1 and not alike:
+        raise InputError(
+            f"regions: cells of {region.name} are of {here:,.0f} m, and windows of the model are "
+            f"of cells {learned:,.0f} m apart, so that they would be of more ground there: give "
+            'resolution, to have smaller cells, or windows = "cells"'
         )
 
 

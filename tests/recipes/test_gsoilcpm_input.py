@@ -220,6 +220,8 @@ def test_a_cube_and_an_output_in_a_bucket(
             "lacks the group cover, and model.group_dropout = 0",
         ),
         ('profiles = "none.csv"', "", "no such file, named by region east"),
+        ("resolution = 0.8", "", "cells of east are of 89,056 m, and windows of the model"),
+        ('cube = "CUBE"\nresolution = 90000', "", "cells of east are of 90,000 m, and windows"),
         (
             'cube = "CUBE"\nown = ["clay"]',
             "kept_places = 40\nfine_tuning = { adversarial = 1.0 }",
