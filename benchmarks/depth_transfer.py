@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .depth_transfer_run import run, tasks_of
-from .depth_transfer_scores import SUMS, Scored
+from .depth_transfer_scores import POOLED, SUMS, Scored
 from .depth_transfer_table import table
 from .open_data import has_open_data
 from .result import Result
@@ -36,7 +38,8 @@ def measure(*, small: bool, write: bool = False, minutes: float | None = None) -
     if not len(records):
         return
     if write and not small:
-        records[[*records.columns.difference(SUMS), *SUMS]].to_parquet(KEPT, index=False)
+        short = records.astype(dict.fromkeys(SUMS, np.float32))  # seven digits, half the bytes
+        short[[*records.columns.difference(SUMS), *SUMS]].to_parquet(KEPT, index=False)
         TABLE.write_text(table(records, plan), encoding="utf-8")
     full = records[(records["share"] == 1) & (records["thinned"] == 1)]
     scored = Scored(full)
@@ -45,10 +48,10 @@ def measure(*, small: bool, write: bool = False, minutes: float | None = None) -
             set(full.loc[full["arm"] == ours, "split"])
             & set(full.loc[full["arm"] == theirs, "split"])
         )
-        left, right = (scored.select(arm, split=shared) for arm in (ours, theirs))
-        if left is None or right is None:
+        pair = scored.pair(plan, (ours, theirs), shared, POOLED)
+        if pair is None:
             continue
-        change = scored.change(left, right)
+        change = scored.change(*pair)
         yield Result(
             name=name,
             value=round(change.value, 2),

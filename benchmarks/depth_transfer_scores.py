@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,21 @@ class Scored:
         by_block = np.zeros((len(self.blocks), len(SUMS)))
         np.add.at(by_block, at, weighted)
         return by_block
+
+    def pair(
+        self, plan: Mapping[str, Any], arms: Sequence[str], splits: list[int], depth: str | int
+    ) -> tuple[Floats, Floats] | None:
+        """Return the sums of two arms over the same rows; None unless both have some.
+
+        Of an arm and the mean that it is part of, only first weights that both have.
+        """
+        parts = {arm["name"]: arm.get("mean_of", ()) for arm in plan["arm"]}
+        where: dict[str, object] = {"split": splits}
+        if arms[0] in parts[arms[1]] or arms[1] in parts[arms[0]]:
+            held = [set(self.records.loc[self.records["arm"] == arm, "init"]) for arm in arms]
+            where["init"] = sorted(set.intersection(*held))
+        left, right = (self.select(arm, depth, **where) for arm in arms)
+        return None if left is None or right is None else (left, right)
 
     def estimates(self, by_block: Floats) -> Mapping[str, Estimate]:
         """Return each score with its interval."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from .depth_transfer_scores import POOLED, SCORES, Estimate, Floats, Scored
+from .depth_transfer_scores import POOLED, SCORES, Estimate, Scored
 from .result import machine
 
 Told = Mapping[str, Any]
@@ -30,7 +30,8 @@ def table(records: pd.DataFrame, plan: Told) -> str:
         "Open profiles of the world, turned into six depths by the mass-preserving spline. Whole",
         f"blocks of {plan['block_deg']:g}° are held out, a fifth of them in each split. Figures",
         "are pooled over the splits done; intervals (95 %) come from drawing blocks anew, the same",
-        "draws for all arms. Of several first weights each counts a part. g/kg.",
+        "draws for all arms. Of several first weights each counts a part; means of arms have one,",
+        "and are compared with what they are made of at that one. g/kg.",
         "",
         *_done(full, plan),
         "## Contrasts",
@@ -85,10 +86,10 @@ def _contrasts(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
         shared = _shared(full, [ours, theirs])
         if not shared:
             continue
-        pair = _pair(scored, ours, theirs, POOLED, shared)
+        pair = scored.pair(plan, (ours, theirs), shared, POOLED)
         better = worse = 0
         for depth in range(len(DEPTHS)):
-            there = _pair(scored, ours, theirs, depth, shared)
+            there = scored.pair(plan, (ours, theirs), shared, depth)
             change = None if there is None else scored.change(*there)
             if change is not None and change.clear:
                 better, worse = better + (change.value < 0), worse + (change.value > 0)
@@ -99,13 +100,6 @@ def _contrasts(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
             f"| {name} | {len(shared)} | {_percent(scored.change(*pair))} | "
             f"{_percent(scored.change(*pair, 'MAE'))} | {better} | {worse} | {paper} |"
         )
-
-
-def _pair(
-    scored: Scored, ours: str, theirs: str, depth: str | int, splits: list[int]
-) -> tuple[Floats, Floats] | None:
-    left, right = (scored.select(arm, depth, split=splits) for arm in (ours, theirs))
-    return None if left is None or right is None else (left, right)
 
 
 def _arms(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
@@ -181,6 +175,22 @@ def _curve(records: pd.DataFrame, plan: Told) -> Iterator[str]:
             cells.append("" if own_sums is None else _figure(scored.estimates(own_sums)["RMSE"]))
         yield f"| {arm} | {' | '.join(cells)} |"
     yield ""
+    yield "By how many per cent the first has less or more, RMSE and MAE:"
+    yield ""
+    yield f"| contrast | {' | '.join(heads)} |"
+    yield f"| --- |{' --- |' * len(cases)}"
+    for name, pair in plan["contrasts"].items():
+        if set(pair) <= set(arms):
+            yield f"| {name} | {' | '.join(_changes(part, pair, plan) for part in parts)} |"
+    yield ""
+
+
+def _changes(part: pd.DataFrame, arms: list[str], plan: Told) -> str:
+    scored, shared = Scored(part), _shared(part, arms)
+    found = scored.pair(plan, arms, shared, POOLED) if shared else None
+    if found is None:
+        return ""
+    return "; ".join(_percent(scored.change(*found, score)) for score in ("RMSE", "MAE"))
 
 
 def _figure(found: Estimate) -> str:

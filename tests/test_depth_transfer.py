@@ -66,6 +66,23 @@ def test_an_arm_with_three_first_weights_counts_as_one(told, rows) -> None:
     assert scored.select("a", split=[2]) is None
 
 
+def test_a_mean_is_compared_with_its_parts_at_the_first_weights_that_it_has(told, rows) -> None:
+    plan = {"arm": [{"name": "net"}, {"name": "mean", "mean_of": ["net"]}, {"name": "other"}]}
+    wild = {**rows, "predicted": 3 * rows["predicted"]}
+    held = [
+        records(told, rows, arm="net", init=1),
+        records(told, wild, arm="net", init=2),
+        records(told, rows, arm="mean", init=1),
+        records(told, rows, arm="other", init=1),
+    ]
+    scored = told.Scored(pd.concat(held), draws=10)
+    same = scored.pair(plan, ("mean", "net"), [1], told.POOLED)
+    assert scored.change(*same).value == pytest.approx(0)
+    ours, theirs = scored.pair(plan, ("other", "net"), [1], told.POOLED)
+    assert scored.change(ours, theirs).value < -10  # both first weights count
+    assert scored.pair(plan, ("mean", "other"), [2], told.POOLED) is None
+
+
 def test_the_interval_of_a_change_is_paired_by_block(told, rows) -> None:
     """The same errors made 3 % larger differ by 3 % in every draw, however blocks differ."""
     worse = rows["observed"] + 1.03 * (rows["predicted"] - rows["observed"])
