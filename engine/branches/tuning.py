@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,7 +113,7 @@ def finetune(
         world.centre,
         world.spread,
         absent=absent,
-        of=(depths, seed, [c.tobytes().hex()[:64] for c in start.covariances]),
+        of=(depths, seed, [sha256(c.tobytes()).hexdigest() for c in start.covariances]),
     )
     if told.own:
         files = files_of(start, ground.folder, [files[m].name for m in range(len(files))])
