@@ -281,8 +281,8 @@ def hidden(
 ) -> NDArray[np.bool_]:
     """Draw which covariates are hidden from each of some places, ``(number, covariates)``.
 
-    Whole groups are never all hidden from a place, and one covariate or more is hidden from it. What
-    single covariates hide may be all of a group that is left, where it has few.
+    Whole groups are never all hidden from a place, and one covariate or more is hidden from it.
+    What single covariates hide may be all of a group that is left, where it has few.
 
     Parameters
     ----------
