@@ -28,6 +28,18 @@ kind = "amount"
 units = "m"
 """
 
+#: Groups of covariates of a model with branches.
+GROUPS_TOML = """
+[[model.groups]]
+name = "climate"
+covariates = ["rain"]
+
+[[model.groups]]
+name = "relief"
+covariates = ["elevation"]
+window = 3
+"""
+
 RECIPE_TOML = """
 name = "small"
 title = "A small country"

@@ -26,9 +26,10 @@ from edaphos.recipes.pipeline import draw, load, run_job
 from edaphos.recipes.region_recipes import Region, region_recipe, write_recipe
 from edaphos.recipes.regions import run_regions
 
-from .small import Country, make_country, profiles_table
+from .small import GROUPS_TOML, Country, make_country, profiles_table
 
-MODEL = """kind = "gsoilcpm"
+MODEL = (
+    """kind = "gsoilcpm"
 width = 4
 merged = 8
 dense = [8, 8]
@@ -41,16 +42,9 @@ training = { epochs = 4, batch = 64, rate = 0.01 }
 unlabelled = { places = 200, epochs = 2 }
 kept_places = 40
 fine_tuning = { ways = ["zero_shot", "head"], epochs = 2, adversarial = 0.1 }
-
-[[model.groups]]
-name = "climate"
-covariates = ["rain"]
-
-[[model.groups]]
-name = "relief"
-covariates = ["elevation"]
-window = 3
 """
+    + GROUPS_TOML
+)
 REGIONS = """
 [[regions]]
 name = "east"

@@ -26,13 +26,14 @@ from edaphos.recipes.pipeline import draw, load
 from edaphos.recipes.region_recipes import Region, region_recipe, write_recipe
 from edaphos.recipes.regions import check_regions
 
-from .small import make_country, profiles_table
+from .small import CUBE_TOML, GROUPS_TOML, make_country, profiles_table
 
 pytestmark = pytest.mark.usefixtures("one_worker_here")
 
 #: Metres: west and north of a region in UTM zone 33, its side, and its cells.
 WEST, NORTH, SIDE, CELL = 450_000, 5_100_000, 90_000, 3_000
-MODEL = """kind = "gsoilcpm"
+MODEL = (
+    """kind = "gsoilcpm"
 width = 4
 merged = 8
 dense = [8, 8]
@@ -40,37 +41,19 @@ parts = 4
 part_deg = 1.0
 licence = "CC0-1.0"
 training = { epochs = 4, batch = 64, rate = 0.01 }
-
-[[model.groups]]
-name = "climate"
-covariates = ["rain"]
-
-[[model.groups]]
-name = "relief"
-covariates = ["elevation"]
-window = 3
 """
-CUBE = """
-title = "a region"
-
-[[layer]]
-name = "rain"
-file = "rain.tif"
-kind = "amount"
-units = "mm"
-
-[[layer]]
-name = "elevation"
-file = "elevation.tif"
-kind = "amount"
-units = "m"
-
+    + GROUPS_TOML
+)
+CUBE = (
+    CUBE_TOML
+    + """
 [[layer]]
 name = "clay"
 file = "clay.tif"
 kind = "amount"
 units = "%"
 """
+)
 
 
 def edaphos(*words: object) -> tuple[int, str]:
