@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fcntl import LOCK_EX, flock
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from edaphos.engine.assess.splits import inner_split
 from edaphos.engine.branches.fitting import lay_ground, with_numbers
@@ -98,7 +98,7 @@ def _chosen(ground: Ground, arm: Told) -> Told:
     if len(tuned) == 1:
         return dict(tuned[0])
     split = inner_split(ground.train, folds=5, seed=ground.seed, block_deg=0.5)
-    inner = _inner(ground, split.held_out(0))
+    inner = _inner(ground, split.held_out(0), ground.plan["forest_tuning"]["trees"])
     errors = [np.abs(_fit(inner, arm, told) - inner.test.y).mean() for told in tuned]
     return dict(tuned[int(np.argmin(errors))])
 
@@ -166,9 +166,9 @@ def _with_world(samples: Samples, model: GsoilcpmModel) -> Samples:
 
 
 def _stacked(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
-    """Return the weighted mean of arms; weights, not negative, of inner folds by least squares.
+    """Return the weighted mean of arms, with the weights of least absolute error in inner folds.
 
-    Forests of inner folds are those that choose between settings.
+    Weights are tenths. Forests of inner folds have fewer trees (``stack_trees``).
     """
     arms = {a["name"]: a for a in ground.plan["arm"]}
     parts = [arms[name] for name in arm["stack"]]
@@ -178,18 +178,18 @@ def _stacked(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
     said = np.empty((len(ground.train), len(parts)))
     for fold in range(folds):
         out = split.held_out(fold)
-        inner = _inner(ground, out)
+        inner = _inner(ground, out, ground.plan["stack_trees"])
         for k, (part, one) in enumerate(zip(parts, whole, strict=True)):
             said[out, k] = _fit(inner, part, one.settings)
-    weights, _ = nnls(said, ground.train.y)
-    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(parts), 1 / len(parts))
+    tried = [np.array(w) / 10 for w in product(range(11), repeat=len(parts)) if sum(w) == 10]
+    weights = min(tried, key=lambda w: float(np.abs(said @ w - ground.train.y).mean()))
     values = np.stack([one.values for one in whole], axis=1) @ weights
-    return Said(values, dict(zip(arm["stack"], weights.round(4).tolist(), strict=True)))
+    return Said(values, dict(zip(arm["stack"], weights.tolist(), strict=True)))
 
 
-def _inner(ground: Ground, out: NDArray[np.bool_]) -> Ground:
+def _inner(ground: Ground, out: NDArray[np.bool_], trees: int) -> Ground:
     """Return what arms share where some of the training rows are held out."""
-    plan = {**ground.plan, "forest": {**ground.plan["forest"], **ground.plan["forest_tuning"]}}
+    plan = {**ground.plan, "forest": {**ground.plan["forest"], "trees": trees}}
     train, test = ground.train.take(~out), ground.train.take(out)
     return replace(ground, plan=plan, train=train, test=test)
 

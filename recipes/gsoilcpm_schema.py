@@ -55,10 +55,11 @@ class TuningTable(Table):
         "dense layers, all layers, one layer after another, changes of low rank",
     )
     correction: Literal["none", "shift", "scale"] = Field(
-        "scale", description="of what each says, where that lowers the error: a shift, or a line"
+        "scale",
+        description="of what the world's model says, where that lowers the error: a shift, or a line",
     )
     rate_share: float = Field(
-        0.1, gt=0, le=1, description="learning rate, share of the pre-training's"
+        1.0, gt=0, le=1, description="learning rate, share of the pre-training's"
     )
     epochs: int = Field(200, ge=1, description="epochs at most")
     patience: int = Field(15, ge=1, description="as in training")

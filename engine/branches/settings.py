@@ -77,9 +77,9 @@ class Tuning:
         ``head``: the dense layers are trained. ``all``: all layers. ``gradual``: the last layer,
         then one more after another. ``adapters``: changes of low rank (LoRA).
     correction
-        Of what each way says, on the scale that is learned, by the rows learned from: ``shift``,
-        ``scale`` (a straight line, its slope within .2 and 5) or ``none``. Kept where it lowers
-        that error.
+        Of what the model of the world says as it is, on the scale that is learned, by the rows
+        learned from: ``shift``, ``scale`` (a straight line, its slope within .2 and 5) or ``none``.
+        Kept where it lowers that error. Ways that train on these rows are not corrected by them.
     rate_share
         Learning rate, as a share of `training.rate`, which recipes of regions that are written for
         a model of the world take from it.
@@ -105,7 +105,7 @@ class Tuning:
 
     ways: tuple[Way, ...] = WAYS
     correction: Literal["none", "shift", "scale"] = "scale"
-    rate_share: float = 0.1
+    rate_share: float = 1.0
     epochs: int = 200
     patience: int = 15
     batch: int = 32

@@ -144,7 +144,7 @@ def finetune(
         nets = replace(world, nets=tuple(t.net for t in mine)) if mine else world
         tried += [
             (WayTried(way, fitted is not nets, stop_error(fitted, held, rows)), fitted, mine)
-            for fitted in (nets, *_corrected(nets, held, rows, tuning.correction))
+            for fitted in (nets, *(() if mine else _corrected(nets, held, rows, tuning.correction)))
         ]
     tried.sort(key=lambda one: one[0].error)
     _, nets, mine = tried[0]
@@ -265,7 +265,10 @@ def _check_target(
 def _corrected(
     nets: FittedBranches, held: GroupSet, rows: LearningRows, correction: str
 ) -> list[FittedBranches]:
-    """Return the nets with their scale corrected by the rows learned from."""
+    """Return nets that saw none of the rows learned from with their scale corrected by these.
+
+    Of nets that were trained on them the line would be that of a fit, steeper than elsewhere.
+    """
     if correction == "none":
         return []
     said, target, _ = asked(nets, held, rows, LEARN)
