@@ -56,7 +56,7 @@ class TuningTable(Table):
     )
     correction: Literal["none", "shift", "scale"] = Field(
         "scale",
-        description="of what the world's model says, where that lowers the error: a shift, or a line",
+        description="of what the world's model says, if that lowers the error: a shift, or a line",
     )
     rate_share: float = Field(
         1.0, gt=0, le=1, description="learning rate, share of the pre-training's"
