@@ -97,7 +97,9 @@ def _chosen(ground: Ground, arm: Told) -> Told:
     tuned = arm.get("tuned", [{}])
     if len(tuned) == 1:
         return dict(tuned[0])
-    split = inner_split(ground.train, folds=5, seed=ground.seed, block_deg=0.5)
+    split = inner_split(
+        ground.train, folds=5, seed=ground.seed, block_deg=ground.plan["inner_block_deg"]
+    )
     inner = _inner(ground, split.held_out(0), ground.plan["forest_tuning"]["trees"])
     errors = [np.abs(_fit(inner, arm, told) - inner.test.y).mean() for told in tuned]
     return dict(tuned[int(np.argmin(errors))])
@@ -126,11 +128,12 @@ def _net(ground: Ground, arm: Told, told: Told) -> GsoilcpmModel:
     """Return a net fitted to the region; what its trainings leave is removed."""
     settings = world_settings(ground.plan)
     if arm["name"] == "net from scratch":
-        settings |= {"parts": 5, "part_deg": 0.5, "unlabelled": {}}
+        inner = ground.plan["inner_block_deg"]
+        settings |= {"parts": 5, "part_deg": inner, "unlabelled": {}}
         settings["training"] = {**settings["training"], **ground.plan["fine_tuning"], **told}
     else:
         tuning = {"ways": tuple(arm["ways"]), "trust_units": True, **told}
-        tuning |= ground.plan["fine_tuning"]
+        tuning |= {**ground.plan["fine_tuning"], "part_deg": ground.plan["inner_block_deg"]}
         tuning["correction"] = arm.get("correction", "none")
         settings = {"start": str(ground.model), "fine_tuning": tuning}
         settings["training"] = world_settings(ground.plan)["training"]
@@ -174,7 +177,9 @@ def _stacked(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
     parts = [arms[name] for name in arm["stack"]]
     whole = [known.get(part["name"]) or say(ground, part, known) for part in parts]
     folds = ground.plan["stack_folds"]
-    split = inner_split(ground.train, folds=folds, seed=ground.seed + 1, block_deg=0.5)
+    split = inner_split(
+        ground.train, folds=folds, seed=ground.seed + 1, block_deg=ground.plan["inner_block_deg"]
+    )
     said = np.empty((len(ground.train), len(parts)))
     for fold in range(folds):
         out = split.held_out(fold)
@@ -211,7 +216,7 @@ def _released(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
     model = GsoilcpmModel(settings, quantiles=(), depths=ground.depths)
     table = pd.concat([ground.train.table, ground.test.table], ignore_index=True)
     both = replace(ground.train, table=table)
-    rows = learning_rows(both, ground.depths, log1p=True, parts=3, part_deg=0.5, seed=ground.seed)
+    rows = learning_rows(both, ground.depths, log1p=True, parts=3, part_deg=1.0, seed=ground.seed)
     tests = np.arange(len(both)) >= len(ground.train)
     rows = with_numbers(replace(rows, part=np.where(tests, STOP, LEARN)), both, model.told)
     nets = start.nets

@@ -57,8 +57,9 @@ def tasks_of(plan: Told) -> list[Task]:
             for arm in plan["arm"]
             if split in arm.get("splits", (split,)) and arm.get("curve", True) >= curve
         ]
-    # a split of the curve after every fourth: a run that is cut short has some of everything
-    return sorted(found, key=lambda task: 4.5 * task.split if task.locations else task.split)
+    # the curve comes after half of the splits: a run that is cut short has some of everything
+    half = float(np.median(plan["splits"]))
+    return sorted(found, key=lambda task: half if task.locations else task.split)
 
 
 def digest(plan: Told, task: Task) -> str:
@@ -73,6 +74,7 @@ def digest(plan: Told, task: Task) -> str:
         "fine_tuning",
         "buffer_km",
         "block_deg",
+        "inner_block_deg",
         "folds",
         "deepest_cm",
         "inits",

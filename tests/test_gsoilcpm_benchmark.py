@@ -28,7 +28,7 @@ def test_the_plan_has_the_regions_arms_and_seeds_that_were_asked_for(
 ) -> None:
     run = benchmark_module("gsoilcpm_run")
     assert len(plan["region"]) >= 6
-    assert len(plan["splits"]) == 10
+    assert len(plan["splits"]) == 8
     names = {arm["name"] for arm in plan["arm"]}
     for pair in plan["contrasts"].values():
         assert set(pair) <= names
