@@ -145,7 +145,8 @@ def region_recipe(region: Region) -> dict[str, Any]:
             **_own(region, [group.name for group in told.groups]),
             # of which a share is taken
             **({"training": {"rate": rate}} if rate != TrainSpec().rate else {}),
-            "fine_tuning": dict(region.fine_tuning or {}),
+            # ways are chosen by blocks as large as those that judge them
+            "fine_tuning": {"part_deg": assess["block_deg"], **(region.fine_tuning or {})},
         },
         "map": {
             "depths": [list(pair) for pair in depths_of(card)],

@@ -122,7 +122,7 @@ def test_a_small_region_of_finer_cells_is_mapped(model, region, tmp_path) -> Non
     assert "Windows reach 21 km: so near the edge of the cube they are cut off" in said
     recipe = load_job(tmp_path / "r.toml").recipe
     assert recipe.model.stride == round(0.2 * 111_320 / CELL) == 7
-    assert recipe.assess.block_deg == 0.1
+    assert recipe.assess.block_deg == recipe.model.fine_tuning.part_deg == 0.1
     assert recipe.assess.compare[0].model["covariates"] == ["rain", "elevation", "clay"]
     assert Path(recipe.cube.path).is_absolute()
     made = open_map(tmp_path / "r")
