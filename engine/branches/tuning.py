@@ -143,7 +143,11 @@ def finetune(
         mine = [one for (name, _), one in trained.items() if name == way]
         nets = replace(world, nets=tuple(t.net for t in mine)) if mine else world
         tried += [
-            (WayTried(way, fitted is not nets, stop_error(fitted, held, rows)), fitted, mine)
+            (
+                WayTried(way, fitted is not nets, stop_error(fitted, held, rows, world.spread)),
+                fitted,
+                mine,
+            )
             for fitted in (nets, *(() if mine else _corrected(nets, held, rows, tuning.correction)))
         ]
     tried.sort(key=lambda one: one[0].error)
@@ -202,11 +206,14 @@ def check_units(found: Mapping[str, Seen], wanted: Mapping[str, Seen]) -> None:
         )
 
 
-def stop_error(nets: FittedBranches, held: GroupSet, rows: LearningRows) -> float:
-    """Return the mean squared error over the rows that stop trainings, in units of the world."""
+def stop_error(nets: FittedBranches, held: GroupSet, rows: LearningRows, spread: float) -> float:
+    """Return the mean squared error over the rows that stop trainings, in units of `spread`.
+
+    That of the world for all ways: nets whose scale was corrected have another one.
+    """
     said, target, _ = asked(nets, held, rows, STOP)
     weight = rows.weight[rows.part == STOP]
-    away = (said.centre - target) / nets.spread
+    away = (said.centre - target) / spread
     return float(np.average(away**2, weights=weight))
 
 

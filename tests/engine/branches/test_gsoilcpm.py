@@ -341,18 +341,24 @@ def test_samples_without_squares_are_refused(world) -> None:
 
 
 def test_the_error_that_chooses_is_that_of_the_rows_that_stop(world, region) -> None:
-    """Rows learned from do not count."""
+    """Rows learned from do not count, and errors of a corrected scale are in the same units."""
     from edaphos.engine.branches.tuning import _rows
 
-    model = make_model(
-        start=str(world[2]), fine_tuning={"ways": ("zero_shot",), "correction": "none"}
-    ).fit(region)
+    model = make_model(start=str(world[2]), fine_tuning={"ways": ("zero_shot",)}).fit(region)
     rows = _rows(region, model.told, DEPTHS, 5)
-    held = GroupSet.open(region.patches)  # type: ignore[arg-type]
-    found = stop_error(model.fitted.nets, held, rows)
-    assert np.isclose(found, model.fitted.ways[0].error)
-    other = replace(rows, target=np.where(rows.part == 1, rows.target, 99.0))
-    assert stop_error(model.fitted.nets, held, other) == found
+    held, first = GroupSet.open(region.patches), model.fitted.ways[0]  # type: ignore[arg-type]
+    spread = world[0].fitted.nets.spread
+    assert first.corrected  # the region has half as much carbon again
+    assert model.fitted.nets.spread != spread
+    found = stop_error(model.fitted.nets, held, rows, spread)
+    assert np.isclose(found, first.error)
+    stop = rows.part == 1
+    nets = model.fitted.nets
+    said = nets.together(nets.of_rows(held, rows.patch[stop], rows.extra[stop])).centre
+    by_hand = np.average((said - rows.target[stop]) ** 2, weights=rows.weight[stop]) / spread**2
+    assert np.isclose(found, by_hand)
+    other = replace(rows, target=np.where(stop, rows.target, 99.0))
+    assert stop_error(model.fitted.nets, held, other, spread) == found
 
 
 def test_a_small_region_that_spreads_more_than_the_world_has_wider_intervals(world, region) -> None:
