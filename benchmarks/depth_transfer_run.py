@@ -29,7 +29,7 @@ from edaphos.engine.samples import Samples
 
 from .depth_transfer_data import Drawn, load_samples, prepare
 from .depth_transfer_scores import KEYS, sums_of
-from .kept_tables import done, kept_tables
+from .kept_tables import add_made, arm_of, done, kept_tables
 
 Told = Mapping[str, Any]
 
@@ -104,13 +104,9 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     prepare(Reporter())
     tasks = {digest(plan, task): task for task in tasks_of(plan)}
     known = kept_tables("depth_transfer", plan, tasks, judged, cache, kept, minutes)
-    for task in means_of(plan):
-        table = known.get(key := digest(plan, task))
-        table = mean_table(plan, task, cache) if table is None else table
-        if table is not None:
-            known[key] = table.assign(**asdict(task), digest=key)
-        tasks[key] = task
-    return done(known, list(tasks), [*KEYS, "digest"])
+    means = {digest(plan, task): task for task in means_of(plan)}
+    add_made(known, means, mean_table, plan, cache)
+    return done(known, [*tasks, *means], [*KEYS, "digest"])
 
 
 def means_of(plan: Told) -> list[Task]:
@@ -142,12 +138,6 @@ def digest(plan: Told, task: Task) -> str:
     common = plan["common"].get(arm.get("kind"), {})
     text = json.dumps([own, rest, common, asdict(task)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def arm_of(plan: Told, name: str) -> Told:
-    """Return an arm of the plan by its name."""
-    found: Told = next(arm for arm in plan["arm"] if arm["name"] == name)
-    return found
 
 
 def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from .depth_transfer_scores import POOLED, SCORES, Estimate, Scored
+from .kept_tables import arm_of
 from .result import machine
 
 Told = Mapping[str, Any]
@@ -63,7 +64,7 @@ def _done(full: pd.DataFrame, plan: Told) -> Iterator[str]:
         own = full[full["arm"] == arm]
         inits = own.groupby("split")["init"].nunique()
         limited = own.drop_duplicates("digest")["limited"].sum()
-        net = _arm(plan, arm).get("kind") == "conv"
+        net = arm_of(plan, arm).get("kind") == "conv"
         yield (
             f"| {arm} | {own['split'].nunique()} | {inits.min()}-{inits.max()} | "
             f"{own['n'].sum():,.0f} | {f'{limited:,.0f}' if net else ''} |"
@@ -124,7 +125,7 @@ def _arms(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
 
 
 def _by_depth(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
-    names = [n for n in _names(full, plan) if "splits" not in _arm(plan, n)]
+    names = [n for n in _names(full, plan) if "splits" not in arm_of(plan, n)]
     shared = _shared(full, names)
     for score in ("RMSE", "R2", "r"):
         yield f"{score} by depth, cm:"
@@ -136,11 +137,6 @@ def _by_depth(scored: Scored, full: pd.DataFrame, plan: Told) -> Iterator[str]:
             told = [_figure(scored.estimates(s)[score]) if s is not None else "" for s in sums]
             yield f"| {arm} | {' | '.join(told)} |"
         yield ""
-
-
-def _arm(plan: Told, name: str) -> Told:
-    found: Told = next(arm for arm in plan["arm"] if arm["name"] == name)
-    return found
 
 
 def _curve(records: pd.DataFrame, plan: Told) -> Iterator[str]:

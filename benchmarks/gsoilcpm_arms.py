@@ -28,6 +28,7 @@ from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.samples import Samples
 
 from .gsoilcpm_data import groups_of
+from .kept_tables import arm_of
 
 Told = Mapping[str, Any]
 Floats = NDArray[np.float64]
@@ -173,8 +174,7 @@ def _stacked(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
 
     Weights are tenths. Forests of inner folds have fewer trees (``stack_trees``).
     """
-    arms = {a["name"]: a for a in ground.plan["arm"]}
-    parts = [arms[name] for name in arm["stack"]]
+    parts = [arm_of(ground.plan, name) for name in arm["stack"]]
     whole = [known.get(part["name"]) or say(ground, part, known) for part in parts]
     folds = ground.plan["stack_folds"]
     split = inner_split(
@@ -202,10 +202,11 @@ def _inner(ground: Ground, out: NDArray[np.bool_], trees: int) -> Ground:
 def _released(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
     """Return what another arm says after the epoch that is best on the test rows themselves.
 
-    All else is as in that arm, its learning rate, too.
+    All else is as in that arm, its learning rate, too, but that no part of the training rows is
+    held back to stop or to calibrate: as in the released code, all of them are learned from.
     """
     start, _ = load_model(ground.model)
-    same = next(other for other in ground.plan["arm"] if other["name"] == arm["released"])
+    same = arm_of(ground.plan, arm["released"])
     other = known.get(same["name"])
     chosen = _chosen(ground, same) if other is None else other.settings
     settings = {
@@ -216,7 +217,8 @@ def _released(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
     model = GsoilcpmModel(settings, quantiles=(), depths=ground.depths)
     table = pd.concat([ground.train.table, ground.test.table], ignore_index=True)
     both = replace(ground.train, table=table)
-    rows = learning_rows(both, ground.depths, log1p=True, parts=3, part_deg=1.0, seed=ground.seed)
+    deg = ground.plan["inner_block_deg"]  # parts are told anew below
+    rows = learning_rows(both, ground.depths, log1p=True, parts=3, part_deg=deg, seed=ground.seed)
     tests = np.arange(len(both)) >= len(ground.train)
     rows = with_numbers(replace(rows, part=np.where(tests, STOP, LEARN)), both, model.told)
     nets = start.nets

@@ -26,7 +26,7 @@ from edaphos.engine.samples import Samples
 from .depth_transfer_scores import sums_of
 from .gsoilcpm_arms import Ground, Said, key_of, parts_of, pretrained, say
 from .gsoilcpm_data import in_region, load_samples, of_world, prepare, some_locations
-from .kept_tables import done, kept_tables
+from .kept_tables import add_made, arm_of, done, kept_tables
 
 Told = Mapping[str, Any]
 
@@ -64,8 +64,8 @@ def tasks_of(plan: Told) -> list[Task]:
 
 def digest(plan: Told, task: Task) -> str:
     """Return what tells a task, as the plan has it, from others."""
-    arms = {arm["name"]: arm for arm in plan["arm"]}
-    own = [arms[name] for name in (task.arm, *parts_of(arms[task.arm]))]
+    arm = arm_of(plan, task.arm)
+    own = [arm, *(arm_of(plan, name) for name in parts_of(arm))]
     region = next(r for r in plan["region"] if r["name"] == task.region)
     rest = (
         "world",
@@ -78,6 +78,7 @@ def digest(plan: Told, task: Task) -> str:
         "folds",
         "deepest_cm",
         "inits",
+        *(("stack_folds", "stack_trees") if "stack" in arm else ()),
     )
     text = key_of(own, region, {name: plan[name] for name in rest}, asdict(task))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -100,18 +101,9 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     tasks = {digest(plan, task): task for task in tasks_of(plan)}
     run_here = {key: task for key, task in tasks.items() if "mean_of" not in arm_of(plan, task.arm)}
     known = kept_tables("gsoilcpm", plan, run_here, judged, cache, kept, minutes)
-    for key in tasks.keys() - run_here.keys():
-        table = known.get(key)
-        table = mean_table(plan, tasks[key], cache) if table is None else table
-        if table is not None:
-            known[key] = table.assign(**asdict(tasks[key]), digest=key)
+    means = {key: task for key, task in tasks.items() if key not in run_here}
+    add_made(known, means, mean_table, plan, cache)
     return done(known, list(tasks))
-
-
-def arm_of(plan: Told, name: str) -> Told:
-    """Return an arm of the plan by its name."""
-    found: Told = next(arm for arm in plan["arm"] if arm["name"] == name)
-    return found
 
 
 def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:

@@ -78,6 +78,37 @@ def kept_tables(
     return known
 
 
+def arm_of(plan: Told, name: str) -> Told:
+    """Return an arm of a plan by its name."""
+    found: Told = next(arm for arm in plan["arm"] if arm["name"] == name)
+    return found
+
+
+def add_made(
+    known: dict[str, pd.DataFrame],
+    tasks: Mapping[str, Any],
+    made: Callable[[Told, Any, Path], pd.DataFrame | None],
+    plan: Told,
+    cache: Path,
+) -> None:
+    """Add the tables of tasks that are made of what others left, where these ran here.
+
+    Parameters
+    ----------
+    known
+        Tables that are there already, by digest; added to.
+    tasks
+        By digest.
+    made
+        Returns the table of a task of the plan, None where a part of it did not run here.
+    """
+    for key, task in tasks.items():
+        table = known.get(key)
+        table = made(plan, task, cache) if table is None else table
+        if table is not None:
+            known[key] = table.assign(**asdict(task), digest=key)
+
+
 def _by_digest(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(key): part for key, part in table.groupby("digest")}
 

@@ -342,11 +342,12 @@ def _predictive(
     weight = block_weights(rows.block[stop], rows.weight[stop])
     margins = []
     for pair, k in zip(pairs, which, strict=True):
+        world = np.array(at(known.margins[k]))
         below, above = raw_bounds(stopped, known.interval, pair, np.array(sigma)[depth])
-        away = outside_by(target, below, above) - np.array(at(known.margins[k]))[depth]
+        away = outside_by(target, below, above) - world[depth]
         level, total = pair[1] - pair[0], float(weight.sum()) + 1.0
         more = max(0.0, float(weighted_quantile(away, weight, level, total=total)))
-        margins.append(tuple(m + more for m in at(known.margins[k])))
+        margins.append(tuple((world + more).tolist()))
     return replace(
         known,
         smear=tuple(smear),
