@@ -15,6 +15,8 @@ from .groups import Group
 DEGREE = 111_320.0
 #: Cells whose sides differ by up to this factor count as alike.
 ALIKE = 1.5
+#: Where the summary of a fine-tuned model tells :func:`learned_metres` of the one it began with.
+LEARNED = "metres between cells of the world's windows"
 
 
 def cell_metres(crs: Any, cell: float) -> float:
@@ -38,9 +40,13 @@ def strides(groups: Sequence[Group], learned: float, here: float) -> tuple[int, 
     >>> strides(relief, 11_132.0, 250.0), strides(relief, 250.0, 300.0)
     ((45, False), (1, True))
     """
-    factor = learned / here
-    alike = 1 / ALIKE <= factor <= ALIKE or all(group.window == 1 for group in groups)
-    return 1 if alike else max(1, round(factor)), alike
+    same = alike(learned, here) or all(group.window == 1 for group in groups)
+    return 1 if same else max(1, round(learned / here)), same
+
+
+def alike(learned: float, here: float) -> bool:
+    """Return whether cells so far apart, metres, count as of the same ground."""
+    return 1 / ALIKE <= learned / here <= ALIKE
 
 
 def learned_metres(told: Mapping[str, Any]) -> float:
@@ -58,8 +64,8 @@ def check_ground(groups: Sequence[Group], learned: float, grid: Grid) -> None:
         Telling what may be done.
     """
     here = cell_metres(grid.crs, grid.resolution[0])
-    stride, alike = strides(groups, learned, here)
-    if alike:
+    stride, same = strides(groups, learned, here)
+    if same:
         return
     seen = ", ".join(f"{g.name} of {g.window} x {g.window}" for g in groups if g.window > 1)
     apart = (

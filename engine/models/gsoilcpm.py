@@ -30,7 +30,7 @@ from ..branches.model_file import (
 from ..branches.settings import GsoilcpmSettings, settings_from
 from ..branches.strided import map_strided
 from ..branches.tuning import finetune
-from ..branches.window_ground import check_ground, learned_metres
+from ..branches.window_ground import LEARNED, check_ground, learned_metres
 from ..conv.learning_rows import Floats
 from ..conv.patches import patches_of
 from ..conv.predictive import Said
@@ -205,7 +205,8 @@ class GsoilcpmModel:
             )
         files = {m: Path(told.start) / net_name(m) for m in range(len(start.nets.nets))}
         kept = Path(told.start) / KEPT if told.fine_tuning.adversarial else None
-        self._fit = finetune(samples, told, start, files, kept, self.depths, self.pairs, **common)  # type: ignore[arg-type]
+        fit = finetune(samples, told, start, files, kept, self.depths, self.pairs, **common)  # type: ignore[arg-type]
+        self._fit = replace(fit, summary={**fit.summary, LEARNED: learned_metres(card)})
         return self
 
     def fit_bytes(self, rows: int) -> int:

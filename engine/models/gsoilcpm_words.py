@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..branches.window_ground import LEARNED, alike, cell_metres
+
 if TYPE_CHECKING:
     from ..branches.fitting import BranchFit
     from ..branches.settings import GsoilcpmSettings
@@ -50,21 +52,27 @@ def _intervals(fit: BranchFit | None) -> str:
 
 def _ground(told: GsoilcpmSettings, fit: BranchFit | None) -> tuple[str, ...]:
     """Return what windows keep on cells of another size than the world's."""
-    of_world = fit is not None and not fit.ways
-    if told.stride is None or (told.stride == 1 and of_world):
+    widest = max(group.window for group in told.groups)
+    if told.stride is None or widest == 1:
         return ()
-    if told.stride == 1:
-        return ("Windows are of as many cells as in the world, and of another piece of ground.",)
-    halo = max(group.window for group in told.groups) // 2 * told.stride
-    windows = (
-        "Cells of windows"
-        if of_world
-        else "Windows are of as much ground as in the world: their cells"
+    learned = None if fit is None else fit.summary.get(LEARNED)
+    halo = widest // 2 * told.stride
+    cut = (
+        f"Within {halo} cells of the cube's edge windows are cut off, and nets see only part of "
+        "them: a cube that reaches farther than the map mends that.",
     )
+    if fit is None or not fit.ways or learned is None:
+        apart = f"Cells of windows lie {told.stride} cells apart."
+        return () if told.stride == 1 else (apart, *cut)
+    here = cell_metres(fit.crs, fit.cell) * told.stride
+    cells = "cell" if told.stride == 1 else "cells"
+    if alike(learned, here):
+        kept = f"Windows are of as much ground as in the world: their cells lie {told.stride}"
+        return () if told.stride == 1 else (f"{kept} cells apart.", *cut)
     return (
-        f"{windows} lie {told.stride} cells apart. Within {halo} cells of the cube's edge "
-        "windows are cut off, and nets see only part of them: a cube that reaches farther than "
-        "the map mends that.",
+        "Windows are of as many cells as in the world, and of another piece of ground: their cells "
+        f"lie {told.stride} {cells} apart, {here:,.0f} m, and in the world {learned:,.0f} m.",
+        *(() if told.stride == 1 else cut),
     )
 
 

@@ -77,7 +77,12 @@ def test_a_map_by_windows_apart_says_what_rows_say(cube, start, tmp_path) -> Non
     np.testing.assert_allclose(part["soc_mean"], there, TOLERANCE, TOLERANCE)
     told = description_of(again)
     assert "relief (5 x 5 cells, 3 apart)" in told["method"]
-    assert "as much ground as in the world: their cells lie 3 cells apart" in told["support"]
+    other = "another piece of ground: their cells lie 3 cells apart, 83,490 m, and in the world 27,"
+    assert other in told["support"]
+    finer = replace(again.fitted, cell=again.fitted.cell / STRIDE)
+    same = describe(again.told, finer)["support"]
+    assert "as much ground as in the world: their cells lie 3 cells apart" in same
+    assert "Within 6 cells of the cube's edge" in same
     shown = card_text(read_card(tmp_path / "model"))
     assert "relief, window of 5 cell(s), 3 apart:" in shown
     assert "climate, window of 1 cell(s):" in shown
