@@ -12,6 +12,21 @@ from .conv_schema import TrainingTable
 Size = Annotated[int, Field(ge=1, le=4096)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Way = Literal["zero_shot", "head", "all", "gradual", "adapters"]
+#: What the net of a start has decided.
+DECIDED = (
+    *("faithful", "width", "merged", "dense", "dropout", "group_dropout", "embedding", "head"),
+    *("sees_year", "transform", "members", "kept_places"),
+)
+#: What says which places teach a model of the world, and means nothing where a region does.
+OF_WORLD = ("without", "buffer_km", "unlabelled")
+#: What fine-tuning is told under a key of its own.
+ELSEWHERE = {
+    "parts": "fine_tuning.parts",
+    "part_deg": "fine_tuning.part_deg",
+    "training.epochs": "fine_tuning.epochs",
+    "training.batch": "fine_tuning.batch",
+    "training.patience": "fine_tuning.patience",
+}
 #: West, south, east, north, degrees.
 Bounds = tuple[
     Annotated[float, Field(ge=-180, le=180)],
@@ -75,7 +90,13 @@ class TuningTable(Table):
         "kept_places in the model of the world",
     )
     rank: int = Field(4, ge=1, le=256, description="of the changes of low rank")
-    parts: int = Field(5, ge=3, le=50, description="parts of the region's rows; one stops training")
+    parts: int = Field(
+        5,
+        ge=3,
+        le=50,
+        description="parts of the region's rows, and nets that are averaged: each net never sees "
+        "one part, another stops it",
+    )
     part_deg: float = Field(0.5, gt=0, le=45, description="side of their blocks, degrees")
     trust_units: bool = Field(
         False, description="take targets as they are, though they look as in other units"
@@ -157,6 +178,8 @@ class GsoilcpmTable(Table):
                 "give either groups, to learn a model of the world, or start, the folder of one to "
                 "fine-tune"
             )
+        if self.start:
+            self._check_begun()
         from edaphos.engine.branches.settings import settings_from
         from edaphos.engine.errors import InputError
 
@@ -167,6 +190,25 @@ class GsoilcpmTable(Table):
         if len(self.dropout) != len(self.dense):
             raise ValueError(f"dropout: one for each of {len(self.dense)} hidden dense layers")
         return self
+
+    def _check_begun(self) -> None:
+        """Refuse what is told of a net that a start has made already."""
+        told = {*self.model_fields_set}
+        told |= {f"training.{name}" for name in self.training.model_fields_set}
+        problems = [
+            f"{names} ({words})"
+            for keys, words in (
+                (DECIDED, "decided by the recipe that start was learned with"),
+                (OF_WORLD, "of a model of the world alone"),
+            )
+            if (names := ", ".join(key for key in keys if key in told))
+        ]
+        problems += [f"{key} (give {own})" for key, own in ELSEWHERE.items() if key in told]
+        if problems:
+            raise ValueError(
+                f"with a start these would change nothing: {'; '.join(problems)}; move them, or "
+                "leave them out"
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return what the engine's model takes, as plain data."""

@@ -108,7 +108,7 @@ def other_model(main: Any, changed: Mapping[str, Any]) -> ModelTable:
     """
     own, kind = getattr(main, "covariates", None), str(changed.get("kind", main.kind))
     if kind == main.kind:
-        raw = _merged(main.model_dump(), changed)
+        raw = _merged({"kind": kind, **main.model_dump(exclude_unset=True)}, changed)
     else:
         raw = {**({} if own is None or ":" in kind else {"covariates": own}), **changed}
     try:
@@ -118,7 +118,7 @@ def other_model(main: Any, changed: Mapping[str, Any]) -> ModelTable:
         raise ValueError(
             "; ".join(f"model.{where}: {message}" for where, message in told)
         ) from None
-    more = set(getattr(found, "covariates", ())) - set(own or ())
+    more = set(getattr(found, "covariates", ()) or ()) - set(own or ())
     if own is not None and more:
         raise ValueError(
             f"model.covariates: {', '.join(sorted(more))} not among those of [model], whose rows "

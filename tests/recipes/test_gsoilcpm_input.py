@@ -169,6 +169,50 @@ def test_planning_needs_no_workers_to_train_together(tmp_path) -> None:
     assert job.model.build().told.training.processes == 2
 
 
+def _begun(more: str, compared: str = "") -> str:
+    return f"""name = "r"
+title = "r"
+grid = {{ preset = "global-1deg" }}
+cube = {{ path = "c" }}
+profiles = {{ files = [{{ path = "p.csv" }}] }}
+[model]
+kind = "gsoilcpm"
+start = "world/model"
+{more}
+{compared}"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("members = 1\nwidth = 32", r"width, members \(decided by the recipe that start"),
+        ("kept_places = 40", r"kept_places \(decided by the recipe that start"),
+        ("without = [[1, 2, 3, 4]]", r"without \(of a model of the world alone\)"),
+        ("unlabelled = { places = 200 }", r"unlabelled \(of a model of the world alone\)"),
+        ("part_deg = 1.0", r"part_deg \(give fine_tuning.part_deg\)"),
+        ("training = { epochs = 3 }", r"training.epochs \(give fine_tuning.epochs\)"),
+    ],
+)
+def test_what_a_start_decides_is_refused(tmp_path, more: str, message: str) -> None:
+    (tmp_path / "r.toml").write_text(_begun(more))
+    with pytest.raises(InputError, match="with a start these would change nothing: " + message):
+        load_job(tmp_path / "r.toml")
+
+
+def test_what_a_start_leaves_open_is_taken(tmp_path) -> None:
+    """In a model beside it, too, which takes over what is told of the model alone."""
+    compared = """[[assess.compare]]
+name = "other"
+model = { fine_tuning = { rank = 2 } }"""
+    (tmp_path / "r.toml").write_text(
+        _begun('training = { rate = 0.02 }\naugment = false\nlicence = "CC0-1.0"', compared)
+    )
+    recipe = load_job(tmp_path / "r.toml").recipe
+    other = recipe.compared()["other"]
+    assert (other.training.rate, other.augment, other.fine_tuning.rank) == (0.02, False, 2)
+    assert recipe.model.fine_tuning.rank == 4
+
+
 def test_windows_may_keep_their_cells(model, region, tmp_path) -> None:
     code, said = finetune(model, region, tmp_path / "r", "--windows", "cells", "--no-assess")
     assert code == 0, said
