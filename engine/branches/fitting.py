@@ -48,13 +48,30 @@ class WayTried:
     way, corrected
         Which, and whether its scale was corrected.
     error
-        Mean squared error over the rows that stop trainings, in units of the target's variance in
-        the world.
+        Mean squared error over some parts of the rows, by nets that they did not teach, in units
+        of the target's variance in the world.
     """
 
     way: str
     corrected: bool
     error: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is said of a region's training rows by nets that these did not teach.
+
+    Parameters
+    ----------
+    said, rows
+        What is said, and the rows.
+    part
+        Of each row: those of a part were held out together.
+    """
+
+    said: Said
+    rows: LearningRows
+    part: Ints
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,8 @@ class BranchFit:
         Of the features of each net.
     ways
         Ways of fine-tuning that were tried; the first was kept. Empty for a model of the world.
+    held_out
+        Of a region that was just fitted; None for a model of the world, or one that was loaded.
     kept
         Covariates of some places learned from, for regions to be aligned with.
     trainings
@@ -98,6 +117,7 @@ class BranchFit:
     places: NDArray[np.uint32]
     covariances: tuple[Any, ...] = ()
     ways: tuple[WayTried, ...] = ()
+    held_out: HeldOut | None = field(default=None, compare=False)
     kept: KeptPlaces | None = None
     trainings: tuple[Training, ...] = field(default=(), compare=False)
 

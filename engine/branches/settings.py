@@ -72,13 +72,14 @@ class Tuning:
     Parameters
     ----------
     ways
-        Those that are tried; the one with the smallest error over the part of the region's own
-        training profiles that stops trainings is kept. ``zero_shot``: the model as it is.
+        Those that are tried; the one with the smallest error over parts of the region's own
+        training profiles, by nets that these did not teach, is kept. ``zero_shot``: the model as
+        it is.
         ``head``: the dense layers are trained. ``all``: all layers. ``gradual``: the last layer,
         then one more after another. ``adapters``: changes of low rank (LoRA).
     correction
-        Of what the model of the world says as it is, on the scale that is learned, by the rows
-        learned from: ``shift``, ``scale`` (a straight line, its slope within .2 and 5) or ``none``.
+        Of what the model of the world says as it is, on the scale that is learned, by the other
+        parts: ``shift``, ``scale`` (a straight line, its slope within .2 and 5) or ``none``.
         Kept where it lowers that error. Ways that train on these rows are not corrected by them.
     rate_share
         Learning rate, as a share of `training.rate`, which recipes of regions that are written for
@@ -95,8 +96,9 @@ class Tuning:
     rank
         Of adapters.
     parts
-        Parts that the region's training rows are cut into by blocks; one stops trainings, and,
-        where there are locations enough, one calibrates intervals.
+        Parts that the region's training rows are cut into by blocks, and nets of the way that is
+        kept: each net never sees one part, the next stops its training. What is held out chooses
+        and, where there are locations enough, calibrates intervals.
     part_deg
         Side of these blocks, degrees; halved until there are enough.
     trust_units

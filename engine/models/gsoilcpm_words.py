@@ -76,12 +76,24 @@ def _ground(told: GsoilcpmSettings, fit: BranchFit | None) -> tuple[str, ...]:
     )
 
 
+def _parts(fit: BranchFit) -> str:
+    """Return which rows did what."""
+    if not fit.ways:
+        counts = ", ".join(f"{n:,} {what}" for what, n in fit.rows.items())
+        return f"Layers of the training profiles, by whole spatial blocks: {counts}."
+    rows, parts = fit.summary["rows"], fit.summary["parts"]
+    return (
+        f"{rows:,} layers of the region's profiles in {parts} parts of whole spatial blocks: each "
+        "part is held out of one net, stops the training of another, and teaches the rest; what is "
+        "held out chooses the way and calibrates; nets are averaged."
+    )
+
+
 def notes(fit: BranchFit | None) -> tuple[str, ...]:
     """Return what is worth saying of a fit, a sentence each."""
     if fit is None:
         return ()
-    counts = ", ".join(f"{n:,} {what}" for what, n in fit.rows.items())
-    found = [f"Layers of the training profiles, by whole spatial blocks: {counts}."]
+    found = [_parts(fit)]
     out = fit.summary.get("left out", 0)
     if out:
         found.append(f"{out:,} layers in regions left out, or near them, taught nothing.")
@@ -113,15 +125,13 @@ def notes(fit: BranchFit | None) -> tuple[str, ...]:
     if fit.ways:
         if not fit.rows["calibrated with"]:
             found.append(
-                "Intervals are those of the world, or wider where the profiles that stop trainings "
-                "spread more: the region has too few locations for its own."
+                "Intervals are those of the world, or wider where the region's profiles, held out, "
+                "spread more: it has too few locations for its own."
             )
         tried = "; ".join(
             f"{w.way}{' corrected' if w.corrected else ''} {w.error:.3g}" for w in fit.ways
         )
-        found.append(
-            f"Ways of fine-tuning, by their error over the rows that stop trainings: {tried}."
-        )
+        found.append(f"Ways of fine-tuning, by their error over rows held out: {tried}.")
     constant = fit.nets.channels.constant()
     if constant:
         found.append(f"{', '.join(constant)} was constant in training and teaches nothing.")

@@ -12,20 +12,13 @@ import torch
 from edaphos.engine.branches.group_set import GroupSet
 from edaphos.engine.branches.kept_places import KEPT, KeptPlaces
 from edaphos.engine.branches.model_file import digest_of_model, load_model
-from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError, StoreError
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.samples import Samples
 
 from ..branch_world import GROUPS, make_model, make_samples, region_profiles
-from ..conv_world import make_cube
 
 ALIGNED = {"ways": ("all",), "correction": "none", "adversarial": 1.0, "epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory) -> Cube:
-    return make_cube(tmp_path_factory.mktemp("kept") / "cube")
 
 
 @pytest.fixture(scope="module")

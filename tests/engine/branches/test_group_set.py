@@ -18,14 +18,9 @@ from edaphos.engine.errors import InputError
 from edaphos.engine.samples import Samples
 from edaphos.engine.sampling import draw_samples
 
-from ..conv_world import COVARIATES, make_cube, profiles, world_grid
+from ..conv_world import COVARIATES, profiles, world_grid
 
 WINDOWS = {1: ("wet",), 5: ("relief",), 3: ("cover",)}
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory) -> Cube:
-    return make_cube(tmp_path_factory.mktemp("sets") / "cube")
 
 
 @pytest.fixture(scope="module")

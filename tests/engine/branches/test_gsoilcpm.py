@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +11,8 @@ import pytest
 import torch
 from pyproj import Geod
 
-from edaphos.engine.branches.group_set import GroupSet
 from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
 from edaphos.engine.branches.regions_out import distance_km, outside, place_codes
-from edaphos.engine.branches.tuning import stop_error
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.depth_rows import depth_rows
@@ -32,27 +29,6 @@ from ..conv_world import DEPTHS, make_cube, world_grid
 RAW = ["profile_id", "source", "lon", "lat", "year", "top_cm", "bottom_cm", "soc_g_kg"]
 #: float32 arithmetic in another order.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory) -> Cube:
-    return make_cube(tmp_path_factory.mktemp("branches") / "cube")
-
-
-@pytest.fixture(scope="module")
-def world(cube, tmp_path_factory) -> tuple[GsoilcpmModel, Samples, Path]:
-    """A model of the world without the region, its samples, and its folder."""
-    folder = tmp_path_factory.mktemp("world")
-    model = make_model(without=(REGION,), buffer_km=50.0, licence="CC0-1.0")
-    samples = make_samples(cube, folder / "set", model, shard=64)
-    model.fit(samples).save(folder / "model")
-    return model, samples, folder / "model"
-
-
-@pytest.fixture(scope="module")
-def region(cube, world, tmp_path_factory) -> Samples:
-    model = make_model(start=str(world[2]))
-    return make_samples(cube, tmp_path_factory.mktemp("region") / "set", model, region_profiles())
 
 
 def tile_of(model: GsoilcpmModel, cube: Cube, *window: int):
@@ -144,6 +120,8 @@ def test_a_region_takes_the_best_way_by_its_own_rows(world, region, cube) -> Non
     assert abs((after - y).mean()) < abs((before - y).mean())
     notes = " ".join(model.notes)
     assert "Intervals are those of the world" in notes
+    assert "in 5 parts of whole spatial blocks" in notes
+    assert len(model.fitted.nets.nets) == (1 if ways[0].way == "zero_shot" else 5)
     assert "Ways of fine-tuning" in notes
     assert "fine-tuned to the region" in description_of(model)["summary"]
 
@@ -338,27 +316,6 @@ def test_the_released_network_reads_class_codes_as_numbers(world, cube, tmp_path
 def test_samples_without_squares_are_refused(world) -> None:
     with pytest.raises(InputError, match="samples have no patches"):
         make_model().fit(replace(world[1], patches=None))
-
-
-def test_the_error_that_chooses_is_that_of_the_rows_that_stop(world, region) -> None:
-    """Rows learned from do not count, and errors of a corrected scale are in the same units."""
-    from edaphos.engine.branches.tuning import _rows
-
-    model = make_model(start=str(world[2]), fine_tuning={"ways": ("zero_shot",)}).fit(region)
-    rows = _rows(region, model.told, DEPTHS, 5)
-    held, first = GroupSet.open(region.patches), model.fitted.ways[0]  # type: ignore[arg-type]
-    spread = world[0].fitted.nets.spread
-    assert first.corrected  # the region has half as much carbon again
-    assert model.fitted.nets.spread != spread
-    found = stop_error(model.fitted.nets, held, rows, spread)
-    assert np.isclose(found, first.error)
-    stop = rows.part == 1
-    nets = model.fitted.nets
-    said = nets.together(nets.of_rows(held, rows.patch[stop], rows.extra[stop])).centre
-    by_hand = np.average((said - rows.target[stop]) ** 2, weights=rows.weight[stop]) / spread**2
-    assert np.isclose(found, by_hand)
-    other = replace(rows, target=np.where(stop, rows.target, 99.0))
-    assert stop_error(model.fitted.nets, held, other, spread) == found
 
 
 def test_a_small_region_that_spreads_more_than_the_world_has_wider_intervals(world, region) -> None:

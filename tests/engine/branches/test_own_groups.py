@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.depth_rows import depth_rows
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
@@ -16,16 +15,11 @@ from edaphos.engine.samples import Samples
 from edaphos.engine.tiles import read_inputs
 
 from ..branch_world import GROUPS, make_model, make_samples, region_profiles
-from ..conv_world import DEPTHS, make_cube, world_grid
+from ..conv_world import DEPTHS, world_grid
 
 OWN = ({"name": "own", "covariates": ("wet",), "window": 3},)
 #: float32 arithmetic in another order.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory) -> Cube:
-    return make_cube(tmp_path_factory.mktemp("own") / "cube")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from edaphos.engine.branches.group_set import GroupSet
 from edaphos.engine.branches.groups import Group
 from edaphos.engine.branches.model_file import card_text, read_card
 from edaphos.engine.branches.strided import map_strided
-from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.grid import Grid
 from edaphos.engine.models.depth_rows import depth_rows
@@ -24,16 +23,11 @@ from edaphos.engine.tiles import read_inputs
 from edaphos.kernels.branch_shape import Branch, BranchShape
 
 from ..branch_world import make_model, make_samples, region_profiles
-from ..conv_world import DEPTHS, make_cube, world_grid
+from ..conv_world import DEPTHS, world_grid
 
 STRIDE = 3
 #: float32 arithmetic in another order.
 TOLERANCE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory) -> Cube:
-    return make_cube(tmp_path_factory.mktemp("strided") / "cube")
 
 
 @pytest.fixture(scope="module")

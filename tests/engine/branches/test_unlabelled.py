@@ -32,16 +32,11 @@ from edaphos.engine.status import Status
 from edaphos.engine.training import TrainSpec, train
 
 from ..branch_world import GROUPS, SETTINGS, make_model, make_samples
-from ..conv_world import make_cube, world_grid
+from ..conv_world import world_grid
 from ..cubes import Layer, write_cube
 
 DRAWN = 600
 WINDOWS = {1: ("wet",), 5: ("relief",), 3: ("cover",)}
-
-
-@pytest.fixture(scope="module")
-def cube(tmp_path_factory) -> Cube:
-    return make_cube(tmp_path_factory.mktemp("unlabelled") / "cube")
 
 
 @pytest.fixture(scope="module")
