@@ -14,6 +14,8 @@ from edaphos.recipes.cli import app
 
 from .small import Country, make_country, profiles_table, write_raster
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Country:

@@ -20,6 +20,8 @@ from edaphos.recipes.pipeline import run_job
 
 from .small import Country, make_country, write_raster
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 CLASSES = {12: 0.985, 10: 0.975, 4: 0.96}
 MODEL = """kind = "beta"
 covariates = ["rain", "elevation"]

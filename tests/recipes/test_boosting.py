@@ -17,6 +17,8 @@ from edaphos.recipes.pipeline import run_job
 
 from .small import Country, make_country
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 BOOSTING = """
 kind = "boosting"
 covariates = ["rain", "elevation"]

@@ -20,6 +20,8 @@ from edaphos.recipes.changing_world import ChangingWorld
 from edaphos.recipes.cli import app
 from edaphos.recipes.templates import builtin_path
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:

@@ -13,6 +13,8 @@ from edaphos.recipes.pipeline import run_job
 
 from .small import make_country
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 COMPARE = """
 [[assess.compare]]
 name = "a forest for each depth"

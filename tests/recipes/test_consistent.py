@@ -20,6 +20,8 @@ from edaphos.recipes.pipeline import check_contents, open_cube, run_job
 
 from .small import make_country
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 DEPTHS = 'depth = "consistent"\ndepths = [[0, 10], [10, 30], [30, 100], [100, 200]]'
 
 

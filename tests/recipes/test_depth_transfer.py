@@ -22,6 +22,8 @@ from edaphos.recipes.templates import builtin_path
 
 from .small import Country, make_country
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 MODEL = """kind = "conv"
 scheme = "{scheme}"
 covariates = ["rain", "elevation"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 import xarray as xr
 from typer.testing import CliRunner
@@ -15,6 +16,8 @@ from edaphos.engine.store import list_objects
 from edaphos.recipes.cli import app
 
 from .small import make_country
+
+pytestmark = pytest.mark.usefixtures("one_worker_here")
 
 
 def edaphos(*words: object) -> None:

@@ -21,6 +21,8 @@ from edaphos.engine.status import Status
 from edaphos.recipes.cli import app
 from edaphos.recipes.templates import builtin_path
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 #: Half a step of the map's stocks, kg/m².
 HALF_STEP = 0.001
 

@@ -19,6 +19,8 @@ from edaphos.recipes.cli import app
 
 from .small import make_country
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 def edaphos(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])

@@ -18,6 +18,8 @@ from edaphos.recipes.templates import builtin_path, commented
 
 from .small import Country, make_country, write_raster
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 STUDY = """
 [biome]
 classes = { cover = [10] }

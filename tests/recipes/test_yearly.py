@@ -15,6 +15,8 @@ from edaphos.recipes.cli import app
 
 from .small import Country, make_country, profiles_table, write_raster
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 GREEN = """
 [[layer]]
 name = "green"
