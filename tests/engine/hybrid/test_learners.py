@@ -53,8 +53,8 @@ def test_leaves_average_by_weight_only_where_weights_enter_impurity() -> None:
     rows = np.zeros((2, 1), np.float32)
     y, weight = np.array([0.0, 1.0]), np.array([1.0, 9.0])
     point = rows[:1]
-    impurity = ForestLearner(trees=4000, weight_mode="impurity").fit(rows, y, weight)
-    draw = ForestLearner(trees=4000).fit(rows, y, weight)
+    impurity = ForestLearner(trees=1000, weight_mode="impurity").fit(rows, y, weight)
+    draw = ForestLearner(trees=1000).fit(rows, y, weight)
     # Bootstrap of two rows: both alike (1/4 each), or one of each: mean 0.9 with weight 9 to 1.
     assert impurity.predict(point)[0] == pytest.approx(0.25 + 0.5 * 0.9, abs=0.02)
     assert draw.predict(point)[0] == pytest.approx(0.9, abs=0.02)
