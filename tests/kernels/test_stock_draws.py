@@ -21,7 +21,11 @@ def test_product_of_lognormals(s1, s2, r):
     content = Marginal("lognormal", np.array([3.0]), np.array([s1]))
     density = Marginal("lognormal", np.array([0.2]), np.array([s2]))
     mean, (low, middle, high) = stock_summary(
-        content, density, Marginal.fraction(0.0, 0.0), 20, points=normal_points(4096, correlated(r))
+        content,
+        density,
+        Marginal.fraction(0.0, 0.0),
+        20,
+        points=normal_points(2**14, correlated(r)),
     )
     mu, sd = 3.2 + np.log(0.2), np.sqrt(s1**2 + s2**2 + 2 * r * s1 * s2)
     assert mean[0] == pytest.approx(np.exp(mu + sd**2 / 2), rel=3e-3)
