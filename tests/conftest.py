@@ -25,6 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that take long and end with kernels', so that processes end together."""
+    rank = {"engine": 1, "kernels": 2}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(ROOT / "tests").parts[0], 0))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real open data; tests that need it skip where it is absent."""
