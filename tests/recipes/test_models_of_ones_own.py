@@ -172,6 +172,7 @@ def test_what_a_model_may_describe_is_checked(process: Country) -> None:
     assert 'did you mean "method"?' in result.stderr
 
 
+@pytest.mark.usefixtures("one_worker_here")
 def test_a_forest_learns_clay_from_layers_with_and_without_carbon(tmp_path, monkeypatch) -> None:
     country = make_country(tmp_path / "country", resolution=0.25, assess=True)
     monkeypatch.syspath_prepend(country.folder)
@@ -202,12 +203,14 @@ def test_a_forest_learns_clay_from_layers_with_and_without_carbon(tmp_path, monk
     assert abs(float(ds["clay_mean"].mean()) - known) < 3
 
 
+@pytest.mark.usefixtures("one_worker_here")
 def test_no_layer_has_the_target(tmp_path, monkeypatch) -> None:
     country = make_country(tmp_path / "country", resolution=0.25)
     monkeypatch.syspath_prepend(country.folder)
     (country.folder / "clayless.py").write_text(CLAY)
     model = 'kind = "clayless:ClayForest"\nsettings = { covariates = ["rain"], trees = 10 }'
     with_model(country, "clayless", CLAY, model)
-    result = edaphos("run", country.recipe, "--out", country.folder / "run", "--quiet")
+    out = country.folder / "run"
+    result = edaphos("run", country.recipe, "--out", out, "--workers", 1, "--quiet")
     assert result.exit_code == 2
     assert 'has a value of "clay_pct"' in result.stderr

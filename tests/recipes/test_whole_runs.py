@@ -28,6 +28,8 @@ from edaphos.recipes.repair import repair_map
 
 from .small import Country, make_country
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 QUICK = Pace(beat=0.1, expiry=1.0, every=0.05, page=0.05)
 
 
