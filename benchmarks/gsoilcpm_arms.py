@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fcntl import LOCK_EX, flock
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from edaphos.engine.assess.splits import inner_split
-from edaphos.engine.branches.fitting import lay_ground, with_numbers
+from edaphos.engine.branches.cross_fit import without
+from edaphos.engine.branches.fitting import lay_ground, member_seeds, with_numbers
 from edaphos.engine.branches.group_set import GroupSet
+from edaphos.engine.branches.kept_rows import KEPT_ROWS, KeptRows
 from edaphos.engine.branches.model_file import load_model, net_name
+from edaphos.engine.branches.settings import GsoilcpmSettings
 from edaphos.engine.branches.training import Task as Training
 from edaphos.engine.branches.training import run_tasks
+from edaphos.engine.branches.tuning import region_rows
 from edaphos.engine.branches.unlabelled import unlabelled_folder
-from edaphos.engine.conv.learning_rows import LEARN, STOP, learning_rows
+from edaphos.engine.conv.learning_rows import LEARN, STOP, LearningRows, learning_rows
 from edaphos.engine.models.forest import ForestModel
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.samples import Samples
@@ -35,6 +38,9 @@ Floats = NDArray[np.float64]
 
 #: The column of what the model of the world says.
 WORLD = "world_said"
+MEDIAN = "median"
+#: Part of rows that do nothing.
+NOTHING = 3
 
 
 @dataclass(frozen=True)
@@ -68,29 +74,45 @@ class Ground:
 
 @dataclass(frozen=True)
 class Said:
-    """What an arm says of the test rows, g/kg, and the settings that it chose."""
+    """What an arm says of the test rows, g/kg, and the settings that it chose.
+
+    `more` is what else the same fit says, by name.
+    """
 
     values: Floats
     settings: Told
+    more: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def parts_of(arm: Told) -> tuple[str, ...]:
     """Return the arms that an arm is made of, by name."""
     released = arm.get("released")
-    return (*arm.get("stack", ()), *arm.get("mean_of", ()), *((released,) if released else ()))
+    of = arm.get("said_by")
+    return (*arm.get("mean_of", ()), *(one for one in (released, of) if one))
 
 
-def say(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
-    """Return what an arm says of the test rows.
-
-    What other arms said of the same rows is taken from `known`, by name, where a stack needs it.
-    """
-    if "stack" in arm:
-        return _stacked(ground, arm, known)
+def say(ground: Ground, arm: Told) -> Said:
+    """Return what an arm says of the test rows."""
     if arm.get("released"):
-        return _released(ground, arm, known)
+        return _released(ground, arm)
     settings = _chosen(ground, arm)
+    if "ways" in arm:
+        return _region(ground, arm, settings)
     return Said(_fit(ground, arm, settings), settings)
+
+
+def _region(ground: Ground, arm: Told, told: Told) -> Said:
+    """Return what a region's model says, and what its nets and each of its forests say alone."""
+    model = _net(ground, arm, told)
+    said = model.predict_rows(ground.test)
+    more = {MEDIAN: said["soc_q50"]}
+    settings: dict[str, Any] = {**told, "ways": [asdict(way) for way in model.fitted.ways]}
+    beside = model.forests
+    if beside is not None:
+        settings["weights"] = dict(beside.weights)
+        for name, one in beside.apart(ground.test, model.of_nets(ground.test)).items():
+            more |= {f"{name}, mean": one["soc_mean"], f"{name}, {MEDIAN}": one["soc_q50"]}
+    return Said(said["soc_mean"], settings, more)
 
 
 def _chosen(ground: Ground, arm: Told) -> Told:
@@ -136,11 +158,13 @@ def _net(ground: Ground, arm: Told, told: Told) -> GsoilcpmModel:
         tuning = {"ways": tuple(arm["ways"]), "trust_units": True, **told}
         tuning |= {**ground.plan["fine_tuning"], "part_deg": ground.plan["inner_block_deg"]}
         tuning["correction"] = arm.get("correction", "none")
+        tuning["forests"] = arm.get("forests", 0)
         settings = {"start": str(ground.model), "fine_tuning": tuning}
         settings["training"] = world_settings(ground.plan)["training"]
     with tempfile.TemporaryDirectory(prefix="edaphos-gsoilcpm-") as folder:
         train = linked(ground.train, Path(folder) / "set")
-        model = GsoilcpmModel(settings, quantiles=(), depths=ground.depths, seed=ground.seed)
+        quantiles = (0.5,) if "ways" in arm else ()
+        model = GsoilcpmModel(settings, quantiles, depths=ground.depths, seed=ground.seed)
         return model.fit(train)
 
 
@@ -169,29 +193,6 @@ def _with_world(samples: Samples, model: GsoilcpmModel) -> Samples:
     return replace(samples, table=table, features=(*samples.features, WORLD))
 
 
-def _stacked(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
-    """Return the weighted mean of arms, with the weights of least absolute error in inner folds.
-
-    Weights are tenths. Forests of inner folds have fewer trees (``stack_trees``).
-    """
-    parts = [arm_of(ground.plan, name) for name in arm["stack"]]
-    whole = [known.get(part["name"]) or say(ground, part, known) for part in parts]
-    folds = ground.plan["stack_folds"]
-    split = inner_split(
-        ground.train, folds=folds, seed=ground.seed + 1, block_deg=ground.plan["inner_block_deg"]
-    )
-    said = np.empty((len(ground.train), len(parts)))
-    for fold in range(folds):
-        out = split.held_out(fold)
-        inner = _inner(ground, out, ground.plan["stack_trees"])
-        for k, (part, one) in enumerate(zip(parts, whole, strict=True)):
-            said[out, k] = _fit(inner, part, one.settings)
-    tried = [np.array(w) / 10 for w in product(range(11), repeat=len(parts)) if sum(w) == 10]
-    weights = min(tried, key=lambda w: float(np.abs(said @ w - ground.train.y).mean()))
-    values = np.stack([one.values for one in whole], axis=1) @ weights
-    return Said(values, dict(zip(arm["stack"], weights.tolist(), strict=True)))
-
-
 def _inner(ground: Ground, out: NDArray[np.bool_], trees: int) -> Ground:
     """Return what arms share where some of the training rows are held out."""
     plan = {**ground.plan, "forest": {**ground.plan["forest"], "trees": trees}}
@@ -199,45 +200,76 @@ def _inner(ground: Ground, out: NDArray[np.bool_], trees: int) -> Ground:
     return replace(ground, plan=plan, train=train, test=test)
 
 
-def _released(ground: Ground, arm: Told, known: Mapping[str, Said]) -> Said:
-    """Return what another arm says after the epoch that is best on the test rows themselves.
+def _released(ground: Ground, arm: Told) -> Said:
+    """Return what another arm says if each of its nets is stopped by the test rows themselves.
 
-    All else is as in that arm, its learning rate, too, but that no part of the training rows is
-    held back to stop or to calibrate: as in the released code, all of them are learned from.
+    As in the released code. All else is as in that arm: the same nets learn from the same rows;
+    what another part of the training rows decided, the test rows decide now.
     """
     start, _ = load_model(ground.model)
     same = arm_of(ground.plan, arm["released"])
-    other = known.get(same["name"])
-    chosen = _chosen(ground, same) if other is None else other.settings
     settings = {
         "start": str(ground.model),
         "training": world_settings(ground.plan)["training"],
-        "fine_tuning": {**ground.plan["fine_tuning"], **chosen},
+        "fine_tuning": {
+            **ground.plan["fine_tuning"],
+            **_chosen(ground, same),
+            "part_deg": ground.plan["inner_block_deg"],
+        },
     }
-    model = GsoilcpmModel(settings, quantiles=(), depths=ground.depths)
+    told = GsoilcpmModel(settings, quantiles=(), depths=ground.depths).told
+    rows, part, _ = region_rows(ground.train, told, ground.depths, ground.seed)
     table = pd.concat([ground.train.table, ground.test.table], ignore_index=True)
     both = replace(ground.train, table=table)
-    deg = ground.plan["inner_block_deg"]  # parts are told anew below
-    rows = learning_rows(both, ground.depths, log1p=True, parts=3, part_deg=deg, seed=ground.seed)
-    tests = np.arange(len(both)) >= len(ground.train)
-    rows = with_numbers(replace(rows, part=np.where(tests, STOP, LEARN)), both, model.told)
-    nets = start.nets
+    all_rows = _of_both(both, told, ground)
+    tests, parts = np.arange(len(both)) >= len(ground.train), told.fine_tuning.parts
+    nets, seeds = start.nets, member_seeds(ground.seed, parts)
+    low, high = min(nets.low, rows.target.min()), max(nets.high, rows.target.max())
+    nets = replace(nets, low=float(low), high=float(high))
+    held_out, found = np.empty(len(ground.train)), []
     with tempfile.TemporaryDirectory(prefix="edaphos-gsoilcpm-") as folder:
         held = linked(both, Path(folder) / "set").patches
         assert held is not None  # just made
-        laid = lay_ground(
-            held, rows, nets.channels, model.told, (), nets.centre, nets.spread, absent=(), of=()
-        )
-        spec = replace(model.told.tuned, seed=ground.seed, patience=model.told.tuned.epochs)
-        task = Training(
-            laid, spec, "released", ground.seed, start=ground.model / net_name(0), way="all"
-        )
-        (trained,) = run_tasks([task])
-        tuned = replace(nets, nets=(trained.net,))
-        said = tuned.of_rows(GroupSet.open(held), rows.patch, rows.extra)
-    centre = tuned.together(said).centre
-    smear = np.exp(rows.target - centre)[~tests].mean()  # as other arms have it, by training rows
-    return Said(np.maximum(smear * np.exp(centre[tests]) - 1, 0.0), chosen)
+        for out in range(parts):
+            role = np.full(len(both), NOTHING)
+            role[: len(ground.train)] = np.where(
+                without(rows, part, out, parts).part == LEARN, LEARN, NOTHING
+            )
+            role[tests] = STOP
+            laid = lay_ground(
+                held,
+                replace(all_rows, part=role),
+                nets.channels,
+                told,
+                (),
+                nets.centre,
+                nets.spread,
+                absent=(),
+                of=(),
+            )
+            spec = replace(told.tuned, seed=seeds[out])
+            task = Training(
+                laid, spec, "released", seeds[out], start=ground.model / net_name(0), way="all"
+            )
+            (trained,) = run_tasks([task])
+            mine = replace(nets, nets=(trained.net,))
+            said = mine.together(
+                mine.of_rows(GroupSet.open(held), all_rows.patch, all_rows.extra)
+            ).centre
+            held_out[part == out] = said[: len(ground.train)][part == out]
+            found.append(said[tests])
+    centre = np.mean(found, axis=0)
+    smear = np.average(np.exp(rows.target - held_out), weights=rows.weight)
+    return Said(np.maximum(smear * np.exp(centre) - 1, 0.0), {})
+
+
+def _of_both(both: Samples, told: GsoilcpmSettings, ground: Ground) -> LearningRows:
+    """Return training rows and, after them, test rows; their parts are told elsewhere."""
+    deg = ground.plan["inner_block_deg"]
+    rows = learning_rows(
+        both, ground.depths, log1p=True, parts=told.fine_tuning.parts, part_deg=deg, seed=0
+    )
+    return with_numbers(rows, both, told)
 
 
 def pretrained(plan: Told, world: Samples, folder: Path, depths: Any, seed: int) -> Path:
@@ -250,6 +282,8 @@ def pretrained(plan: Told, world: Samples, folder: Path, depths: Any, seed: int)
                 model = GsoilcpmModel(world_settings(plan), quantiles=(), depths=depths, seed=seed)
                 model.fit(samples).save(Path(partial) / "model")
                 (Path(partial) / "model").rename(folder)
+        if not (folder / KEPT_ROWS).exists():
+            KeptRows.draw(world, plan["kept_rows"], seed).save(folder / KEPT_ROWS)
     return folder
 
 

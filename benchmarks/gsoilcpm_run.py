@@ -78,7 +78,7 @@ def digest(plan: Told, task: Task) -> str:
         "folds",
         "deepest_cm",
         "inits",
-        *(("stack_folds", "stack_trees") if "stack" in arm else ()),
+        *(("kept_rows",) if any(one.get("forests") for one in own) else ()),
     )
     text = key_of(own, region, {name: plan[name] for name in rest}, asdict(task))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -99,22 +99,28 @@ def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd
     cache.mkdir(parents=True, exist_ok=True)
     prepare(plan, Reporter())
     tasks = {digest(plan, task): task for task in tasks_of(plan)}
-    run_here = {key: task for key, task in tasks.items() if "mean_of" not in arm_of(plan, task.arm)}
+    run_here = {key: task for key, task in tasks.items() if not _is_made(plan, task)}
     known = kept_tables("gsoilcpm", plan, run_here, judged, cache, kept, minutes)
-    means = {key: task for key, task in tasks.items() if key not in run_here}
-    add_made(known, means, mean_table, plan, cache)
+    made = {key: task for key, task in tasks.items() if key not in run_here}
+    add_made(known, made, made_table, plan, cache)
     return done(known, list(tasks))
+
+
+def _is_made(plan: Told, task: Task) -> bool:
+    """Whether an arm is made of what others said."""
+    return bool({"mean_of", "said_by"} & set(arm_of(plan, task.arm)))
 
 
 def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
     """Run a task; return its sums by block over the rows held out, and the seconds it took."""
     ground, arm = ground_of(plan, task, cache), arm_of(plan, task.arm)
-    known = said_of(plan, task, parts_of(arm), cache)
     started = time.monotonic()
-    said = say(ground, arm, known)
+    said = say(ground, arm)
     seconds = time.monotonic() - started
     key = digest(plan, task)
     np.save(cache / f"{key}.npy", said.values)
+    if said.more:
+        np.savez(cache / f"{key}.npz", allow_pickle=False, **said.more)
     (cache / f"{key}.json").write_text(json.dumps(said.settings))
     table = _sums(ground.test, said.values)
     return table.assign(seconds=seconds, settings=json.dumps(said.settings)), seconds
@@ -130,14 +136,22 @@ def said_of(plan: Told, task: Task, arms: Iterable[str], cache: Path) -> dict[st
     }
 
 
-def mean_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
-    """Return the sums of a mean of arms, None unless all of them ran here."""
-    names = parts_of(arm_of(plan, task.arm))
+def made_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
+    """Return the sums of an arm that is made of others, None unless all of them ran here.
+
+    It is their mean, or something else that the fit of one of them says.
+    """
+    arm = arm_of(plan, task.arm)
+    names = parts_of(arm)
     known = said_of(plan, task, names, cache)
     if len(known) < len(names):
         return None
     mine, split = region_of(plan, task)
-    values = np.mean([said.values for said in known.values()], axis=0)
+    if "said_by" in arm:
+        with np.load(cache / f"{digest(plan, replace(task, arm=names[0]))}.npz") as held:
+            values = held[arm["output"]]
+    else:
+        values = np.mean([said.values for said in known.values()], axis=0)
     return _sums(_held_out(mine, split), values).assign(seconds=0.0, settings="{}")
 
 

@@ -146,19 +146,51 @@ def calibrate(
         samples, max(b.level for b in bounds), folds=folds, block_deg=block_deg, seed=seed
     )
     found = _out_of_fold(spec, samples, [name for b in bounds for name in (b.low, b.high)], split)
-    depth = depth_groups(samples.top, samples.bottom)
-    blocks = tuple(
-        len(np.unique(split.blocks[depth == group])) for group in range(len(DEPTH_LABELS))
+    return learn_margins(
+        samples, found, bounds, split.blocks, offset=offset, block_deg=split.block_deg
     )
+
+
+def learn_margins(
+    samples: Samples,
+    found: Mapping[str, Floats],
+    bounds: Sequence[Bounds],
+    block: NDArray[np.int64],
+    *,
+    offset: float | None,
+    block_deg: float,
+) -> tuple[Conformal, ...]:
+    """Learn margins from what was predicted of rows that taught nothing.
+
+    Parameters
+    ----------
+    samples, found
+        The rows, and outputs for each by name, ``(n,)``.
+    bounds, offset
+        As for :func:`calibrate`.
+    block, block_deg
+        Spatial block of each row, and the side of blocks, degrees.
+    """
+    depth = depth_groups(samples.top, samples.bottom)
+    blocks = tuple(len(np.unique(block[depth == group])) for group in range(len(DEPTH_LABELS)))
     learned = []
     for b in bounds:
         low, high = found[b.low], found[b.high]
         if offset is not None:
             low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
-        rows = _Rows(samples.y, low, high, depth, split.blocks, samples.weight)
+        rows = _Rows(samples.y, low, high, depth, block, samples.weight)
         by_depth, powers = _sharpest(rows, b.level, offset)
-        learned.append(Conformal(b.level, by_depth, blocks, offset, split.block_deg, powers))
+        learned.append(Conformal(b.level, by_depth, blocks, offset, block_deg, powers))
     return tuple(learned)
+
+
+def blocks_needed(level: float) -> int:
+    """Return how many blocks an interval of a level needs.
+
+    >>> blocks_needed(0.9)
+    9
+    """
+    return math.ceil(level / (1 - level) - 1e-9)
 
 
 class _Rows(NamedTuple):
@@ -217,7 +249,7 @@ def calibration_split(
     InputError
         If there are too few locations for the level.
     """
-    needed = math.ceil(level / (1 - level) - 1e-9)
+    needed = blocks_needed(level)
     split = inner_split(
         samples, folds=folds, seed=seed, block_deg=block_deg, least=max(FEWEST_BLOCKS, needed)
     )

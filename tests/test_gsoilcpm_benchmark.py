@@ -32,8 +32,10 @@ def test_the_plan_has_the_regions_arms_and_seeds_that_were_asked_for(
     names = {arm["name"] for arm in plan["arm"]}
     for pair in plan["contrasts"].values():
         assert set(pair) <= names
+    for told in plan["regret"]:
+        assert {*told["of"], *told["simple"]} <= names
     for arm in plan["arm"]:
-        assert set(arm.get("stack", ())) <= names
+        assert set(run.parts_of(arm)) <= names
         assert len(arm.get("tuned", [{}])) in (1, 3)  # an equal budget of settings
     tasks = run.tasks_of(plan)
     assert len({run.digest(plan, task) for task in tasks}) == len(tasks)

@@ -29,6 +29,7 @@ from .fitted import FittedBranches, outputs_of, row_numbers
 from .group_set import GroupSet
 from .groups import GroupChannels
 from .kept_places import KeptPlaces
+from .kept_rows import KeptRows
 from .masked import Encoded, encode
 from .regions_out import outside, place_codes
 from .settings import GsoilcpmSettings
@@ -102,6 +103,9 @@ class BranchFit:
         Of a region that was just fitted; None for a model of the world, or one that was loaded.
     kept
         Covariates of some places learned from, for regions to be aligned with.
+    kept_rows
+        Rows that are kept with a model of the world; None for one that was loaded, whose file is
+        read where it is needed.
     trainings
         How trainings went; empty for a model that was loaded.
     """
@@ -119,6 +123,7 @@ class BranchFit:
     ways: tuple[WayTried, ...] = ()
     held_out: HeldOut | None = field(default=None, compare=False)
     kept: KeptPlaces | None = None
+    kept_rows: KeptRows | None = field(default=None, compare=False)
     trainings: tuple[Training, ...] = field(default=(), compare=False)
 
 
@@ -231,6 +236,7 @@ def pretrain(
         kept=KeptPlaces.draw(held, channels, rows, told.kept_places, seed)
         if told.kept_places
         else None,
+        kept_rows=KeptRows.draw(samples, told.kept_rows, seed) if told.kept_rows else None,
         trainings=(*(one.training for one in encoded), *(t.training for t in trained)),
     )
 

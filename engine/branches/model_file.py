@@ -4,8 +4,9 @@
 scores on rows that taught nothing, the licence, and the versions that wrote it; ``net_<m>.
 safetensors`` the weights; ``places.npy`` codes of the places learned from, each shared by some
 fifteen places of the Earth; ``kept_places.safetensors``, where a recipe asks for it, covariates of
-some of them, by which who has the same maps can find the cells. Nothing else is needed, and nothing
-is pickled.
+some of them, by which who has the same maps can find the cells; ``kept_rows.safetensors``, if asked
+for, targets and covariates of training rows; ``forests/``, of a region, the forests beside its nets
+(:mod:`edaphos.engine.models.gsoilcpm_forests`). Nothing else is needed, and nothing is pickled.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ from .fitted import FittedBranches
 from .fitting import BranchFit, WayTried
 from .groups import GroupChannels
 from .kept_places import KEPT, KeptPlaces
+from .kept_rows import KEPT_ROWS
 from .net_file import load_net, save_net
 from .settings import GsoilcpmSettings, settings_from
 
 SCHEMA = 1
 MODEL, PLACES, KIND = "model.json", "places.npy", "gsoilcpm"
+#: Folder of the forests beside a region's nets.
+FORESTS = "forests"
 #: What the JSON of a model tells.
 TOLD = (
     *("settings", "quantiles", "depths", "seed", "target", "licence", "groups", "variables"),
@@ -58,6 +62,8 @@ def save_model(
     np.save(folder / PLACES, fitted.places, allow_pickle=False)
     if fitted.kept is not None:
         fitted.kept.save(folder / KEPT)
+    if fitted.kept_rows is not None:
+        fitted.kept_rows.save(folder / KEPT_ROWS)
     if fitted.trainings:
         save_curves(folder, fitted.trainings)
     nets = fitted.nets
@@ -187,9 +193,11 @@ def digest_of_model(folder: Path) -> str:
     """Return the SHA-256 of all that decides what a model says: its JSON and its weights."""
     told = read_card(folder)
     found = hashlib.sha256()
-    kept = (KEPT,) if (folder / KEPT).is_file() else ()
-    for name in (MODEL, *(net_name(m) for m in range(told["members"])), *kept):
-        found.update((folder / name).read_bytes())
+    nets = [folder / net_name(m) for m in range(told["members"])]
+    more = [folder / name for name in (KEPT, KEPT_ROWS) if (folder / name).is_file()]
+    forests = sorted(file for file in (folder / FORESTS).rglob("*") if file.is_file())
+    for file in (folder / MODEL, *nets, *more, *forests):
+        found.update(file.read_bytes())
     return found.hexdigest()
 
 

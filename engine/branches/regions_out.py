@@ -54,8 +54,8 @@ def outside(samples: Samples, regions: Sequence[Box], buffer_km: float) -> Sampl
     return samples if kept.all() else samples.take(kept)
 
 
-def place_codes(samples: Samples) -> NDArray[np.uint32]:
-    """Return a code of each different place, ascending.
+def codes_of_rows(samples: Samples) -> NDArray[np.uint32]:
+    """Return a code of each row's place, ``(n,)``.
 
     A multiplicative hash of longitude and latitude in steps of :data:`CODE_DEG`: some fifteen
     places of the Earth share each code, so that a code alone tells no coordinates; who knows a
@@ -68,4 +68,9 @@ def place_codes(samples: Samples) -> NDArray[np.uint32]:
     mixed = steps[0] * np.uint64(0x9E3779B97F4A7C15) ^ steps[1] * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    return np.unique((mixed >> np.uint64(32)).astype(np.uint32))
+    return np.asarray((mixed >> np.uint64(32)).astype(np.uint32))
+
+
+def place_codes(samples: Samples) -> NDArray[np.uint32]:
+    """Return a code of each different place, ascending, as :func:`codes_of_rows` has it."""
+    return np.unique(codes_of_rows(samples))

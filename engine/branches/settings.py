@@ -101,6 +101,10 @@ class Tuning:
         and, where there are locations enough, calibrates intervals.
     part_deg
         Side of these blocks, degrees; halved until there are enough.
+    forests
+        Trees of each forest beside the nets, 0 for nets alone: one of the region's rows, and one of
+        these and of rows that the model of the world keeps (`kept_rows`). What is mapped is the
+        mean of all, weighted by what each says of rows held out.
     trust_units
         Take targets as they are, though they look as if they were in other units.
     """
@@ -117,6 +121,7 @@ class Tuning:
     rank: int = 4
     parts: int = 5
     part_deg: float = 0.5
+    forests: int = 100
     trust_units: bool = False
 
     def __post_init__(self) -> None:
@@ -130,6 +135,8 @@ class Tuning:
             raise InputError(
                 "fine_tuning: l2_sp, coral and adversarial must be 0 or more, rank 1 or more"
             )
+        if self.forests < 0:
+            raise InputError(f"fine_tuning.forests must be 0 or more trees, found {self.forests}")
         check_rate_share(self.rate_share)
 
 
@@ -183,6 +190,9 @@ class GsoilcpmSettings:
     kept_places
         Training places whose covariates are kept with the model, for `fine_tuning.adversarial`: no
         target and no coordinates, but who has maps of the same covariates can find the cells.
+    kept_rows
+        Training rows that are kept with the model, with targets and without coordinates, for the
+        forest of region and world beside a region's nets.
     fine_tuning
         How a region is learned.
     licence
@@ -214,6 +224,7 @@ class GsoilcpmSettings:
     buffer_km: float = 200.0
     unlabelled: Unlabelled = field(default_factory=Unlabelled)
     kept_places: int = 0
+    kept_rows: int = 0
     fine_tuning: Tuning = field(default_factory=Tuning)
     licence: str = ""
 
@@ -247,6 +258,8 @@ class GsoilcpmSettings:
             self._check_unlabelled()
         if not 0 <= self.kept_places <= MOST_KEPT:
             raise InputError(f"kept_places must be 0 to {MOST_KEPT}, found {self.kept_places}")
+        if self.kept_rows < 0:
+            raise InputError(f"kept_rows must be 0 or more, found {self.kept_rows}")
         if self.start is None and self.fine_tuning.adversarial and not self.kept_places:
             raise InputError(
                 "fine_tuning.adversarial compares regions with places of the world, and this model "
@@ -269,6 +282,11 @@ class GsoilcpmSettings:
             )
         if sum(len(group.covariates) for group in self.groups) < 2:
             raise InputError("unlabelled.places: one covariate alone cannot be told from others")
+
+    @property
+    def forests(self) -> int:
+        """Trees of the forests beside a region's nets; the released network stands alone."""
+        return 0 if self.faithful else self.fine_tuning.forests
 
     @property
     def tuned(self) -> TrainSpec:

@@ -19,7 +19,9 @@ from ..branches.fitting import BranchFit, pretrain
 from ..branches.group_set import GroupSet
 from ..branches.groups import Group, check_groups, windows_of
 from ..branches.kept_places import KEPT
+from ..branches.kept_rows import KEPT_ROWS, KeptRows
 from ..branches.model_file import (
+    FORESTS,
     depths_of,
     digest_of_model,
     load_model,
@@ -46,6 +48,7 @@ from ..status import Status
 from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import pairs_of
 from .depth_rows import depth_rows
+from .gsoilcpm_forests import Forests
 from .net_parts import calibrated_words, depth_alone, named_outputs
 from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
 
@@ -97,6 +100,7 @@ class GsoilcpmModel:
         self.client: Client | None = None
         self.reporter = QUIET
         self._fit: BranchFit | None = None
+        self._forests: Forests | None = None
         self._target = ("soc", "g kg-1")
         self._mappers: dict[tuple[int, ...], BranchMapper] = {}
 
@@ -207,7 +211,35 @@ class GsoilcpmModel:
         kept = Path(told.start) / KEPT if told.fine_tuning.adversarial else None
         fit = finetune(samples, told, start, files, kept, self.depths, self.pairs, **common)  # type: ignore[arg-type]
         self._fit = replace(fit, summary={**fit.summary, LEARNED: learned_metres(card)})
+        self._forests = self._beside(samples, Path(told.start)) if told.forests else None
         return self
+
+    def _beside(self, samples: Samples, start: Path) -> Forests:
+        """Fit the forests beside the nets."""
+        held = self.fitted.held_out
+        assert held is not None  # it was just fitted to a region
+        kept = KeptRows.load(start / KEPT_ROWS) if (start / KEPT_ROWS).is_file() else None
+        nets = named_outputs(
+            self._target[0],
+            self.fitted.predictive,
+            held.said,
+            held.rows.depth,
+            self.pairs,
+            (*self.quantiles, 0.5),
+        )
+        return Forests.fit(
+            samples,
+            held,
+            nets,
+            kept,
+            self.covariates,
+            trees=self.told.forests,
+            depths=self.depths,
+            pairs=self.pairs,
+            quantiles=self.quantiles,
+            log1p=self.told.transform == "log1p",
+            seed=self.seed,
+        )
 
     def fit_bytes(self, rows: int) -> int:
         """Return the peak bytes of fitting to `rows` rows: their squares as channels, a batch.
@@ -221,8 +253,18 @@ class GsoilcpmModel:
 
     # -- prediction -----------------------------------------------------------------------------
 
+    @property
+    def forests(self) -> Forests | None:
+        """The forests beside the nets of a region, if there are any."""
+        return self._forests
+
     def predict_rows(self, samples: Samples) -> dict[str, Floats]:
         """Return each output for each sample row at its own depth interval, shape ``(n,)``."""
+        nets = self.of_nets(samples)
+        return nets if self._forests is None else self._forests.rows(samples, nets)
+
+    def of_nets(self, samples: Samples) -> dict[str, Floats]:
+        """Return what the nets alone say of rows, as :meth:`predict_rows` has it."""
         need_torch()
         place = patches_of(samples)
         assert samples.patches is not None  # or the line above raises
@@ -268,6 +310,8 @@ class GsoilcpmModel:
                     out[name][d, k, y, x] = values
             unknown = nets.channels.unknown_class(inputs, k, nets.absent)
             status[unknown] = Status.OUTSIDE_APPLICABILITY
+        if self._forests is not None:
+            out = self._forests.tile(inputs, out)
         return {**out, "status": status}
 
     def _mapper(self, year: int) -> BranchMapper:
@@ -285,18 +329,22 @@ class GsoilcpmModel:
         side = int(np.ceil(np.sqrt(cells))) + (self.patch_size - 1) * self.stride
         channels = 4 * sum(nets.channels.bands(nets.plain)) * side**2
         said = len(self.depths) * len(nets.nets) * (1 + len(nets.levels)) * cells
-        return outputs + 2 * channels + 24 * said + self._mapper(2000).memory_bytes(cells)
+        more = 0 if self._forests is None else self._forests.memory_bytes(cells, years)
+        return outputs + 2 * channels + 24 * said + self._mapper(2000).memory_bytes(cells) + more
 
     def resident_bytes(self) -> int:
         """Return the bytes of the weights, in nets and in what maps them."""
-        return 2 * self.fitted.nets.nbytes()
+        more = 0 if self._forests is None else self._forests.resident_bytes()
+        return 2 * self.fitted.nets.nbytes() + more
 
     # -- files ----------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write weights with what they mean, and the rest as JSON, without pickle."""
+        """Write weights with what they mean, forests, and the rest as JSON, without pickle."""
         told = self.told
         save_model(folder, self.fitted, told, self.quantiles, self.seed, self._target)
+        if self._forests is not None:
+            self._forests.save(folder / FORESTS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -306,6 +354,8 @@ class GsoilcpmModel:
         model = cls(settings, tuple(told["quantiles"]), depths_of(told), told["seed"])
         model._target = tuple(told["target"])
         model._fit = fitted
+        if (folder / FORESTS).is_dir():
+            model._forests = Forests.load(folder / FORESTS)
         return model
 
 
@@ -336,6 +386,7 @@ def _begun(told: GsoilcpmSettings) -> GsoilcpmSettings:
     names = [
         *("groups", "faithful", "width", "merged", "dense", "dropout", "group_dropout"),
         *("embedding", "head", "sees_year", "transform", "members", "kept_places"),
+        "kept_rows",
     ]
     found = replace(told, **{name: getattr(of, name) for name in names})
     check_groups((*of.groups, *told.own))
