@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .boundary import Boundary
 from .cube.cube import Cube
 from .errors import InputError, did_you_mean
 from .grid import Grid
@@ -83,7 +84,7 @@ class Biome:
                     )
                 inside &= here
         if self.polygons is not None:
-            inside &= _within(lon, lat, self.polygons)
+            inside &= Boundary.read(self.polygons, "biome.polygons").holds(lon, lat)
         if not inside.any():
             raise InputError(
                 f"biome: none of {len(table):,} soil layers lies in all that [biome] asks for; "
@@ -107,20 +108,3 @@ def _codes(values: NDArray[Any]) -> str:
     found, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     order = np.argsort(-counts, kind="stable")[:10]
     return ", ".join(f"{found[i]:g} ({counts[i]:,})" for i in order) or "unknown"
-
-
-def _within(lon: NDArray[np.float64], lat: NDArray[np.float64], path: Path) -> NDArray[np.bool_]:
-    import geopandas
-
-    try:
-        frame = geopandas.read_file(path)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as polygons: {error}") from error
-    areas = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
-    if areas.empty:
-        raise InputError(f"{path}: polygons were expected, it holds none")
-    if areas.crs is None:
-        raise InputError(f"{path}: its polygons have no coordinate system; set one in the file")
-    points = geopandas.GeoDataFrame(geometry=geopandas.points_from_xy(lon, lat), crs=4326)
-    held = geopandas.sjoin(points, areas.to_crs(4326)[["geometry"]], predicate="within")
-    return np.isin(np.arange(len(lon)), held.index.to_numpy())

@@ -8,7 +8,7 @@ whatever is computed for a cell cannot depend on the tile it happened to be comp
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -310,6 +310,30 @@ class Grid:
         lon, lat = Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True).transform(x, y)
         factors = Proj(self.crs).get_factors(lon, lat, errcheck=False)
         return np.asarray(nominal / np.asarray(factors.areal_scale))
+
+
+def snapped(
+    bounds: tuple[float, float, float, float], origin: tuple[float, float], cell: float
+) -> tuple[float, float, float, float]:
+    """Return bounds moved outwards to edges of cells counted from an origin.
+
+    >>> snapped((0.3, 0.2, 1.0, 0.9), (0.0, 1.0), 0.25)
+    (0.25, 0.0, 1.0, 1.0)
+    """
+    x, y = origin
+
+    def edge(value: float, start: float, outwards: Callable[[float], int]) -> float:
+        steps = (value - start) / cell
+        near = round(steps)
+        return start + cell * (near if abs(steps - near) < 1e-6 else outwards(steps))
+
+    west, south, east, north = bounds
+    return (
+        edge(west, x, math.floor),
+        edge(south, y, math.floor),
+        edge(east, x, math.ceil),
+        edge(north, y, math.ceil),
+    )
 
 
 def zone_area(south: NDArray[np.floating], north: NDArray[np.floating]) -> NDArray[np.float64]:

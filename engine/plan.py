@@ -16,6 +16,7 @@ import numpy as np
 from dask.utils import parse_bytes
 from numpy.typing import NDArray
 
+from .boundary import bounded
 from .cluster import ClusterSpec
 from .cube.cube import Cube
 from .errors import EdaphosError
@@ -309,7 +310,7 @@ def _plan(
 
 
 def known_counts(out: Place | None, cube: Cube, grid: Grid) -> NDArray[np.int64] | None:
-    """Return the soil cells of each tile that a run of this cube and grid in `out` counted."""
+    """Return the soil cells of each tile that a run of this cube, grid and boundary counted."""
     if out is None:
         return None
     try:
@@ -317,6 +318,7 @@ def known_counts(out: Place | None, cube: Cube, grid: Grid) -> NDArray[np.int64]
     except EdaphosError:
         return None  # no run yet
     same = run.identity.get("cube", {}).get("digest") == cube.manifest.digest
+    same &= run.identity.get("boundary") == bounded(cube.boundary).get("boundary")
     return load_index(out) if same and GridSpec.of(run.grid) == GridSpec.of(grid) else None
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from distributed import Client
 from scipy.special import ndtri
 
+from .boundary import bounded
 from .cluster import ClusterSpec, connect
 from .cube.cube import Cube
 from .gpu import require_gpu, tile_resources
@@ -271,8 +272,11 @@ def _workshop(
             "years": list(years),
             "model": {"kind": kind},
             "cube": {"digest": cube.manifest.digest},
+            **bounded(cube.boundary),
         }
         run = Run.start(folder, identity, {"cube": str(cube.path.absolute())})
+        if cube.boundary is not None:
+            cube.boundary.save(folder)
         with whole_folder(run.model_folder) as filled:
             model.save(filled)
         create_map(folder, grid, model.emits, years, {"title": "a sample"})

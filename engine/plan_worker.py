@@ -14,6 +14,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
+from .boundary import Boundary
 from .cube.cube import Cube
 from .cube.stack_reader import StackReader
 from .ledger import Ledger
@@ -89,7 +90,8 @@ def measure_tile(run: str, run_hash: str, row: int, col: int) -> Measured:
 @lru_cache(maxsize=1)
 def _counted(run: str, run_hash: str) -> tuple[RunContext, _CountedCube]:
     context = run_context(run, run_hash)
-    cube = _CountedCube(context.cube.path, context.cube.manifest)
+    held = context.cube
+    cube = _CountedCube(held.path, held.manifest, held.boundary)
     return replace(context, cube=cube), cube
 
 
@@ -165,8 +167,8 @@ class _CountedReader(StackReader):
 class _CountedCube(Cube):
     """A cube that counts the bytes read from its store."""
 
-    def __init__(self, path: Place, manifest: Any) -> None:
-        super().__init__(path, manifest)
+    def __init__(self, path: Place, manifest: Any, boundary: Boundary | None) -> None:
+        super().__init__(path, manifest, boundary)
         self.counter = _Counter()
 
     def _reader(self, stack: str) -> StackReader:

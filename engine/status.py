@@ -25,6 +25,7 @@ class Status(IntEnum):
     IMPUTED_INPUT = 12
     OUTSIDE_APPLICABILITY = 13
     LIMITED = 14
+    OUTSIDE_BOUNDARY = 15
     ORGANIC_OUTSIDE = 20
     WETLAND = 21
     FROZEN = 22
@@ -52,6 +53,7 @@ class Status(IntEnum):
 
 _WORDS: Mapping[Status, str] = {
     Status.LIMITED: "kept within the range learned from",
+    Status.OUTSIDE_BOUNDARY: "outside the boundary of the map",
     Status.OUTSIDE_APPLICABILITY: "outside the area of applicability",
     Status.ORGANIC_OUTSIDE: "organic soil left out",
     Status.FROZEN: "frozen soil",

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from .boundary import Boundary
 from .cube.cube import Cube
 from .errors import InputError
 from .grid import Grid, Tile, Window, tile_name
@@ -64,7 +65,9 @@ class RunContext:
                 f"(digest {cube.manifest.digest[:12]}, expected {expected[:12]}); "
                 "restore the cube or start a new run (--out)"
             )
-        return cls(run, cube, run.load_model(), run.grid)
+        digest = run.identity.get("boundary")
+        boundary = None if digest is None else Boundary.load(run.path, digest)
+        return cls(run, cube.within(boundary), run.load_model(), run.grid)
 
 
 @lru_cache(maxsize=4)

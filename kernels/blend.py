@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 Floats = NDArray[np.float64]
 
@@ -36,8 +37,39 @@ def border_weight(rows: NDArray[np.int64], cols: int, height: int, width: float)
     across = np.arange(cols)
     x = np.minimum(across, cols - 1 - across) + 0.5
     y = np.minimum(rows, height - 1 - rows) + 0.5
-    t = np.minimum(y[:, None], x[None, :])
-    t = np.clip(t / width, 0.0, 1.0) if width > 0 else np.ones_like(t)
+    return _eased(np.minimum(y[:, None], x[None, :]), width)
+
+
+def inside_weight(inside: NDArray[np.bool_], width: float) -> Floats:
+    """Return the same weight for a map within a border of any shape, 0 outside of it.
+
+    Parameters
+    ----------
+    inside
+        Which cells lie within the border, ``(rows, cols)``. Rows that are wanted need `width` more
+        on both sides; what is beyond the array does not count as outside.
+    width
+        Of the passage, in cells; 0 for none.
+
+    Returns
+    -------
+    ndarray
+        ``(rows, cols)``, by the distance from a cell's centre to the nearest one outside, less half
+        a cell.
+
+    Examples
+    --------
+    >>> inside_weight(np.array([[False, True, True, True]]), 2.0).round(3).tolist()
+    [[0.0, 0.156, 0.844, 1.0]]
+    """
+    if inside.all():
+        return np.ones(inside.shape)
+    away = np.asarray(distance_transform_edt(inside), np.float64)
+    return np.where(inside, _eased(away - 0.5, width), 0.0)
+
+
+def _eased(away: Floats, width: float) -> Floats:
+    t = np.clip(away / width, 0.0, 1.0) if width > 0 else np.ones_like(away)
     return np.asarray(t**2 * (3 - 2 * t))
 
 

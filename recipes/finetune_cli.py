@@ -48,6 +48,13 @@ def finetune(
         str | None,
         typer.Option(help="west,south,east,north in degrees, if not all of the cube is mapped."),
     ] = None,
+    boundary: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --bounds: polygons (GeoJSON, GeoPackage, shapefile); only profiles "
+            "inside count, and nothing outside is mapped."
+        ),
+    ] = None,
     resolution: Annotated[
         float | None, typer.Option(help="Cell size, if not that of the cube's finest layer.")
     ] = None,
@@ -106,6 +113,8 @@ def finetune(
         from .pipeline import run_job
         from .region_recipes import Region, reach_km, region_recipe, unread, write_recipe
 
+        if bounds is not None and boundary is not None:
+            raise InputError("--bounds and --boundary both say where the region is: give one")
         reporter = Reporter(quiet=quiet or as_json)
         name = (profiles.stem or "region").lower().replace(" ", "-")
         where = place(out) if out else Path("runs") / name
@@ -118,7 +127,8 @@ def finetune(
             model=_on_disk(model),
             profiles={"files": [{**file, "columns": columns, "units": units}]},
             cube=Cube.open(place(cube)),
-            bounds=box(bounds),
+            bounds=box(bounds, "--bounds"),
+            boundary=boundary,
             resolution=resolution,
             own=tuple(own or ()),
             windows=windows,
@@ -138,7 +148,7 @@ def finetune(
             )
         recipe = region_recipe(region)
         reach = reach_km(region, recipe)
-        if reach and region.bounds is None:
+        if reach and region.bounds is None and region.boundary is None:
             reporter.say(
                 f"Windows reach {reach:.0f} km: so near the edge of the cube they are cut off, "
                 "which may show as lines on the map. Give a cube that reaches as far beyond the "

@@ -15,7 +15,7 @@ Way = Literal["zero_shot", "head", "all", "gradual", "adapters"]
 #: What the net of a start has decided.
 DECIDED = (
     *("faithful", "width", "merged", "dense", "dropout", "group_dropout", "embedding", "head"),
-    *("sees_year", "transform", "members", "kept_places"),
+    *("sees_year", "transform", "members", "kept_places", "kept_rows"),
 )
 #: What says which places teach a model of the world, and means nothing where a region does.
 OF_WORLD = ("without", "buffer_km", "unlabelled")
@@ -98,6 +98,13 @@ class TuningTable(Table):
         "one part, another stops it",
     )
     part_deg: float = Field(0.5, gt=0, le=45, description="side of their blocks, degrees")
+    forests: int = Field(
+        100,
+        ge=0,
+        le=5000,
+        description="trees of each forest beside the nets, 0 for nets alone: one of the region's "
+        "rows, one of these and of the world's kept_rows; the map is the weighted mean of all",
+    )
     trust_units: bool = Field(
         False, description="take targets as they are, though they look as in other units"
     )
@@ -163,6 +170,13 @@ class GsoilcpmTable(Table):
         description="training places whose covariates are kept with the model, for "
         "fine_tuning.adversarial; who has the same maps can find their cells",
     )
+    kept_rows: int = Field(
+        0,
+        ge=0,
+        le=5_000_000,
+        description="training rows that are kept with the model, with targets and without "
+        "coordinates, for a forest of region and world beside a region's nets",
+    )
     fine_tuning: TuningTable = Field(TuningTable(), description="how a region is learned")
     licence: str = Field("", description="of the weights, kept with them")
 
@@ -219,9 +233,16 @@ class RegionTable(Table):
     """A region that the model of the world is fine-tuned to, with a map of its own."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="short name, for its folder")
-    bounds: Bounds = Field(description="west, south, east, north, degrees")
+    bounds: Bounds | None = Field(None, description="west, south, east, north, degrees")
+    boundary: str | None = Field(
+        None,
+        description="instead of bounds: file of polygons (GeoJSON, GeoPackage, shapefile), in the "
+        "folder of data unless absolute; nothing outside is mapped",
+    )
     profiles: str | None = Field(
-        None, description="its profiles (CSV); by default those of the recipe within the bounds"
+        None,
+        description="its profiles (CSV); by default those of the recipe; those outside of it "
+        "are left out",
     )
     cube: str | None = Field(
         None,
@@ -250,6 +271,10 @@ class RegionTable(Table):
 
     @model_validator(mode="after")
     def _ordered(self) -> RegionTable:
+        if (self.bounds is None) == (self.boundary is None):
+            raise ValueError("give either bounds or boundary, a file of polygons")
+        if self.bounds is None:
+            return self
         west, south, east, north = self.bounds
         if west >= east or south >= north:
             raise ValueError(f"bounds: west, south, east, north in this order, found {self.bounds}")

@@ -10,9 +10,10 @@ from typing import Any
 from edaphos.engine.applicability import ApplicabilitySpec
 from edaphos.engine.assess.scoring import SCORED_LEVELS
 from edaphos.engine.biome import Biome
+from edaphos.engine.boundary import Boundary
 from edaphos.engine.cluster import ClusterSpec
 from edaphos.engine.errors import InputError, did_you_mean
-from edaphos.engine.grid import Grid
+from edaphos.engine.grid import Grid, snapped
 from edaphos.engine.map_store import inner_size
 from edaphos.engine.models.consistent import ConsistentSpec
 from edaphos.engine.models.protocol import ModelSpec, model_class
@@ -30,7 +31,7 @@ from .gsoilcpm_schema import GsoilcpmTable
 from .model_schema import BoostingTable, ForestTable, ModelTable
 from .poml_schema import PomlTable
 from .rothc_schema import RothCTable
-from .schema import IndependentTable, ProfilesTable, Recipe
+from .schema import GridTable, IndependentTable, ProfilesTable, Recipe
 from .templates import builtin_files
 from .whole_profile_schema import StockForestTable
 
@@ -53,6 +54,8 @@ class Job:
         The map's grid.
     cluster
         Where it computes.
+    boundary
+        Outside which nothing is mapped.
     """
 
     recipe: Recipe
@@ -63,6 +66,7 @@ class Job:
     cube_data: Path | None
     grid: Grid
     cluster: ClusterSpec
+    boundary: Boundary | None = None
 
     @property
     def model(self) -> ModelSpec:
@@ -95,23 +99,48 @@ def load_job(path: Path, overrides: Overrides | None = None) -> Job:
     own = overrides or Overrides()
     raw = load_toml(path)
     if own.preset is not None:
-        raw["grid"] = {"tile_size": raw.get("grid", {}).get("tile_size", 512), "preset": own.preset}
+        kept = {k: v for k, v in raw.get("grid", {}).items() if k in ("tile_size", "boundary")}
+        raw["grid"] = {**kept, "preset": own.preset}
     if own.years is not None:
         raw["map"] = {k: v for k, v in raw.get("map", {}).items() if k not in ("year", "years")}
         raw["map"]["years"] = list(own.years)
     recipe = parse(raw, Recipe, path)
-    grid = build_grid(recipe, path)
+    data = (own.data or path.parent / recipe.paths.data).resolve()
+    recipe = _without_regions(recipe, data)
+    boundary = _boundary(recipe.grid.boundary, data, "grid.boundary")
+    grid = build_grid(recipe, path, boundary)
     inner_size(grid.tile_size)
     return Job(
         recipe=recipe,
         text=_overridden(path.read_text(), own),
-        data=(own.data or path.parent / recipe.paths.data).resolve(),
+        data=data,
         cube_path=place(own.cube or recipe.cube.path).absolute(),
         cube_spec=_cube_spec(path, recipe.cube.spec) if recipe.cube.spec else None,
         cube_data=own.data,
         grid=grid,
         cluster=cluster_spec(recipe.cluster, own.cluster, own.workers),
+        boundary=boundary,
     )
+
+
+def _boundary(file: str | None, data: Path, key: str) -> Boundary | None:
+    return None if file is None else Boundary.read(data / file, key)
+
+
+def _without_regions(recipe: Recipe, data: Path) -> Recipe:
+    """Return a recipe whose model of the world learns nothing from its regions.
+
+    Boxes that hold those with a boundary stand for them.
+    """
+    model = recipe.model
+    found: list[Any] = []
+    for region in recipe.regions:
+        boundary = _boundary(region.boundary, data, f"boundary of region {region.name}")
+        found += [region.bounds] if boundary is None else boundary.boxes()
+    if not found or not isinstance(model, GsoilcpmTable):
+        return recipe
+    changed = model.model_copy(update={"without": (*model.without, *found)})
+    return recipe.model_copy(update={"model": changed})
 
 
 def _cube_spec(path: Path, name: str) -> Path:
@@ -131,21 +160,32 @@ def _overridden(text: str, own: Overrides) -> str:
     return f"{text}\n# Replaced on the command line:\n{notes}"
 
 
-def build_grid(recipe: Recipe, path: Path) -> Grid:
-    """Return the recipe's grid."""
+def build_grid(recipe: Recipe, path: Path, boundary: Boundary | None = None) -> Grid:
+    """Return the recipe's grid; without bounds it is as large as the boundary's polygons."""
     table = recipe.grid
     try:
-        if table.preset is not None:
-            return Grid.preset(table.preset, table.tile_size)
-        # the schema lets none of these be missing without a preset
-        assert table.crs is not None
-        assert table.bounds is not None
-        assert table.resolution is not None
-        return Grid.from_bounds(
-            table.crs, table.bounds, table.resolution, table.tile_size, recipe.name
-        )
+        grid = _grid(table, recipe.name, boundary)
+        if boundary is not None and not boundary.meets(grid):
+            raise InputError(
+                f"the polygons of {table.boundary} lie outside the grid; correct bounds, or leave "
+                "them out"
+            )
     except InputError as error:
         raise InputError(f"{path}: [grid]: {error}") from error
+    return grid
+
+
+def _grid(table: GridTable, name: str, boundary: Boundary | None) -> Grid:
+    if table.preset is not None:
+        return Grid.preset(table.preset, table.tile_size)
+    # the schema lets none of these be missing without a preset
+    assert table.crs is not None
+    assert table.resolution is not None
+    bounds = table.bounds
+    if bounds is None:
+        assert boundary is not None
+        bounds = snapped(boundary.extent(table.crs), (0.0, 0.0), table.resolution)
+    return Grid.from_bounds(table.crs, bounds, table.resolution, table.tile_size, name)
 
 
 def model_spec(recipe: Recipe) -> ModelSpec:
@@ -183,7 +223,6 @@ def _spec(table: ModelTable, recipe: Recipe) -> ModelSpec:
         told = table.settings()
         if isinstance(table, GsoilcpmTable):
             told["start"] = table.start and str(Path(table.start).absolute())
-            told["without"] = (*table.without, *(region.bounds for region in recipe.regions))
         return ModelSpec(
             table.kind,
             {

@@ -52,7 +52,7 @@ def recipe_path(path: Path) -> Path:
     return builtin_path(str(path))
 
 
-def box(text: str | None) -> tuple[float, float, float, float] | None:
+def box(text: str | None, option: str = "--region") -> tuple[float, float, float, float] | None:
     """Return west, south, east, north; None where nothing is given."""
     if text is None:
         return None
@@ -60,7 +60,7 @@ def box(text: str | None) -> tuple[float, float, float, float] | None:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         raise InputError(
-            f'--region "{text}": expected west,south,east,north, such as 5,45,11,48'
+            f'{option} "{text}": expected west,south,east,north, such as 5,45,11,48'
         ) from None
     return west, south, east, north
 

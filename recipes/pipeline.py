@@ -17,6 +17,7 @@ from typing import Any
 from distributed import Client
 
 from edaphos.engine.biome import in_biome
+from edaphos.engine.boundary import bounded, in_boundary
 from edaphos.engine.build.build import build_cube, check_spec
 from edaphos.engine.cluster import connect
 from edaphos.engine.cube.cube import Cube
@@ -239,7 +240,10 @@ def run_stages(
 
 
 def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
-    """Open the recipe's cube, building it first where it is not there yet."""
+    """Open the recipe's cube, building it first where it is not there yet.
+
+    Where the recipe has a boundary, only cells inside count as soil.
+    """
     if job.cube_spec is not None:
         if (job.cube_path / CUBE_MANIFEST).exists():
             check_spec(
@@ -248,7 +252,7 @@ def open_cube(job: Job, client: Client | None, reporter: Reporter) -> Cube:
         else:
             spec = read_cube_spec(job.cube_spec, job.cube_data)
             build_cube(spec, job.cube_path, client=client, reporter=reporter)
-    return Cube.open(job.cube_path)
+    return Cube.open(job.cube_path).within(job.boundary)
 
 
 def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET) -> Profiles:
@@ -269,6 +273,7 @@ def load(job: Job, table: ProfilesTable, cube: Cube, reporter: Reporter = QUIET)
         depths = getattr(model, "profile_depths", job.recipe.map.depths)
         profiles = at_depths(profiles, depths, target[1], table.harmonise, reporter)
     profiles = profiles_with_stocks(profiles, reporter) if stocks else profiles
+    profiles = in_boundary(job.boundary, profiles, reporter)
     return in_biome(biome_of(job), profiles, cube, job.grid, reporter)
 
 
@@ -279,6 +284,7 @@ def identity(job: Job, cube: Cube) -> dict[str, Any]:
     return {
         "recipe": recipe,
         "grid": asdict(GridSpec.of(job.grid)),
+        **bounded(job.boundary),
         "years": list(job.recipe.years),
         "model": {"kind": job.model.kind, "source": model_source(job)},
         "cube": {"digest": cube.manifest.digest, "rules": cube_rules(job, cube)},
@@ -310,6 +316,8 @@ def provenance(job: Job, cube: Cube) -> dict[str, Any]:
 def keep_inputs(run: Run, job: Job, profiles: Profiles | None) -> None:
     """Store the recipe, what became of the profiles, and the rejected rows in the run folder."""
     write_atomically(run.path / RECIPE_COPY, job.text)
+    if job.boundary is not None:
+        job.boundary.save(run.path)
     if profiles is None:
         return
     write_atomically(run.path / "profiles_qa.json", json.dumps(profiles.report.to_json(), indent=1))

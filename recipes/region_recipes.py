@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pyproj import Transformer
 
 from edaphos.engine.assess.splits import SMALLEST_SIDE
+from edaphos.engine.boundary import Boundary
 from edaphos.engine.branches.groups import absent_groups
 from edaphos.engine.branches.model_file import depths_of, digest_of_model, read_card
 from edaphos.engine.branches.settings import settings_from
@@ -24,6 +25,7 @@ from edaphos.engine.branches.window_ground import cell_metres, learned_metres, s
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.cube.layout import Stack
 from edaphos.engine.errors import InputError, did_you_mean
+from edaphos.engine.grid import snapped
 from edaphos.engine.store import write_atomically
 from edaphos.engine.training_spec import TrainSpec
 
@@ -53,6 +55,8 @@ class Region:
         Of its covariates.
     bounds
         Degrees; None for all of the cube.
+    boundary
+        File of polygons outside which nothing is mapped, with no bounds beside it.
     grid
         CRS, origin and cell size of a grid that its map is a part of; None for the cube's finest.
     resolution
@@ -81,6 +85,7 @@ class Region:
     profiles: Mapping[str, Any]
     cube: Cube
     bounds: Box | None = None
+    boundary: Path | None = None
     grid: tuple[str, tuple[float, float], float] | None = None
     resolution: float | None = None
     own: tuple[str, ...] = ()
@@ -111,7 +116,8 @@ def region_recipe(region: Region) -> dict[str, Any]:
     covariates += region.own
     crs, origin, cell = region.grid or finest(region.cube, covariates)
     cell = region.resolution or cell
-    bounds = _extent(region, covariates, crs)
+    boundary = None if region.boundary is None else Boundary.read(region.boundary, "boundary")
+    bounds = extent_of(region.name, region.cube, covariates, crs, region.bounds, boundary)
     read = [group for group in told.groups if group.name not in missing]
     stride, alike = strides(read, learned_metres(card), cell_metres(crs, cell))
     if region.windows == "cells":
@@ -120,7 +126,8 @@ def region_recipe(region: Region) -> dict[str, Any]:
     kept = {} if alike or (stride == 1 and region.windows == "ground") else {"stride": stride}
     rate = told.training.rate
     assess = {"splits": ["block", "random"], "folds": 5, **(region.assess or {})}
-    assess.setdefault("block_deg", _block_side(bounds, crs))
+    boxes = boundary.boxes() if boundary is not None else (_in_degrees(bounds, crs),)
+    assess.setdefault("block_deg", _block_side(boxes))
     forest = {"kind": "forest", "covariates": covariates, "max_features": 0.33}
     assess.setdefault("compare", [{"name": "forest of the region", "model": forest}])
     return {
@@ -130,9 +137,10 @@ def region_recipe(region: Region) -> dict[str, Any]:
         "seed": region.seed,
         "grid": {
             "crs": crs,
-            "bounds": list(_snapped(bounds, origin, cell)),
+            "bounds": list(snapped(bounds, origin, cell)),
             "resolution": cell,
             "tile_size": TILE,
+            **({} if region.boundary is None else {"boundary": str(region.boundary.absolute())}),
         },
         "cube": {"path": str(region.cube.path.absolute())},
         "profiles": dict(region.profiles),
@@ -234,69 +242,66 @@ def check_own(own: Sequence[str], known: Sequence[str], cube: Cube) -> None:
             )
 
 
-def _block_side(bounds: Box, crs: str) -> float:
-    """Return the side of blocks of which an extent holds some :data:`BLOCKS`, degrees.
+def _block_side(boxes: Sequence[Box]) -> float:
+    """Return the side of blocks of which an area holds some :data:`BLOCKS`, degrees.
 
-    At most :data:`LARGEST_BLOCK`; rounded down to one digit.
+    At most :data:`LARGEST_BLOCK`; rounded down to one digit. The area is made up of boxes.
 
-    >>> _block_side((470e3, 5000e3, 530e3, 5060e3), "EPSG:32633")
-    0.1
-    >>> _block_side((-74, -34, -34.5, 5.5), "EPSG:4326")
-    1.0
+    >>> _block_side([(14.6, 45.1, 15.4, 45.7)]), _block_side([(-74, -34, -34.5, 5.5)])
+    (0.1, 1.0)
     """
-    to = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    west, south, east, north = map(float, to.transform_bounds(*bounds, densify_pts=21))
-    around = east - west if east > west else east - west + 360
-    area = around * math.cos(math.radians((south + north) / 2)) * (north - south)
+    area = 0.0
+    for west, south, east, north in boxes:
+        around = east - west if east > west else east - west + 360
+        area += around * math.cos(math.radians((south + north) / 2)) * (north - south)
     side = max(SMALLEST_SIDE, min(LARGEST_BLOCK, math.sqrt(area / BLOCKS)))
     digit = 10.0 ** math.floor(math.log10(side) + 1e-9)
     return round(math.floor(side / digit + 1e-9) * digit, 6)
 
 
-def _extent(region: Region, covariates: Sequence[str], crs: str) -> Box:
-    """Return the bounds of the region's map in its CRS."""
-    if region.bounds is not None:
-        west, south, east, north = region.bounds
+def _in_degrees(bounds: Box, crs: str) -> Box:
+    to = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    west, south, east, north = map(float, to.transform_bounds(*bounds, densify_pts=21))
+    return west, south, east, north
+
+
+def extent_of(
+    name: str,
+    cube: Cube,
+    covariates: Sequence[str],
+    crs: str,
+    bounds: Box | None,
+    boundary: Boundary | None,
+) -> Box:
+    """Return the bounds of a region's map in its CRS.
+
+    Those of the boundary reach no farther than the covariates of the cube.
+
+    Raises
+    ------
+    InputError
+        Bounds in another order, or there is nothing within them.
+    """
+    if bounds is not None:
+        west, south, east, north = bounds
         if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
             raise InputError(
-                f"{region.name}: bounds are west, south, east, north in degrees, in this order, "
-                f"found {', '.join(f'{side:g}' for side in region.bounds)}"
+                f"{name}: bounds are west, south, east, north in degrees, in this order, found "
+                f"{', '.join(f'{side:g}' for side in bounds)}"
             )
         to = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-        found = to.transform_bounds(*region.bounds, densify_pts=21)
+        found = to.transform_bounds(*bounds, densify_pts=21)
     else:
-        names = {region.cube.variable(name).stack for name in covariates}
-        boxes = []
-        for stack in (region.cube.manifest.stacks[name] for name in sorted(names)):
+        names = {cube.variable(covariate).stack for covariate in covariates}
+        boxes = [] if boundary is None else [boundary.extent(crs)]
+        for stack in (cube.manifest.stacks[held] for held in sorted(names)):
             to = Transformer.from_crs(stack.crs, crs, always_xy=True)
             boxes.append(to.transform_bounds(*_corners(stack), densify_pts=21))
         sides = list(zip(*boxes, strict=True))
         found = (*map(max, sides[:2]), *map(min, sides[2:]))
     if not all(map(math.isfinite, found)) or found[0] >= found[2] or found[1] >= found[3]:
         raise InputError(
-            f"{region.name}: the region has no extent in {crs}: {found}; check its bounds, and "
-            "whether the cube's layers overlap"
+            f"{name}: the region has no extent in {crs}: {found}; check its bounds or its "
+            "boundary, and whether the cube's layers overlap, there"
         )
     return (float(found[0]), float(found[1]), float(found[2]), float(found[3]))
-
-
-def _snapped(bounds: Box, origin: tuple[float, float], cell: float) -> Box:
-    """Return bounds moved outwards to edges of cells counted from an origin.
-
-    >>> _snapped((0.3, 0.2, 1.0, 0.9), (0.0, 1.0), 0.25)
-    (0.25, 0.0, 1.0, 1.0)
-    """
-    x, y = origin
-
-    def edge(value: float, start: float, outwards: Any) -> float:
-        steps = (value - start) / cell
-        near = round(steps)
-        return start + cell * (near if abs(steps - near) < 1e-6 else outwards(steps))
-
-    west, south, east, north = bounds
-    return (
-        edge(west, x, math.floor),
-        edge(south, y, math.floor),
-        edge(east, x, math.ceil),
-        edge(north, y, math.ceil),
-    )

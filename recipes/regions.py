@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from edaphos.engine.boundary import Boundary
 from edaphos.engine.branches.groups import absent_groups
 from edaphos.engine.branches.settings import settings_from
 from edaphos.engine.branches.window_ground import cell_metres, strides
@@ -18,7 +19,7 @@ from edaphos.engine.run import GridSpec, Run
 
 from .gsoilcpm_schema import GsoilcpmTable, RegionTable
 from .job import Job, load_job
-from .region_recipes import Region, check_own, finest, region_recipe, write_recipe
+from .region_recipes import Region, check_own, extent_of, finest, region_recipe, write_recipe
 
 REGIONS, BLENDED = "regions", "blended"
 #: Runs the recipe of a region.
@@ -47,6 +48,11 @@ def check_regions(job: Job, out: object) -> None:
         else:
             spec = GridSpec.of(job.grid)
             _check_cells(job, region, (), spec.crs, spec.resolution)
+            boundary = _boundary(job, region)
+            if boundary is not None and not boundary.meets(job.grid):
+                raise InputError(
+                    f"regions: the boundary of {region.name} lies outside the grid of the world"
+                )
 
 
 def _check_cube(job: Job, region: RegionTable, cube: Cube) -> None:
@@ -69,8 +75,16 @@ def _check_cube(job: Job, region: RegionTable, cube: Cube) -> None:
             f"regions: the cube of {region.name} lacks the group {', '.join(missing)}, and "
             "model.group_dropout = 0 teaches no net to do without: set it above 0, or give them"
         )
-    crs, _, cell = finest(cube, [n for n in (*known, *region.own) if n in cube.manifest.variables])
+    held = [n for n in (*known, *region.own) if n in cube.manifest.variables]
+    crs, _, cell = finest(cube, held)
+    extent_of(region.name, cube, held, crs, region.bounds, _boundary(job, region))
     _check_cells(job, region, missing, crs, cell)
+
+
+def _boundary(job: Job, region: RegionTable) -> Boundary | None:
+    if region.boundary is None:
+        return None
+    return Boundary.read(job.data / region.boundary, f"boundary of region {region.name}")
 
 
 def _check_cells(
@@ -138,6 +152,7 @@ def _region(job: Job, run: Run, table: RegionTable) -> Region:
         profiles={**recipe.profiles.model_dump(exclude_unset=True), "files": files},
         cube=Cube.open(place(table.cube) if table.cube else job.cube_path),
         bounds=table.bounds,
+        boundary=None if table.boundary is None else job.data / table.boundary,
         grid=None if table.cube else (spec.crs, spec.origin, spec.resolution),
         resolution=table.resolution,
         own=table.own,

@@ -34,12 +34,22 @@ class GridTable(Table):
         le=8192,
         description="cells along a tile's side: a multiple of 256, or of 16 below",
     )
+    boundary: str | None = Field(
+        None,
+        description="file of polygons (GeoJSON, GeoPackage, shapefile), in the folder of data "
+        "unless absolute: only cells whose centre lies inside are mapped, and profiles outside are "
+        "left out; bounds may then be left out, too",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> GridTable:
-        own = (self.crs, self.bounds, self.resolution)
+        own = (self.crs, self.bounds or self.boundary, self.resolution)
         if self.preset is None and any(value is None for value in own):
-            raise ValueError("give either preset, or all of crs, bounds and resolution")
+            raise ValueError(
+                "give either preset, or all of crs, bounds and resolution (a boundary may stand "
+                "for the bounds)"
+            )
+        own = (self.crs, self.bounds, self.resolution)
         if self.preset is not None and any(value is not None for value in own):
             raise ValueError("give either preset, or crs, bounds and resolution, not both")
         return self

@@ -28,13 +28,14 @@ def draw_places(
 ) -> NDArray[np.float64]:
     """Return longitude and latitude of places on a map's soil, each area alike, ``(number, 2)``.
 
-    Points are drawn on the sphere within the grid's extent, and those kept that lie in a cell with
-    soil; of a map with very little soil they may be fewer.
+    Points are drawn on the sphere within the grid's extent, or that of the boundary where it is
+    smaller, and those kept that lie inside in a cell with soil; of a map with very little soil they
+    may be fewer.
 
     Parameters
     ----------
     cube
-        With the soil mask; all of the grid is soil without one.
+        With the soil mask, and the boundary of the map; all of the grid is soil without them.
     grid
         Of the map.
     seed
@@ -51,7 +52,7 @@ def draw_places(
         No soil is found.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x9AC3]))
-    west, south, east, north = extent_in_degrees(grid)
+    west, south, east, north = _extent(cube, grid)
     width = (east - west) % 360 or 360.0  # a grid may cross the date line
     low, high = np.sin(np.radians([south, north])).tolist()
     kept: list[NDArray[np.float64]] = []
@@ -69,6 +70,14 @@ def draw_places(
     return places
 
 
+def _extent(cube: Cube, grid: Grid) -> tuple[float, float, float, float]:
+    """Return the smaller of the extents of a grid and of the boundary, degrees."""
+    found = [extent_in_degrees(grid)]
+    if cube.boundary is not None:
+        found.append(cube.boundary.degrees())
+    return min(found, key=lambda box: ((box[2] - box[0]) % 360 or 360.0) * (box[3] - box[1]))
+
+
 def _mapped(
     cube: Cube,
     grid: Grid,
@@ -82,4 +91,6 @@ def _mapped(
         held = np.asarray(cube.at(lon, lat, grid, [mask])[mask] == Status.SOIL)
     for name, codes in classes.items():
         held &= np.isin(cube.at(lon, lat, grid, [name])[name], list(codes))
+    if cube.boundary is not None:
+        held &= cube.boundary.holds(lon, lat)
     return held

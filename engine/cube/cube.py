@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from ..boundary import Boundary, mask_of
 from ..errors import InputError, did_you_mean
 from ..grid import Grid, Window
 from ..place import Place, place
@@ -43,11 +44,16 @@ class Cube:
         The cube's folder, or its place in a bucket.
     manifest
         What it holds.
+    boundary
+        Outside which no cell counts as soil; its values are there all the same.
     """
 
-    def __init__(self, path: Place, manifest: CubeManifest) -> None:
+    def __init__(
+        self, path: Place, manifest: CubeManifest, boundary: Boundary | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self.boundary = boundary
         self._readers: dict[str, StackReader] = {}
         self._lock = threading.Lock()
 
@@ -70,12 +76,16 @@ class Cube:
             )
         return cube
 
+    def within(self, boundary: Boundary | None) -> Cube:
+        """Return the same cube, with soil inside a boundary alone."""
+        return self if boundary is None else Cube(self.path, self.manifest, boundary)
+
     @classmethod
-    def _attach(cls, path: Place) -> Cube:
-        return cls(path, read_manifest(path))
+    def _attach(cls, path: Place, boundary: Boundary | None) -> Cube:
+        return cls(path, read_manifest(path), boundary)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Cube._attach, (self.path,))
+        return (Cube._attach, (self.path, self.boundary))
 
     def __repr__(self) -> str:
         return f"Cube({str(self.path)!r}, {len(self.manifest.variables)} variables)"
@@ -239,13 +249,18 @@ class Cube:
     def status(self, window: Window) -> NDArray[np.uint8]:
         """Return the soil mask's :class:`~edaphos.engine.status.Status` codes, ``(y, x)``.
 
-        All soil where the cube has no mask; cells that the mask does not cover are sea.
+        All soil where the cube has no mask; cells that the mask does not cover are sea. Soil whose
+        cell has its centre outside the boundary is told as such.
         """
         name = self.manifest.masks.soil_mask
-        if not name:
-            return np.full(window.shape, Status.SOIL, np.uint8)
-        codes = self.read(window, [name])[name]
-        return np.where(np.isnan(codes), Status.SEA, codes).astype(np.uint8)
+        found = np.full(window.shape, Status.SOIL, np.uint8)
+        if name:
+            codes = self.read(window, [name])[name]
+            found = np.where(np.isnan(codes), Status.SEA, codes).astype(np.uint8)
+        if self.boundary is not None:
+            outside = ~mask_of(self.boundary, window.grid).inside(window)
+            found[outside & (found == Status.SOIL)] = Status.OUTSIDE_BOUNDARY
+        return found
 
     # -- checks and plans -----------------------------------------------------------------------
 

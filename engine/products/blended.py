@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.windows import Window
 
-from edaphos.kernels.blend import bilinear, border_weight
+from edaphos.kernels.blend import bilinear, border_weight, inside_weight
 
+from ..boundary import Boundary, BoundaryMask, mask_of
 from ..errors import InputError
 from ..grid import Grid
 from ..map_view import open_map
@@ -38,7 +39,8 @@ def write_blended(
     folder
         Of the GeoTIFFs, one for each depth that both maps have.
     width_km
-        Of the passage at the border, inwards.
+        Of the passage at the border, inwards. The border is that of the region's boundary, where
+        its recipe has one, else that of its grid.
 
     Raises
     ------
@@ -54,13 +56,16 @@ def write_blended(
             "blend maps of one model and its fine-tuning"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    digest = region.identity.get("boundary")
+    boundary = None if digest is None else Boundary.load(region.path, digest)
+    mask = None if boundary is None else mask_of(boundary, region.grid)
     written = []
     for name in names:
         for depth in shared:
             a, b = (m[name].sel(depth=depth) for m in (ours, theirs))
             top, bottom = _bounds(ours, depth)
             path = folder / f"{str(name).removesuffix('_mean')}_{top:g}-{bottom:g}cm_blended.tif"
-            _write(a, b, region.grid, world.grid, path, width_km)
+            _write(a, b, region.grid, world.grid, path, width_km, mask)
             written.append(path)
     return written
 
@@ -71,7 +76,13 @@ def _bounds(dataset: xr.Dataset, depth: Any) -> tuple[float, float]:
 
 
 def _write(
-    region: xr.DataArray, world: xr.DataArray, fine: Grid, coarse: Grid, path: Path, width_km: float
+    region: xr.DataArray,
+    world: xr.DataArray,
+    fine: Grid,
+    coarse: Grid,
+    path: Path,
+    width_km: float,
+    mask: BoundaryMask | None,
 ) -> None:
     """Write one layer, strip by strip."""
     height, cols = fine.shape
@@ -97,6 +108,8 @@ def _write(
             own = region.isel(year=0, y=slice(first, rows[-1] + 1)).values.astype(np.float64)
             beside = bilinear(values, *_places(fine, coarse, rows, to))
             share = border_weight(rows, cols, height, width)
+            if mask is not None:
+                share = np.minimum(share, _within(mask, fine, rows, width))
             both = share * own + (1 - share) * beside
             met = met or bool(np.isfinite(both).any())
             out = np.where(np.isfinite(beside), both, own).astype(np.float32)
@@ -107,6 +120,16 @@ def _write(
             f"{path.name}: the two maps have no cell with a value in common, so that nothing can "
             "be blended; name the map of the world first, and one of a region within it second"
         )
+
+
+def _within(
+    mask: BoundaryMask, grid: Grid, rows: NDArray[np.int64], width: float
+) -> NDArray[np.float64]:
+    """Return the weight of rows of a map by their distance from its boundary, inwards."""
+    reach = int(np.ceil(width)) + 1
+    first, last = max(0, rows[0] - reach), min(grid.shape[0], rows[-1] + 1 + reach)
+    inside = mask.inside(grid.window(first, 0, last - first, grid.shape[1]))
+    return inside_weight(inside, width)[rows - first]
 
 
 def _places(

@@ -44,6 +44,7 @@ STATUS_COLOURS: dict[Status, tuple[int, int, int]] = {
     Status.IMPUTED_INPUT: (208, 172, 88),
     Status.OUTSIDE_APPLICABILITY: (150, 110, 160),
     Status.LIMITED: (122, 84, 130),
+    Status.OUTSIDE_BOUNDARY: (232, 232, 228),
     Status.ORGANIC_OUTSIDE: (52, 40, 30),
     Status.WETLAND: (92, 140, 132),
     Status.FROZEN: (188, 206, 226),

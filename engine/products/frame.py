@@ -96,7 +96,8 @@ def frame_of(
 def _land_span(grid: Grid, status: NDArray[np.uint8] | None) -> tuple[float, float]:
     if status is None:
         return -60.0, 85.0
-    busy = np.flatnonzero((~np.isin(status, (Status.SEA, Status.ICE))).any(axis=1))
+    idle = (Status.SEA, Status.ICE, Status.OUTSIDE_BOUNDARY)
+    busy = np.flatnonzero((~np.isin(status, idle)).any(axis=1))
     if not len(busy):
         return -60.0, 85.0
     lat, step = grid.y_of(busy[[0, -1]]), grid.resolution[1]

@@ -281,7 +281,7 @@ def status_table(
     if not stocks:
         return Table("Cells by status", heads, rows)
     kept = sum(stocks.get(s.words, 0.0) for s, _ in known if s in MAPPED)
-    no_soil = (Status.SEA, Status.WATER, Status.ICE, Status.URBAN)
+    no_soil = (Status.SEA, Status.WATER, Status.ICE, Status.URBAN, Status.OUTSIDE_BOUNDARY)
     soil = sum(stocks.get(s.words, 0.0) for s, _ in known if s not in no_soil)
     note = f"The initial stock is {fixed(soil)} Pg with the soils left out, "
     note += f"{fixed(kept)} Pg without them; cells of no soil count in neither."

@@ -68,6 +68,8 @@ def read_polygons(file: Path, column: str | None = None, layer: str | None = Non
         table = geopandas.read_file(file, layer=layer) if layer else geopandas.read_file(file)
     except Exception as error:  # whatever its driver raises
         raise InputError(f"{file}: cannot be read as polygons: {error}") from None
+    if not isinstance(table, geopandas.GeoDataFrame):
+        raise InputError(f"{file}: expected polygons, found a table without any shapes")
     if table.crs is None:
         raise InputError(
             f"{file} has no CRS, so where its polygons lie is unknown; write it with one "

@@ -78,5 +78,5 @@ def test_a_file_without_polygons(cube: Cube, table: pd.DataFrame, tmp_path: Path
     geopandas.GeoDataFrame(geometry=geopandas.points_from_xy([1], [1]), crs=4326).to_file(
         tmp_path / "points.gpkg"
     )
-    with pytest.raises(InputError, match="polygons were expected"):
+    with pytest.raises(InputError, match="expected polygons, found Point"):
         Biome(polygons=tmp_path / "points.gpkg").holds(table, cube, GRID)

@@ -6,18 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import shapely
+from shapely.geometry import Polygon
 from typer.testing import CliRunner
 
 from edaphos.engine.assess.assessment import Assessment
 from edaphos.engine.branches.model_file import digest_of_model
+from edaphos.engine.branches.regions_out import distance_km
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
 from edaphos.engine.map_view import open_map
 from edaphos.engine.run import Run
+from edaphos.engine.status import Status
 from edaphos.kernels.blend import border_weight
 from edaphos.recipes.cli import app
 from edaphos.recipes.job import Overrides, load_job
@@ -52,10 +57,12 @@ bounds = [16, 42, 19, 48]
 
 [[regions]]
 name = "west"
-bounds = [10.5, 41, 13, 49]
+boundary = "west.gpkg"
 resolution = 0.1
 block_deg = 0.5
 """
+#: The boundary of the west: a corner is missing.
+WEST = Polygon([(10.5, 41), (13, 41), (13, 49), (11.5, 49), (11.5, 45), (10.5, 45)])
 
 
 def net_country(folder: Path, **made: object) -> Country:
@@ -65,6 +72,7 @@ def net_country(folder: Path, **made: object) -> Country:
     country.replace("small.toml", old, MODEL)
     country.replace("small.toml", "[products]", f"{REGIONS}\n[products]")
     profiles_table(300).to_csv(country.folder / "profiles.csv", index=False)
+    geopandas.GeoSeries([WEST], crs=4326).to_file(country.folder / "west.gpkg")
     return country
 
 
@@ -96,6 +104,45 @@ def test_the_world_and_two_regions_are_mapped_and_judged(done) -> None:
     west = open_map(run / "regions" / "west")
     assert west.sizes["x"] == 25
     assert west.sizes["y"] == 80
+    x, y = np.meshgrid(west["x"], west["y"])
+    inside = shapely.contains_xy(WEST, x, y)
+    assert np.isfinite(west["soc_mean"].isel(depth=0, year=0).values)[inside].all()
+    assert not np.isfinite(west["soc_mean"].values[..., ~inside]).any()
+    assert (west["status"].values[~inside] == Status.OUTSIDE_BOUNDARY).all()
+
+
+def test_profiles_of_a_region_are_those_inside_its_boundary_and_teach_no_world(done) -> None:
+    country, run = done
+    table = pd.read_csv(country.folder / "profiles.csv")
+    inside = shapely.contains_xy(WEST, table["lon"], table["lat"])
+    qa = pd.read_csv(run / "regions" / "west" / "profiles_locations.csv")
+    kept = table[inside][["lon", "lat"]].drop_duplicates()
+    assert sorted(map(tuple, qa[["lon", "lat"]].values)) == sorted(map(tuple, kept.values))
+    model = load_job(country.recipe).model.build()
+    away = [distance_km(table["lon"].values, table["lat"].values, b) for b in model.told.without]
+    left = np.min(away, axis=0) <= model.told.buffer_km
+    assert left[inside].all()
+    # the corner that is missing does teach, but for the buffer of 20 km
+    corner = table["lon"].between(10.1, 11) & table["lat"].between(45.6, 49)
+    assert corner.sum() > 5
+    assert not left[corner].any()
+
+
+def test_a_region_passes_into_the_world_at_its_boundary(done, tmp_path: Path) -> None:
+    """At the border of its polygons, not at that of its grid; outside there is nothing."""
+    _, run = done
+    region = run / "regions" / "west"
+    command = ["map", "blend", str(run), str(region), "--out", str(tmp_path), "--width-km", "40"]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 0, said.output
+    ours = open_map(region)["soc_mean"].isel(depth=0, year=0).values.astype(float)
+    with rasterio.open(tmp_path / "soc_0-5cm_blended.tif") as file:
+        made = file.read(1)
+    np.testing.assert_array_equal(np.isfinite(made), np.isfinite(ours))
+    off = np.abs(made / ours - 1)
+    # x 11.5 is column 10: cells beside the corner are the world's, those in the middle the region's
+    assert np.nanmean(off[5:30, 10]) > 10 * np.nanmean(off[5:30, 16:18])
+    assert np.nanmean(off[45:70, 10:14]) < 0.1 * np.nanmean(off[5:30, 10])
 
 
 def test_places_without_samples_are_drawn_once_and_teach_the_world(done) -> None:
@@ -229,6 +276,8 @@ def _fit_here(country: Country, run: Path, profiles: Path, folder: Path) -> None
         ('["elevation"]', '["rain"]', "covariate rain is named twice"),
         ('name = "west"', 'name = "east"', "regions: each needs a name of its own"),
         ("bounds = [16, 42, 19, 48]", "bounds = [19, 42, 16, 48]", "in this order"),
+        ("bounds = [16, 42, 19, 48]", "", "give either bounds or boundary"),
+        ('boundary = "west.gpkg"', 'boundary = "no.gpkg"', "correct boundary of region west"),
         ("dense = [8, 8]", "dense = [8]", "one for each of 1 hidden"),
         ("buffer_km = 20", "faithful = true", 'it needs transform = "none"'),
     ],

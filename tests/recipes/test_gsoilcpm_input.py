@@ -7,12 +7,15 @@ import re
 import shutil
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import shapely
 from pyproj import CRS, Transformer
 from rasterio.transform import from_origin
+from shapely.geometry import box
 from typer.testing import CliRunner
 
 from edaphos.engine.cube.cube import Cube
@@ -217,6 +220,49 @@ def test_windows_may_keep_their_cells(model, region, tmp_path) -> None:
     code, said = finetune(model, region, tmp_path / "r", "--windows", "cells", "--no-assess")
     assert code == 0, said
     assert "of another piece of ground" in open_map(tmp_path / "r").attrs["support"]
+
+
+def test_a_region_of_polygons(model, region, tmp_path) -> None:
+    """In metres, as its cube is; the map is no larger than the polygons, blocks suit them."""
+    outline = box(WEST + 10_000, NORTH - SIDE + 10_000, WEST + SIDE - 10_000, NORTH - 10_000)
+    area = outline.difference(box(WEST, NORTH - 20_000, WEST + 20_000, NORTH))
+    geopandas.GeoSeries([area], crs=32633).to_file(tmp_path / "area.geojson")
+    code, said = finetune(
+        model, region, tmp_path / "r", "--boundary", tmp_path / "area.geojson", "--no-assess"
+    )
+    assert code == 0, said
+    made = open_map(tmp_path / "r")
+    assert made.sizes["x"] == made.sizes["y"] == 24
+    x, y = np.meshgrid(made["x"], made["y"])
+    inside = shapely.contains_xy(area, x, y)
+    found = np.isfinite(made["soc_mean"].isel(depth=0, year=0).values)
+    np.testing.assert_array_equal(found, inside)
+    locations = pd.read_csv(tmp_path / "r" / "profiles_locations.csv")
+    to = Transformer.from_crs("EPSG:4326", "EPSG:32633", always_xy=True)
+    where = to.transform(locations["lon"], locations["lat"])
+    assert 10 < len(locations) < 40
+    assert shapely.contains_xy(area, *where).all()
+    assert load_job(tmp_path / "r.toml").recipe.assess.block_deg == 0.1
+
+
+def test_polygons_of_no_use(model, region, tmp_path) -> None:
+    far = tmp_path / "far.gpkg"
+    geopandas.GeoSeries([box(100, 0, 101, 1)], crs=4326).to_file(far)
+    both = ("--boundary", far, "--bounds", "14,45,15,46")
+    for more, message in (
+        (both, "--bounds and --boundary both say where the region is"),
+        (("--boundary", tmp_path / "no.gpkg"), "no such file of polygons"),
+        (("--boundary", far), "the region has no extent in EPSG:32633"),
+        (("--bounds", "14,45"), '--bounds "14,45": expected west,south,east,north'),
+    ):
+        code, said = finetune(model, region, tmp_path / "r", *more)
+        assert code == 2
+        assert message in said
+    corner = box(WEST, NORTH - 6_000, WEST + 6_000, NORTH)
+    geopandas.GeoSeries([corner], crs=32633).to_file(tmp_path / "corner.gpkg")
+    code, said = finetune(model, region, tmp_path / "r", "--boundary", tmp_path / "corner.gpkg")
+    assert code == 2
+    assert "soil layers lies inside the polygons" in said
 
 
 def test_a_cube_and_an_output_in_a_bucket(

@@ -146,7 +146,8 @@ def test_places_lie_on_soil_and_areas_are_alike(tmp_path):
         draw_places(cube, grid, classes={"soil_mask": (Status.ICE,)})
     # over the date line
     across = Grid.from_bounds("EPSG:4326", (170, -60, 190, 70), 1.0, 256, "fiji")
-    found = draw_places(SimpleNamespace(manifest=SimpleNamespace(  # type: ignore[arg-type]
-        masks=SimpleNamespace(soil_mask="")), path="none"), across, number=500)  # fmt: skip
+    masks = SimpleNamespace(soil_mask="")
+    cube = SimpleNamespace(manifest=SimpleNamespace(masks=masks), boundary=None, path="none")
+    found = draw_places(cube, across, number=500)  # type: ignore[arg-type]
     assert across.locate(*found.T)[2].all()
     assert len(np.unique(np.sign(found[:, 0]))) == 2
