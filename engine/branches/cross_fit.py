@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ..conv.learning_rows import CALIBRATE, LEARN, STOP, Floats, Ints, LearningRows
 from ..conv.predictive import Said
 from ..place import Place
+from .branch_fit import WayTried
 from .fitted import FittedBranches
-from .fitting import WayTried, member_seeds
+from .fitting import member_seeds
 from .group_set import GroupSet
 from .settings import Tuning, Way
 from .training import Ground, Task, Trained, run_tasks

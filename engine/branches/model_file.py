@@ -26,8 +26,8 @@ from ..errors import InputError, StoreError
 from ..models.protocol import Depth
 from ..run import versions
 from ..training_curve import save_curves
+from .branch_fit import BranchFit, WayTried
 from .fitted import FittedBranches
-from .fitting import BranchFit, WayTried
 from .groups import GroupChannels
 from .kept_places import KEPT, KeptPlaces
 from .kept_rows import KEPT_ROWS

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..place import Place
 from ..whole_folder import is_whole, whole_folder
-from .fitting import BranchFit, member_seeds
+from .branch_fit import BranchFit
+from .fitting import member_seeds
 from .group_set import GroupSet
 from .groups import GroupChannels
 from .net_file import save_net

@@ -10,8 +10,8 @@ from ..conv.learning_rows import LearningRows
 from ..conv.weights import Seen
 from ..errors import InputError
 from ..samples import Samples
+from .branch_fit import BranchFit
 from .fitted import FittedBranches
-from .fitting import BranchFit
 from .group_set import GroupSet
 from .settings import GsoilcpmSettings
 

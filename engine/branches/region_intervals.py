@@ -24,7 +24,7 @@ from ..models.depth_rows import depth_rows
 from ..models.protocol import Depth
 
 if TYPE_CHECKING:
-    from .fitting import BranchFit
+    from .branch_fit import BranchFit
 
 #: Locations from which a region calibrates intervals of its own.
 OWN_INTERVALS = 100

@@ -22,8 +22,9 @@ from ..models.protocol import Depth
 from ..place import Place
 from ..samples import Samples
 from ..training_curve import Training
+from .branch_fit import BranchFit, HeldOut
 from .cross_fit import CrossFit, Region, cross_fit, without
-from .fitting import BranchFit, HeldOut, lay_ground, summary_of, with_numbers
+from .fitting import lay_ground, summary_of, with_numbers
 from .group_set import GroupSet
 from .groups import absent_groups
 from .own_groups import files_of, with_own

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..branches.branch_fit import BranchFit
 from ..branches.fitted import row_numbers
-from ..branches.fitting import BranchFit, pretrain
+from ..branches.fitting import pretrain
 from ..branches.group_set import GroupSet
 from ..branches.groups import Group, check_groups, windows_of
 from ..branches.kept_places import KEPT
@@ -157,13 +158,13 @@ class GsoilcpmModel:
         """What is worth saying of a fit."""
         from .gsoilcpm_words import notes
 
-        return notes(self._fit)
+        return notes(self._fit, self._forests)
 
     def describe(self) -> dict[str, str]:
         """Return what the map's metadata say."""
         from .gsoilcpm_words import describe
 
-        return describe(self.told, self._fit)
+        return describe(self.told, self._fit, self._forests)
 
     def check_cube(self, cube: Cube, grid: Grid) -> None:
         """Refuse a cube whose variables are not those that the nets learned.

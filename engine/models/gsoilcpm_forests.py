@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edaphos.kernels.stack_weights import mean_weights
 
-from ..branches.fitting import HeldOut
+from ..branches.branch_fit import HeldOut
 from ..branches.kept_rows import KeptRows
 from ..conformal import Bounds, Conformal, blocks_needed, learn_margins
 from ..conv.learning_rows import Floats, Ints

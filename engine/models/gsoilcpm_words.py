@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from ..branches.window_ground import LEARNED, alike, cell_metres
 
 if TYPE_CHECKING:
-    from ..branches.fitting import BranchFit
+    from ..branches.branch_fit import BranchFit
     from ..branches.settings import GsoilcpmSettings
+    from .gsoilcpm_forests import Forests
 
 REFERENCES = (
     "Zhang L. et al. 2025 (GSoilCPM: pre-training on the world, fine-tuning to regions); Romano, "
@@ -23,7 +24,9 @@ WORDS = {
 }
 
 
-def describe(told: GsoilcpmSettings, fit: BranchFit | None) -> dict[str, str]:
+def describe(
+    told: GsoilcpmSettings, fit: BranchFit | None, forests: Forests | None = None
+) -> dict[str, str]:
     """Return summary, method, references and support of a map by these nets."""
     of = "a model of the world"
     if fit is not None and fit.ways:
@@ -36,15 +39,25 @@ def describe(told: GsoilcpmSettings, fit: BranchFit | None) -> dict[str, str]:
         for g in told.groups
     )
     net = "the released network" if told.faithful else "branches that bend what they see"
+    beside = "" if forests is None else f"; mapped is the mean of {forests.words()}"
+    also = "" if forests is None else ", and forests"
     return {
-        "summary": f"Soil organic carbon by nets with a branch for each group of covariates: {of}",
-        "method": f"Nets of branches, {net}; groups {groups}; {of}; intervals {_intervals(fit)}",
+        "summary": f"Soil organic carbon by nets with a branch for each group of covariates{also}: "
+        f"{of}",
+        "method": f"Nets of branches, {net}; groups {groups}; {of}{beside}; intervals "
+        f"{_intervals(fit, forests)}",
         "references": REFERENCES,
-        "support": " ".join(["The mean is the arithmetic mean.", *_ground(told, fit), *notes(fit)]),
+        "support": " ".join(
+            ["The mean is the arithmetic mean.", *_ground(told, fit), *notes(fit, forests)]
+        ),
     }
 
 
-def _intervals(fit: BranchFit | None) -> str:
+def _intervals(fit: BranchFit | None, forests: Forests | None) -> str:
+    if forests is not None and forests.conformal:
+        return "of all together, calibrated on spatial blocks that taught none of them"
+    if forests is not None:
+        return "the outermost of all, as there are too few spatial blocks to calibrate them"
     if fit is not None and not fit.rows["calibrated with"]:
         return "as in the world, or wider where the region's own profiles spread more"
     return "calibrated on spatial blocks of training profiles that taught no net"
@@ -89,7 +102,7 @@ def _parts(fit: BranchFit) -> str:
     )
 
 
-def notes(fit: BranchFit | None) -> tuple[str, ...]:
+def notes(fit: BranchFit | None, forests: Forests | None = None) -> tuple[str, ...]:
     """Return what is worth saying of a fit, a sentence each."""
     if fit is None:
         return ()
@@ -123,7 +136,12 @@ def notes(fit: BranchFit | None) -> tuple[str, ...]:
             "cross-validation are better than they would be at new places."
         )
     if fit.ways:
-        if not fit.rows["calibrated with"]:
+        if forests is not None:
+            found.append(
+                f"Mapped is the mean of {forests.words()}, weighted by what each says of rows held "
+                "out."
+            )
+        elif not fit.rows["calibrated with"]:
             found.append(
                 "Intervals are those of the world, or wider where the region's profiles, held out, "
                 "spread more: it has too few locations for its own."

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "part_deg": 1.0,
     "group_dropout": 0.1,
     "training": {"epochs": 12, "batch": 64, "rate": 5e-3, "patience": 12},
-    "fine_tuning": {"epochs": 4, "patience": 4, "rate_share": 0.5, "part_deg": 0.5},
+    "fine_tuning": {"epochs": 4, "patience": 4, "rate_share": 0.5, "part_deg": 0.5, "forests": 20},
 }
 #: West, south, east, north of the region.
 REGION = (11.0, 11.0, 16.0, 16.0)
