@@ -259,6 +259,8 @@ class Grid:
         col, row = np.floor(fx).astype(np.int64), np.floor(fy).astype(np.int64)
         if self.wraps:
             row = np.where(fy == self.shape[0], self.shape[0] - 1, row)
+            # so near the last edge that the division rounds to it
+            col = np.where(fx == self.shape[1], self.shape[1] - 1, col)
         inside = (row >= 0) & (row < self.shape[0]) & (col >= 0) & (col < self.shape[1])
         return row, col, inside
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyproj import Geod
 
@@ -56,6 +56,7 @@ def test_tiles_cover_every_cell_once(height: int, width: int, size: int) -> None
     assert (seen == 1).all()
 
 
+@example(lon=np.nextafter(180.0, 0.0), lat=0.0)
 @given(st.floats(-180, 180, exclude_max=True), st.floats(-90, 90))
 def test_a_point_lies_in_the_cell_it_is_located_in(lon: float, lat: float) -> None:
     grid = Grid.preset("global-0.1deg")
