@@ -13,7 +13,18 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = ("kernels", "engine", "recipes")
 #: What a kernel may import: arrays, compilers, and threads to run compiled code in.
 PURE = {"__future__", "collections", "concurrent", "contextlib", "copy", "dataclasses", "enum"}
-PURE |= {"functools", "llvmlite", "math", "numba", "numpy", "scipy", "torch", "typing", "edaphos"}
+PURE |= {
+    "functools",
+    "itertools",
+    "llvmlite",
+    "math",
+    "numba",
+    "numpy",
+    "scipy",
+    "torch",
+    "typing",
+    "edaphos",
+}
 #: No kernel, but how they are compiled and kept.
 COMPILER = "jit.py"
 

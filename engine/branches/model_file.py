@@ -36,8 +36,8 @@ from .settings import GsoilcpmSettings, settings_from
 
 SCHEMA = 1
 MODEL, PLACES, KIND = "model.json", "places.npy", "gsoilcpm"
-#: Folder of the forests beside a region's nets.
-FORESTS = "forests"
+#: Folder of the forests beside a region's nets, and the file in it that holds their weights.
+FORESTS, JOINED = "forests", "forests.json"
 #: What the JSON of a model tells.
 TOLD = (
     *("settings", "quantiles", "depths", "seed", "target", "licence", "groups", "variables"),
@@ -176,6 +176,9 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"{folder}: {', '.join(gone)} missing, the folder is not whole; get all files of the "
             "model again"
         )
+    joined = folder / FORESTS / JOINED
+    if joined.is_file():
+        told["mapped is the mean of"] = json.loads(joined.read_text())["weights"]
     return told
 
 
@@ -225,6 +228,10 @@ def card_text(told: Mapping[str, Any]) -> str:
     lines += ["", *_facts("training data", {**told["rows"], **summary})]
     if world is not None:
         lines += ["", *_facts("model of the world that it began with", world)]
+    beside = told.get("mapped is the mean of", {})
+    if beside:
+        shares = ", ".join(f"{name} {100 * weight:.0f} %" for name, weight in beside.items())
+        lines += ["", f"mapped is the mean of nets and of forests by what they learned: {shares}"]
     for way in told["ways"]:
         corrected = ", scale corrected" if way["corrected"] else ""
         lines.append(f"  {way['way']}{corrected}: error {way['error']:.4f}")

@@ -49,6 +49,7 @@ from ..status import Status
 from .columns import GLOBALSOILMAP_DEPTHS, mean_and_quantiles
 from .conv_settings import pairs_of
 from .depth_rows import depth_rows
+from .forest import ForestModel
 from .gsoilcpm_forests import Forests
 from .net_parts import calibrated_words, depth_alone, named_outputs
 from .protocol import Depth, Emits, ModelSpec, Reads, TileInputs
@@ -250,7 +251,11 @@ class GsoilcpmModel:
         cells = sum(16 * len(g.covariates) * g.window**2 for g in self.told.groups)
         batch = 12 * self.told.training.batch * (cells + 64 * self.told.width)
         places = max(rows, self.told.unlabelled.places)  # one after the other
-        return min(BUDGET, 4 * places * cells) + batch + places * 400
+        forest = 0
+        if self.told.start is not None and self.told.forests:
+            beside = ForestModel(self.covariates, trees=self.told.forests)
+            forest = beside.fit_bytes(rows + self.told.kept_rows)
+        return max(min(BUDGET, 4 * places * cells) + batch + places * 400, forest)
 
     # -- prediction -----------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from edaphos.kernels.stack_weights import mean_weights
 
 from ..branches.branch_fit import HeldOut
 from ..branches.kept_rows import KeptRows
+from ..branches.model_file import JOINED
 from ..conformal import Bounds, Conformal, blocks_needed, learn_margins
 from ..conv.learning_rows import Floats, Ints
 from ..conv.predictive import Pair
@@ -32,7 +33,6 @@ from .columns import quantile_name
 from .forest import ForestModel
 from .protocol import Depth, TileInputs
 
-TOLD = "forests.json"
 NETS, REGION, BOTH = "nets", "region", "region and world"
 #: How many times more a row of the region weighs than one of the world.
 REGION_WEIGHT = 5.0
@@ -237,12 +237,12 @@ class Forests:
             "log1p": self.log1p,
             "target": self.target,
         }
-        (folder / TOLD).write_text(json.dumps(told, indent=1) + "\n")
+        (folder / JOINED).write_text(json.dumps(told, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Forests:
         """Read what :meth:`save` wrote."""
-        told = json.loads((folder / TOLD).read_text())
+        told = json.loads((folder / JOINED).read_text())
         return cls(
             {name: ForestModel.load(folder / str(k)) for k, name in enumerate(told["forests"])},
             told["weights"],

@@ -16,7 +16,7 @@ from shapely.geometry import Polygon
 from typer.testing import CliRunner
 
 from edaphos.engine.assess.assessment import Assessment
-from edaphos.engine.branches.model_file import digest_of_model
+from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
 from edaphos.engine.branches.regions_out import distance_km
 from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
@@ -33,6 +33,9 @@ from edaphos.recipes.regions import run_regions
 
 from .small import GROUPS_TOML, Country, make_country, profiles_table
 
+#: Its one worker is a thread: processes have their own tests.
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 MODEL = (
     """kind = "gsoilcpm"
 width = 4
@@ -46,7 +49,8 @@ licence = "CC0-1.0"
 training = { epochs = 4, batch = 64, rate = 0.01 }
 unlabelled = { places = 200, epochs = 2 }
 kept_places = 40
-fine_tuning = { ways = ["zero_shot", "head"], epochs = 2, adversarial = 0.1 }
+kept_rows = 60
+fine_tuning = { ways = ["zero_shot", "head"], epochs = 2, adversarial = 0.1, forests = 6 }
 """
     + GROUPS_TOML
 )
@@ -159,6 +163,20 @@ def test_places_without_samples_are_drawn_once_and_teach_the_world(done) -> None
     assert (run / "model" / "kept_places.safetensors").is_file()
     for name in ("east", "west"):
         assert not (run / "regions" / name / "patches-unlabelled").exists()
+
+
+def test_regions_have_forests_beside_their_nets(done) -> None:
+    """One of their own profiles, one of these and of rows that the model of the world keeps."""
+    _, run = done
+    assert (run / "model" / "kept_rows.safetensors").is_file()
+    for name in ("east", "west"):
+        card = read_card(run / "regions" / name / "model")
+        weights = card["mapped is the mean of"]
+        assert list(weights) == ["nets", "region", "region and world"]
+        assert sum(weights.values()) == pytest.approx(1)
+        assert "mapped is the mean of nets" in card_text(card)
+        told = open_map(run / "regions" / name).attrs
+        assert "a forest of the region's profiles" in " ".join(map(str, told.values()))
 
 
 def test_finished_regions_are_named_by_their_recipes(done) -> None:
