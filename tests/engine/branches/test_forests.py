@@ -16,9 +16,9 @@ from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.models.gsoilcpm_forests import BOTH, NETS, REGION, REGION_WEIGHT
 from edaphos.kernels.stack_weights import mean_weights
 
-from ..branch_world import make_model
+from ..branch_world import check_map, make_model
 
-WAYS = {"ways": ("zero_shot", "head")}
+WAYS = {"ways": ("zero_shot", "head"), "forests": 20}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_rows_of_the_world_go_without_coordinates_and_the_regions_own_places(
     assert digest_of_model(folder) != digest_of_model(world[2])
 
 
-def test_what_is_mapped_is_the_weighted_mean_of_all(tuned, region) -> None:
+def test_what_is_mapped_is_the_weighted_mean_of_all(tuned, region, cube) -> None:
     beside = tuned.forests
     assert beside is not None
     assert set(beside.weights) == {NETS, REGION, BOTH}
@@ -72,6 +72,7 @@ def test_what_is_mapped_is_the_weighted_mean_of_all(tuned, region) -> None:
     assert (found["soc_q05"] <= found["soc_q50"]).all()
     assert (found["soc_q50"] <= found["soc_q95"]).all()
     assert "Mapped is the mean of" in " ".join(tuned.notes)
+    check_map(tuned, cube, region)
 
 
 def test_weights_and_margins_come_from_rows_held_out(tuned, kept, region) -> None:
@@ -126,7 +127,7 @@ def test_nets_stand_alone_where_that_is_wanted(kept, region) -> None:
 def test_a_region_of_ten_places_has_forests(kept, region) -> None:
     who = region.table["profile_id"].to_numpy()
     few = region.take(np.isin(who, np.unique(who)[:10]))
-    told = {"ways": ("zero_shot",), "trust_units": True}
+    told = {"ways": ("zero_shot",), "trust_units": True, "forests": 20}
     model = make_model(start=str(kept[0]), fine_tuning=told).fit(few)
     assert model.forests is not None
     assert np.isfinite(model.predict_rows(region)["soc_q95"]).all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,50 +12,24 @@ from pyproj import Geod
 
 from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
 from edaphos.engine.branches.regions_out import distance_km, outside, place_codes
-from edaphos.engine.cube.cube import Cube
 from edaphos.engine.errors import InputError
-from edaphos.engine.models.depth_rows import depth_rows
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.models.protocol import description_of
-from edaphos.engine.samples import Samples
-from edaphos.engine.status import Status
-from edaphos.engine.tiles import read_inputs
 
-from ..branch_world import GROUPS, REGION, make_model, make_samples, region_profiles
+from ..branch_world import (
+    GROUPS,
+    REGION,
+    TOLERANCE,
+    check_map,
+    make_model,
+    make_samples,
+    region_profiles,
+    tile_of,
+)
 from ..conv_world import DEPTHS, make_cube, world_grid
 
 #: Columns of profiles.
 RAW = ["profile_id", "source", "lon", "lat", "year", "top_cm", "bottom_cm", "soc_g_kg"]
-#: float32 arithmetic in another order.
-TOLERANCE = 1e-4
-
-
-def tile_of(model: GsoilcpmModel, cube: Cube, *window: int):
-    grid = world_grid()
-    context = SimpleNamespace(cube=cube, model=model, grid=grid, run=SimpleNamespace(years=(2005,)))
-    inputs, _ = read_inputs(context, grid.window(*window))
-    return inputs, model.predict(inputs)
-
-
-def check_map(model: GsoilcpmModel, cube: Cube, samples: Samples) -> None:
-    """A map says where samples lie what rows say."""
-    inputs, made = tile_of(model, cube, 0, 0, 80, 80)
-    assert set(np.unique(made.pop("status"))) <= {0, Status.LIMITED}
-    assert made.keys() == {o.name for o in model.emits.outputs}
-    assert all(np.isfinite(layer[..., inputs.wanted]).all() for layer in made.values())
-    rows = model.predict_rows(samples)
-    y, x, _ = world_grid().locate(samples.table["lon"], samples.table["lat"])
-    depth = depth_rows(samples.top, samples.bottom, DEPTHS)
-    for name, layer in made.items():
-        np.testing.assert_allclose(
-            layer[depth, 0, y, x], rows[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
-        )
-    part = tile_of(model, cube, 13, 20, 31, 17)[1]
-    for name, layer in part.items():
-        if name == "status":
-            continue
-        there = made[name][..., 13:44, 20:37]
-        np.testing.assert_allclose(layer, there, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_a_map_says_what_rows_say_and_files_hold_it(world, cube) -> None:
