@@ -58,6 +58,7 @@ def test_scores_are_those_of_rows_and_differences_are_paired(told, benchmark_mod
         found = told.scores(sums[list(told.SUMS)].to_numpy(float).sum(axis=0))
         assert np.isclose(found["MAE"], wanted["MAE"])
         assert np.isclose(found["CCC"], wanted["CCC"])
+        assert np.isclose(found["RMSE"], wanted["RMSE"])
     scored = told.Scored(pd.concat(parts))
     better = scored.change("a", "b", "MAE")
     assert -30 < better.low < better.value < better.high < -20
