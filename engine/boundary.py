@@ -94,8 +94,14 @@ class Boundary:
         return found
 
     def extent(self, crs: Any) -> Box:
-        """Return west, south, east and north of the area in another CRS."""
+        """Return west, south, east and north of the area in another CRS.
+
+        In degrees -180 to 180 where the area lies on both sides of the date line or about a pole.
+        """
         other = CRS.from_user_input(crs)
+        if other.is_geographic and not self.crs.is_geographic:
+            west, south, east, north = self.degrees()
+            return (-180.0, south, 180.0, north) if east > 180 else (west, south, east, north)
         if self.crs.equals(other, ignore_axis_order=True):
             west, south, east, north = shapely.total_bounds(self.shapes).tolist()
             return west, south, east, north

@@ -48,7 +48,9 @@ def mean_weights(
     rows = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
     error = columns - y[:, None]
     products = (error * rows[:, None]).T @ error / rows.sum()
-    products += to_equal * products.diagonal().min() * np.eye(size)
+    # a floor, so that what is exact has a weight
+    drawn = to_equal * products.diagonal().min() + 1e-12 * products.diagonal().max()
+    products += max(drawn, np.finfo(float).tiny) * np.eye(size)
     best, found = np.inf, np.full(size, 1.0 / size)
     for number in range(1, size + 1):
         for some in combinations(range(size), number):

@@ -78,7 +78,9 @@ def finetune(
     ] = None,
     way: Annotated[
         list[str] | None,
-        typer.Option(help="zero_shot, head, all, gradual or adapters; repeatable, all by default."),
+        typer.Option(
+            help="zero_shot, head, all (these by default), gradual, adapters; repeatable."
+        ),
     ] = None,
     block_deg: Annotated[
         float | None,

@@ -64,10 +64,10 @@ class TuningTable(Table):
     """How a model of the world becomes one of a region."""
 
     ways: tuple[Way, ...] = Field(
-        ("zero_shot", "head", "all", "gradual", "adapters"),
+        ("zero_shot", "head", "all"),
         min_length=1,
         description="ways that are tried; the region's own training profiles choose one: as it is, "
-        "dense layers, all layers, one layer after another, changes of low rank",
+        "dense layers, all layers; gradual: one layer after another, adapters: changes of low rank",
     )
     correction: Literal["none", "shift", "scale"] = Field(
         "scale",

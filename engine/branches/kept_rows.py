@@ -52,7 +52,13 @@ class KeptRows:
         }
         return cls(columns, codes_of_rows(samples)[some])
 
-    def beside(self, samples: Samples, features: Sequence[str], weight: float) -> Samples:
+    def beside(
+        self,
+        samples: Samples,
+        features: Sequence[str],
+        weight: float,
+        but: Samples | None = None,
+    ) -> Samples:
         """Return a region's samples and, after them, the rows of other places.
 
         Parameters
@@ -63,8 +69,10 @@ class KeptRows:
             Feature columns that both have.
         weight
             How many times more a row of the region weighs than one of the world.
+        but
+            Samples whose places are left out: all of the region, where `samples` are a part.
         """
-        other = ~np.isin(self.codes, codes_of_rows(samples))
+        other = ~np.isin(self.codes, codes_of_rows(samples if but is None else but))
         names = (*_COLUMNS, *features)
         world = pd.DataFrame({name: self.columns[name][other] for name in names})
         world["weight"] /= max(float(world["weight"].mean()), 1e-12)

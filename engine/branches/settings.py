@@ -75,8 +75,8 @@ class Tuning:
         Those that are tried; the one with the smallest error over parts of the region's own
         training profiles, by nets that these did not teach, is kept. ``zero_shot``: the model as
         it is.
-        ``head``: the dense layers are trained. ``all``: all layers. ``gradual``: the last layer,
-        then one more after another. ``adapters``: changes of low rank (LoRA).
+        ``head``: the dense layers are trained. ``all``: all layers. Not by default, ``gradual``:
+        the last layer, then one more after another; ``adapters``: changes of low rank (LoRA).
     correction
         Of what the model of the world says as it is, on the scale that is learned, by the other
         parts: ``shift``, ``scale`` (a straight line, its slope within .2 and 5) or ``none``.
@@ -104,12 +104,13 @@ class Tuning:
     forests
         Trees of each forest beside the nets, 0 for nets alone: one of the region's rows, and one of
         these and of rows that the model of the world keeps (`kept_rows`). What is mapped is the
-        mean of all, weighted by what each says of rows held out.
+        mean of all, weighted by what each says of rows held out. Nets are alone in any case with
+        `faithful` or `sees_year`.
     trust_units
         Take targets as they are, though they look as if they were in other units.
     """
 
-    ways: tuple[Way, ...] = WAYS
+    ways: tuple[Way, ...] = ("zero_shot", "head", "all")
     correction: Literal["none", "shift", "scale"] = "scale"
     rate_share: float = 1.0
     epochs: int = 200
@@ -285,8 +286,12 @@ class GsoilcpmSettings:
 
     @property
     def forests(self) -> int:
-        """Trees of the forests beside a region's nets; the released network stands alone."""
-        return 0 if self.faithful else self.fine_tuning.forests
+        """Trees of the forests beside a region's nets.
+
+        None beside the released network, nor beside nets that see the year, which forests do not:
+        they would damp what changes.
+        """
+        return 0 if self.faithful or self.sees_year else self.fine_tuning.forests
 
     @property
     def tuned(self) -> TrainSpec:

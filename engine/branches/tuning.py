@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..assess.splits import inner_split, location_codes
+from ..conformal import blocks_needed
 from ..conv.learning_rows import FEWEST_BLOCKS, Ints, LearningRows, learning_rows
 from ..conv.patches import patches_of
 from ..conv.predictive import Pair, Predictive
@@ -183,7 +184,9 @@ def _predictive(
     pairs: tuple[Pair, ...],
     locations: int,
 ) -> Predictive:
-    if locations < OWN_INTERVALS:
+    widest = max((high - low for low, high in pairs), default=0.0)
+    blocks = len(np.unique(rows.block))
+    if locations < OWN_INTERVALS or (pairs and blocks < blocks_needed(widest)):
         return worlds_intervals(fit.said, rows, start, depths, pairs, fit.nets.high)
     return own_intervals(
         fit.said,

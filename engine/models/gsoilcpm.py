@@ -18,19 +18,20 @@ from ..branches.branch_fit import BranchFit
 from ..branches.fitted import row_numbers
 from ..branches.fitting import pretrain
 from ..branches.group_set import GroupSet
-from ..branches.groups import Group, check_groups, windows_of
+from ..branches.groups import Group, windows_of
 from ..branches.kept_places import KEPT
 from ..branches.kept_rows import KEPT_ROWS, KeptRows
 from ..branches.model_file import (
     FORESTS,
     depths_of,
-    digest_of_model,
     load_model,
     net_name,
     read_card,
     save_model,
 )
+from ..branches.regions_out import place_codes
 from ..branches.settings import GsoilcpmSettings, settings_from
+from ..branches.start_settings import settings_of_start
 from ..branches.strided import map_strided
 from ..branches.tuning import finetune
 from ..branches.window_ground import LEARNED, check_ground, learned_metres
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
 
     from edaphos.kernels.branch_map import BranchMapper
 
+#: Share of a region's places, at most, that may have taught the world where a forest of both is
+#: to stand beside the nets.
+MOST_SHARED = 0.05
 #: Cell sizes that differ by this share are of one grid.
 SAME_SIZE = 1e-6
 
@@ -95,7 +99,7 @@ class GsoilcpmModel:
     packages: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __post_init__(self) -> None:
-        self.settings = self.told = _begun(settings_from(self.settings))
+        self.settings = self.told = settings_of_start(settings_from(self.settings))
         self.quantiles = tuple(sorted(self.quantiles))
         self.depths = tuple((float(top), float(bottom)) for top, bottom in self.depths)
         self.pairs = pairs_of(self.quantiles)
@@ -220,7 +224,11 @@ class GsoilcpmModel:
         """Fit the forests beside the nets."""
         held = self.fitted.held_out
         assert held is not None  # it was just fitted to a region
-        kept = KeptRows.load(start / KEPT_ROWS) if (start / KEPT_ROWS).is_file() else None
+        kept = None
+        shared = self.fitted.summary["places that taught the world"]
+        # rows of test folds would be among those of the world, where it learned many of the places
+        if (start / KEPT_ROWS).is_file() and shared <= MOST_SHARED * len(place_codes(samples)):
+            kept = KeptRows.load(start / KEPT_ROWS)
         nets = named_outputs(
             self._target[0],
             self.fitted.predictive,
@@ -363,37 +371,3 @@ class GsoilcpmModel:
         if (folder / FORESTS).is_dir():
             model._forests = Forests.load(folder / FORESTS)
         return model
-
-
-def _begun(told: GsoilcpmSettings) -> GsoilcpmSettings:
-    """Return settings whose net is that of the start, if there is one."""
-    if told.start is None:
-        return told
-    folder = Path(told.start)
-    card = read_card(folder)
-    if told.start_digest and digest_of_model(folder) != told.start_digest:
-        raise InputError(
-            f"{folder}: not the model that this recipe names (its SHA-256 is another); get that "
-            "model again, or leave start_digest out"
-        )
-    of = settings_from(card["settings"])
-    if told.fine_tuning.adversarial and not (folder / KEPT).is_file():
-        raise InputError(
-            f"{folder}: fine_tuning.adversarial compares the region with places of the world, and "
-            "this model keeps none: pre-train it anew with kept_places above 0, such as 512, or "
-            "take fine_tuning.coral instead"
-        )
-    unknown = set(told.lacking) - {group.name for group in of.groups}
-    if unknown:
-        raise InputError(
-            f"lacking: the model of the world has no group {', '.join(sorted(unknown))}; it has "
-            f"{', '.join(group.name for group in of.groups)}"
-        )
-    names = [
-        *("groups", "faithful", "width", "merged", "dense", "dropout", "group_dropout"),
-        *("embedding", "head", "sees_year", "transform", "members", "kept_places"),
-        "kept_rows",
-    ]
-    found = replace(told, **{name: getattr(of, name) for name in names})
-    check_groups((*of.groups, *told.own))
-    return replace(found, groups=(*of.groups, *told.own))

@@ -101,8 +101,6 @@ class Forests:
         target = samples.target[0]
         settings: dict[str, Any] = {
             "max_features": 1 / 3,
-            # small regions have few rows in all
-            "min_samples_leaf": int(np.clip(len(samples) // 10, 1, 5)),
             "quantiles": tuple(sorted({0.5, *quantiles})),
             "depths": depths,
             "seed": seed,
@@ -283,13 +281,15 @@ class _Growing:
     def grow(self, name: str, rows: NDArray[np.bool_], trees: int) -> ForestModel:
         """Grow a forest by name from some rows of the region."""
         mine = self.samples.take(rows)
+        told = {**self.settings, "trees": trees}
         if name == REGION:
-            return ForestModel(self.variables, trees=trees, **self.settings).fit(mine)
+            leaf = int(np.clip(len(mine) // 10, 1, 5))  # small regions have few rows in all
+            return ForestModel(self.variables, min_samples_leaf=leaf, **told).fit(mine)
         assert self.kept is not None  # or there is no such forest
         here = set(self.samples.features)
         columns = [column for variable in self.common for column in _columns(variable, here)]
-        both = self.kept.beside(mine, columns, REGION_WEIGHT)
-        return ForestModel(self.common, trees=trees, **self.settings).fit(both)
+        both = self.kept.beside(mine, columns, REGION_WEIGHT, but=self.samples)
+        return ForestModel(self.common, **told).fit(both)
 
     def held_out(self, name: str, part: Ints, trees: int) -> dict[str, Floats]:
         """Return the outputs of rows by forests that did not see their part."""

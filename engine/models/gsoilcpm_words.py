@@ -56,6 +56,8 @@ def describe(
 def _intervals(fit: BranchFit | None, forests: Forests | None) -> str:
     if forests is not None and forests.conformal:
         return "of all together, calibrated on spatial blocks that taught none of them"
+    if forests is not None and not forests.pairs:
+        return "are not mapped"
     if forests is not None:
         return "the outermost of all, as there are too few spatial blocks to calibrate them"
     if fit is not None and not fit.rows["calibrated with"]:
@@ -94,11 +96,17 @@ def _parts(fit: BranchFit) -> str:
     if not fit.ways:
         counts = ", ".join(f"{n:,} {what}" for what, n in fit.rows.items())
         return f"Layers of the training profiles, by whole spatial blocks: {counts}."
-    rows, parts = fit.summary["rows"], fit.summary["parts"]
+    rows, parts = fit.summary["rows"], fit.summary.get("parts")
+    if parts is None:  # fitted by an edaphos that gave rows up to stop and to calibrate
+        return f"{rows:,} layers of the region's profiles."
+    told = f"{rows:,} layers of the region's profiles in {parts} parts of whole spatial blocks"
+    if fit.ways[0].way == "zero_shot":
+        return (
+            f"{told}: what nets that did not see a part say of it chooses the way and calibrates."
+        )
     return (
-        f"{rows:,} layers of the region's profiles in {parts} parts of whole spatial blocks: each "
-        "part is held out of one net, stops the training of another, and teaches the rest; what is "
-        "held out chooses the way and calibrates; nets are averaged."
+        f"{told}: each part is held out of one net, stops the training of another, and teaches the "
+        "rest; two parts held out choose the way, and all calibrate; nets are averaged."
     )
 
 

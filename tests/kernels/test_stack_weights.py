@@ -52,7 +52,9 @@ def test_alike_predictions_weigh_alike_and_a_hopeless_one_nothing() -> None:
 def test_predictions_that_are_the_same_have_weights_too() -> None:
     y = np.arange(5.0)
     np.testing.assert_allclose(mean_weights(np.stack([y + 1, y + 1], 1), y), [0.5, 0.5])
-    np.testing.assert_allclose(mean_weights(np.stack([y, y], 1), y).sum(), 1.0)
+    np.testing.assert_allclose(mean_weights(np.stack([y, y], 1), y), [0.5, 0.5])
+    exact = mean_weights([[1, 9], [2, 9.5], [3, 7]], [1, 2, 3])
+    np.testing.assert_allclose(exact, [1.0, 0.0], atol=1e-6)
 
 
 def test_shapes_are_checked() -> None:

@@ -135,7 +135,8 @@ def test_a_small_region_of_finer_cells_is_mapped(model, region, tmp_path) -> Non
         "model that was fine-tuned"
     ] == "CC0-1.0"
     assert "7 apart" in made.attrs["method"]
-    assert "intervals as in the world, or wider" in made.attrs["method"]
+    assert "intervals of all together, calibrated on spatial blocks" in made.attrs["method"]
+    assert "a forest of the region's profiles" in made.attrs["method"]
     assert "branches learned clay here" in made.attrs["support"]
 
 

@@ -12,6 +12,7 @@ from pyproj import Geod
 
 from edaphos.engine.branches.model_file import card_text, digest_of_model, read_card
 from edaphos.engine.branches.regions_out import distance_km, outside, place_codes
+from edaphos.engine.branches.settings import WAYS
 from edaphos.engine.errors import InputError
 from edaphos.engine.models.gsoilcpm import GsoilcpmModel
 from edaphos.engine.models.protocol import description_of
@@ -80,7 +81,7 @@ def test_the_region_and_its_surroundings_teach_the_world_nothing(world) -> None:
 
 
 def test_a_region_takes_the_best_way_by_its_own_rows(world, region, cube) -> None:
-    model = make_model(start=str(world[2])).fit(region)
+    model = make_model(start=str(world[2]), fine_tuning={"ways": WAYS}).fit(region)
     ways = model.fitted.ways
     assert {w.way for w in ways} == {"zero_shot", "head", "all", "gradual", "adapters"}
     assert [w.way for w in ways if w.corrected] == ["zero_shot"]
