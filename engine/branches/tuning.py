@@ -108,7 +108,10 @@ def finetune(
         held, rows, part, grounds, world, files, kept, told.tuned, told.fine_tuning, seed
     )
     fit = cross_fit(region, client)
-    predictive = _predictive(fit, rows, told, start, depths, pairs, locations)
+    own = locations >= OWN_INTERVALS and len(np.unique(rows.block)) >= max(
+        (blocks_needed(high - low) for low, high in pairs), default=0
+    )
+    predictive = _predictive(fit, rows, told, start, depths, pairs, own)
     store = next(iter(held.stores.values()))
     here = place_codes(samples)
     mine = [one for (way, _), one in fit.trained.items() if way == fit.ways[0].way]
@@ -119,7 +122,7 @@ def finetune(
         variables={**start.variables, **held.variables},
         crs=store.crs,
         cell=store.cell,
-        rows={"calibrated with": len(rows) if locations >= OWN_INTERVALS else 0},
+        rows={"calibrated with": len(rows) if own else 0},
         summary={
             **summary_of(samples),
             "parts": parts,
@@ -182,11 +185,9 @@ def _predictive(
     start: BranchFit,
     depths: tuple[Depth, ...],
     pairs: tuple[Pair, ...],
-    locations: int,
+    own: bool,
 ) -> Predictive:
-    widest = max((high - low for low, high in pairs), default=0.0)
-    blocks = len(np.unique(rows.block))
-    if locations < OWN_INTERVALS or (pairs and blocks < blocks_needed(widest)):
+    if not own:
         return worlds_intervals(fit.said, rows, start, depths, pairs, fit.nets.high)
     return own_intervals(
         fit.said,

@@ -97,6 +97,11 @@ def test_boxes_across_the_date_line() -> None:
     projected = geopandas.GeoSeries([box(177, -19, 182, -16)], crs=4326).to_crs(3832)
     moved = of(*projected, crs=CRS.from_epsg(3832))
     assert moved.degrees() == pytest.approx((177, -19, 182, -16), abs=0.01)
+    assert moved.extent(4326) == pytest.approx((-180, -19, 180, -16), abs=0.01)
+    cap = of(shapely.Point(0, 0).buffer(2e6), crs=CRS.from_epsg(3413))  # about the pole
+    west, south, east, north = cap.extent(4326)
+    assert (west, east, north) == (-180, 180, 90)
+    assert 70 < south < 73
     assert moved.holds(lon, lat).tolist() == [True, True, False]
 
 

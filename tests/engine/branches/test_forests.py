@@ -51,7 +51,9 @@ def test_rows_of_the_world_go_without_coordinates_and_the_regions_own_places(
     weight = both.weight
     assert np.isclose(weight[: len(region)].mean(), 4 * weight[len(region) :].mean())
     own = world[1].take(np.arange(90))
+    part = again.beside(own.take(np.arange(10)), features, 1.0, but=own)
     without = again.beside(own, features, 1.0)
+    assert len(part) - 10 == len(without) - len(own)
     shared = np.isin(again.codes, codes_of_rows(own))
     assert 0 < shared.sum() < 300
     assert len(without) == len(own) + (~shared).sum()

@@ -287,6 +287,22 @@ def test_the_released_network_reads_class_codes_as_numbers(world, cube, tmp_path
     np.testing.assert_allclose(rows, said, rtol=1e-3, atol=1e-3)
 
 
+def test_many_places_in_few_blocks_take_over_the_intervals_of_the_world(
+    world, region, monkeypatch
+) -> None:
+    monkeypatch.setattr("edaphos.engine.branches.tuning.OWN_INTERVALS", 20)
+    who = np.unique(region.table["profile_id"], return_inverse=True)[1]
+    spot = who % 7
+    near = region.table.assign(lon=11.5 + 0.6 * spot + 1e-5 * who, lat=12.0 + 1e-5 * who)
+    told = {"ways": ("zero_shot",), "trust_units": True}
+    fitted = (
+        make_model(start=str(world[2]), fine_tuning=told).fit(replace(region, table=near)).fitted
+    )
+    assert len(np.unique(fitted.held_out.rows.block)) == 7
+    assert fitted.rows["calibrated with"] == 0
+    assert np.isfinite(fitted.predictive.margins).all()
+
+
 def test_samples_without_squares_are_refused(world) -> None:
     with pytest.raises(InputError, match="samples have no patches"):
         make_model().fit(replace(world[1], patches=None))
