@@ -99,7 +99,7 @@ class TuningTable(Table):
     )
     part_deg: float = Field(0.5, gt=0, le=45, description="side of their blocks, degrees")
     forests: int = Field(
-        100,
+        60,
         ge=0,
         le=5000,
         description="trees of each forest beside the nets, 0 for nets alone: one of the region's "

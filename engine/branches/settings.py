@@ -122,7 +122,7 @@ class Tuning:
     rank: int = 4
     parts: int = 5
     part_deg: float = 0.5
-    forests: int = 100
+    forests: int = 60
     trust_units: bool = False
 
     def __post_init__(self) -> None:
