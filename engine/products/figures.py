@@ -137,7 +137,9 @@ def draw_profiles(
     labels: Labels,
     cell_degrees: float = 2.0,
 ) -> Picture:
-    """Draw where the profiles are, as counts in cells of `cell_degrees`."""
+    """Draw where the profiles on the map are, as counts in cells of `cell_degrees`."""
+    there = preview.grid.locate(lon, lat)[2]  # a region's files may hold profiles of the world
+    lon, lat = lon[there], lat[there]
     counted = Grid.from_bounds("EPSG:4326", (-180, -90, 180, 90), cell_degrees)
     row, col, inside = counted.locate(lon, lat)
     counts = np.zeros(counted.shape, np.float32)

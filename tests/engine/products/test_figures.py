@@ -82,6 +82,14 @@ def pictures(preview: Preview) -> list[Picture]:
     ]
 
 
+def test_profiles_elsewhere_are_not_counted() -> None:
+    grid = Grid.from_bounds("EPSG:4326", (10, 40, 30, 50), 0.5)
+    small = make_preview(fake_map(grid, depths=DEPTHS[:2]))
+    lon, lat = np.array([12.0, 20.0, 100.0]), np.array([45.0, 46.0, 0.0])
+    picture = draw_profiles(small, frame_of(small.grid, small.status), lon, lat, labels=LABELS)
+    assert "Where the 2 profiles are" in text_of(picture)
+
+
 def test_every_picture_says_virtual_and_its_resolutions(pictures: list[Picture]) -> None:
     for picture in pictures:
         text = text_of(picture)
