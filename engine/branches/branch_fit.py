@@ -17,6 +17,7 @@ from ..training_curve import Training
 from .fitted import FittedBranches
 from .kept_places import KeptPlaces
 from .kept_rows import KeptRows
+from .settings import Way
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class WayTried:
         of the target's variance in the world.
     """
 
-    way: str
+    way: Way
     corrected: bool
     error: float
 

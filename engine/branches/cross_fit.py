@@ -120,8 +120,8 @@ def cross_fit(region: Region, client: Client | None = None) -> CrossFit:
     ]
     tried.sort(key=lambda one: one[0].error)
     best, said, nets = tried[0]
-    kept: list[Way] = [way for way in trained_ways if way == best.way]
-    for way in kept:
+    way = best.way
+    if way != "zero_shot":
         trained |= _train(region, [(way, k) for k in range(region.nets) if k not in raced], client)
         mine = tuple(trained[way, k].net for k in range(region.nets))
         nets, said = replace(region.world, nets=mine), _held_out(region, way, trained)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..assess.splits import inner_split, location_codes
 from ..conformal import blocks_needed
-from ..conv.learning_rows import FEWEST_BLOCKS, Ints, LearningRows, learning_rows
+from ..conv.learning_rows import FEWEST_BLOCKS, Ints, LearningRows, rows_of
 from ..conv.patches import patches_of
 from ..conv.predictive import Pair, Predictive
 from ..errors import InputError
@@ -158,14 +158,6 @@ def region_rows(
             f"{locations}: take the map of the world as it is, or give more profiles"
         )
     tuning = told.fine_tuning
-    rows = learning_rows(
-        samples,
-        depths,
-        log1p=told.transform == "log1p",
-        parts=tuning.parts,
-        part_deg=tuning.part_deg,
-        seed=seed,
-    )
     # every part calibrates: blocks need not be so small that one part alone holds enough of them
     split = inner_split(
         samples,
@@ -174,8 +166,8 @@ def region_rows(
         block_deg=tuning.part_deg,
         least=max(FEWEST_BLOCKS, 2 * tuning.parts),
     )
-    rows = with_numbers(replace(rows, block=split.blocks), samples, told)
-    return rows, split.folds.astype(np.int64), locations
+    rows = rows_of(samples, depths, split, log1p=told.transform == "log1p")
+    return with_numbers(rows, samples, told), rows.part, locations
 
 
 def _predictive(

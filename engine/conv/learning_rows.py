@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..assess.splits import inner_split
+from ..assess.splits import Split, inner_split
 from ..errors import InputError
 from ..models.depth_rows import depth_rows
 from ..models.protocol import Depth
@@ -112,15 +112,29 @@ def learning_rows(
     InputError
         There are too few locations, or a target cannot be on that scale.
     """
+    split = inner_split(
+        samples, folds=parts, seed=seed, block_deg=part_deg, least=parts * FEWEST_BLOCKS
+    )
+    rows = rows_of(samples, depths, split, log1p=log1p)
+    part = np.where(rows.part == 0, STOP, np.where(rows.part == 1, CALIBRATE, LEARN))
+    return replace(rows, part=part.astype(np.int64))
+
+
+def rows_of(
+    samples: Samples, depths: Sequence[Depth], split: Split, *, log1p: bool
+) -> LearningRows:
+    """Return the rows of samples; their parts are the folds of a split by blocks.
+
+    Raises
+    ------
+    InputError
+        A target cannot be on the scale that is learned.
+    """
     y = samples.y
     if log1p and not (y > -1).all():
         raise InputError(
             f'transform = "log1p" needs targets above -1, found {y.min():g}; set transform = "none"'
         )
-    split = inner_split(
-        samples, folds=parts, seed=seed, block_deg=part_deg, least=parts * FEWEST_BLOCKS
-    )
-    part = np.where(split.folds == 0, STOP, np.where(split.folds == 1, CALIBRATE, LEARN))
     weight = samples.weight
     return LearningRows(
         patch=patches_of(samples),
@@ -128,7 +142,7 @@ def learning_rows(
         extra=depth_numbers(samples.top, samples.bottom),
         target=np.log1p(y) if log1p else y,
         weight=weight / weight.mean(),
-        part=part.astype(np.int64),
+        part=split.folds.astype(np.int64),
         block=split.blocks,
     )
 
