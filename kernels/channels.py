@@ -17,18 +17,22 @@ def standardise(
     values: NDArray[np.float32],
     centre: np.float32,
     factor: np.float32,
+    low: np.float32,
+    high: np.float32,
     fill: np.float32,
     out: NDArray[np.float32],
     present: NDArray[np.uint16],
 ) -> None:
     """Write ``(values - centre) * factor``, or `fill` where missing; count what is present.
 
+    Values outside the bounds count as the nearer one.
+
     Parameters
     ----------
     values
         Raw values, shape ``(n, cells)``.
-    centre, factor, fill
-        In the units of `values`, per unit, and in those of `out`.
+    centre, factor, low, high, fill
+        In the units of `values`, but for `factor`, per unit, and `fill`, in those of `out`.
     out
         Written, ``(n, cells)``.
     present
@@ -38,7 +42,8 @@ def standardise(
         for j in range(values.shape[1]):
             value = values[i, j]
             valid = value == value
-            out[i, j] = (value - centre) * factor if valid else fill
+            inside = min(max(value, low), high)
+            out[i, j] = (inside - centre) * factor if valid else fill
             present[i, j] += np.uint16(valid)
 
 

@@ -93,7 +93,12 @@ def finetune(
     year: Annotated[int, typer.Option(help="Year that the map is labelled with.")] = 2020,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     trust_units: Annotated[
-        bool, typer.Option("--trust-units", help="Take values that look like per cent as they are.")
+        bool,
+        typer.Option(
+            "--trust-units",
+            help="Take carbon that looks like per cent, and covariates beyond the world's, as they "
+            "are.",
+        ),
     ] = False,
     no_assess: Annotated[
         bool, typer.Option("--no-assess", help="Do not cross-validate beside a regional forest.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edaphos.kernels.branch_shape import Branch
 
 from ..conv.channels import Channels
-from ..conv.patch_statistics import seen_in
+from ..conv.patch_statistics import raw_patches, seen_in
 from ..conv.planes import Plane
 from ..cube.layout import Kind
 from ..errors import InputError
@@ -77,13 +77,13 @@ class GroupChannels:
     def fit(
         cls, store: GroupSet, patches: NDArray[np.int64], groups: Sequence[Group], *, plain: bool
     ) -> GroupChannels:
-        """Learn scalings from training places, and only from them.
+        """Learn scalings from training places, and only from them, and the extremes of amounts.
 
         Parameters
         ----------
         plain
             Channels as the released network has them: a class's code is a number, and no channel
-            tells what is missing, which is 0 after scaling.
+            tells what is missing, which is 0 after scaling; amounts have no bounds.
         """
         found = []
         for group in groups:
@@ -92,7 +92,9 @@ class GroupChannels:
             if plain:
                 amounts: tuple[Kind, ...] = tuple("amount" for _ in of.kinds)
                 of = replace(of, kinds=amounts)
-            made = Channels.fit(of, patches, planes=planes, size=group.window, mask="any")
+            made = Channels.fit(
+                of, patches, planes=planes, size=group.window, mask="any", bounded=not plain
+            )
             found.append(made)
         return cls(tuple(groups), tuple(found))
 
@@ -152,6 +154,29 @@ class GroupChannels:
             for band, one in zip(classes, seen, strict=True):
                 if more := sorted(set(one.codes) - set(band.codes)):
                     found[band.plane[0]] = more
+        return found
+
+    def beyond(
+        self, store: GroupSet, patches: NDArray[np.int64], absent: Sequence[str]
+    ) -> dict[str, float]:
+        """Return the share of cells at places beyond what was learned, by variable, if there are.
+
+        Of amounts with bounds, and of all cells of each place's window.
+        """
+        found: dict[str, float] = {}
+        for group, c in zip(self.groups, self.channels, strict=True):
+            bands = [band for band in c.bands if band.low is not None and band.high is not None]
+            if not bands or group.name in absent:
+                continue
+            of = store.of(group.window)
+            positions = np.array([of.planes.index(band.plane) for band in bands], np.int64)
+            values = raw_patches(of, np.unique(patches), positions, group.window)
+            for k, band in enumerate(bands):
+                there = values[:, k][np.isfinite(values[:, k])]
+                out = (there < np.float32(band.low)) | (there > np.float32(band.high))
+                if out.any():
+                    name = band.plane[0]
+                    found[name] = max(found.get(name, 0.0), float(out.mean()))
         return found
 
     def unknown_class(

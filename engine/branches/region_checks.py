@@ -17,6 +17,8 @@ from .settings import GsoilcpmSettings
 
 #: Factor between units that are easily mistaken, and what the median may differ by to look so.
 UNIT_FACTOR, LOOKS_SO = 10.0, (5.0, 20.0)
+#: Share of a covariate's cells around the region's places that may lie beyond the world's.
+MOST_BEYOND = 0.5
 
 
 def check_absent(absent: tuple[str, ...], start: BranchFit) -> None:
@@ -43,6 +45,25 @@ def check_units(found: Mapping[str, Seen], wanted: Mapping[str, Seen]) -> None:
             f"the region's cube holds other covariates than the model learned: "
             f"{'; '.join(problems)}. Convert them when the cube is built (scale and offset of the "
             "layer), or state their units as they are"
+        )
+
+
+def check_range(beyond: Mapping[str, float], told: GsoilcpmSettings) -> None:
+    """Refuse covariates that mostly lie beyond all that the world has of them.
+
+    Parameters
+    ----------
+    beyond
+        The share of cells of each that does.
+    """
+    far = {name: share for name, share in beyond.items() if share > MOST_BEYOND}
+    if far and not told.fine_tuning.trust_units:
+        raise InputError(
+            "the region's covariates lie beyond all that the world has of them: "
+            + ", ".join(f"{name} in {100 * share:.0f} % of cells" for name, share in far.items())
+            + ". Are they in the units of the model? Slopes must be made of relief on cells as "
+            "large as the world's; a finer one may stand beside it under another name (--own NAME). "
+            "Set fine_tuning.trust_units = true if they are right: they count as the world's extremes"
         )
 
 

@@ -29,7 +29,7 @@ from .fitting import lay_ground, summary_of, with_numbers
 from .group_set import GroupSet
 from .groups import absent_groups
 from .own_groups import files_of, with_own
-from .region_checks import check_absent, check_target, check_units
+from .region_checks import check_absent, check_range, check_target, check_units
 from .region_intervals import OWN_INTERVALS, own_intervals, worlds_intervals
 from .regions_out import place_codes
 from .settings import GsoilcpmSettings
@@ -70,7 +70,8 @@ def finetune(
     ------
     InputError
         Too few locations; covariates in other units than in the world; targets that look as if
-        they were in other units; a group that is missing and that the nets cannot do without.
+        they were in other units, or covariates that mostly lie beyond the world's; a group that is
+        missing and that the nets cannot do without.
     """
     patches_of(samples)
     assert samples.patches is not None  # or the line above raises
@@ -79,6 +80,8 @@ def finetune(
     check_absent(absent, start)
     check_units(held.variables, start.variables)
     rows, part, locations = region_rows(samples, told, depths, seed)
+    beyond = start.nets.channels.beyond(held, rows.patch, absent)
+    check_range(beyond, told)
     start = with_own(start, told, held, rows.patch, seed)
     world = replace(
         start.nets,
@@ -130,6 +133,7 @@ def finetune(
             "places that taught the world": np.intersect1d(here, start.places).size,
             "groups missing": list(absent),
             "classes unknown": start.nets.channels.unknown_codes(held, rows.patch, absent),
+            "beyond the world": {name: round(share, 4) for name, share in beyond.items()},
             "covariates of its own": [name for group in told.own for name in group.covariates],
             **_scores(fit, rows, predictive),
         },

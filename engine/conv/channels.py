@@ -46,6 +46,8 @@ class Band:
         constant, or missing everywhere, is 0: it taught nothing, and its channel is 0 on the map.
     codes
         The codes of a class, ascending; each is a channel.
+    low, high
+        Extremes that an amount is kept within; None for no bounds.
     """
 
     plane: Plane
@@ -55,6 +57,8 @@ class Band:
     centre: float = 0.0
     factor: float = 0.0
     codes: tuple[int, ...] = ()
+    low: float | None = None
+    high: float | None = None
 
     @property
     def channels(self) -> int:
@@ -96,6 +100,7 @@ class Channels:
         mask: Mask = "any",
         planes: Sequence[Plane] | None = None,
         size: int | None = None,
+        bounded: bool = False,
     ) -> Channels:
         """Learn from training patches, and only from them.
 
@@ -109,6 +114,9 @@ class Channels:
             Those to use, by default all.
         size
             Cells along a side that are used, in the middle; all by default.
+        bounded
+            Amounts beyond the extremes of training count as these, so that a net is not asked for
+            what lies far from all that it learned.
 
         Raises
         ------
@@ -118,7 +126,7 @@ class Channels:
         positions = _positions(store, planes or store.planes)
         seen = seen_in(store, np.unique(patches), positions, size or store.size)
         bands = tuple(
-            _band(store, position, what, scaling)
+            _band(store, position, what, scaling, bounded)
             for position, what in zip(positions, seen, strict=True)
         )
         gaps = [plane_name(band.plane) for band in bands if band.gaps]
@@ -212,7 +220,11 @@ class Channels:
                     one_hot(values, codes, fill, out[:, first[b] : first[b + 1]], present)
                 else:
                     centre, factor = np.float32(band.centre), np.float32(band.factor)
-                    standardise(values, centre, factor, fill, out[:, first[b]], present)
+                    low, high = (
+                        np.float32(free if bound is None else bound)
+                        for bound, free in ((band.low, -np.inf), (band.high, np.inf))
+                    )
+                    standardise(values, centre, factor, low, high, fill, out[:, first[b]], present)
             if self._groups:
                 share(present, len(group), out[:, first[-1] + k])
         return out
@@ -256,7 +268,7 @@ def _positions(store: PatchStore, planes: Sequence[Plane]) -> NDArray[np.int64]:
     return np.array([store.planes.index(plane) for plane in planes], np.int64)
 
 
-def _band(store: PatchStore, position: int, seen: Seen, scaling: Scaling) -> Band:
+def _band(store: PatchStore, position: int, seen: Seen, scaling: Scaling, bounded: bool) -> Band:
     """Return what is learned of one plane."""
     kind, directional = store.kinds[position], store.directional[position]
     plane, gaps = store.planes[position], seen.missing > 0
@@ -267,4 +279,5 @@ def _band(store: PatchStore, position: int, seen: Seen, scaling: Scaling) -> Ban
         return Band(plane, kind, directional, gaps, float(centre), 0.0)
     centre = np.float32(seen.mean if scaling == "z-score" else seen.low)
     factor = np.float32(1.0 / (seen.deviation if scaling == "z-score" else seen.high - seen.low))
-    return Band(plane, kind, directional, gaps, float(centre), float(factor))
+    bounds = (seen.low, seen.high) if bounded else (None, None)
+    return Band(plane, kind, directional, gaps, float(centre), float(factor), (), *bounds)

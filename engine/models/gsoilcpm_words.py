@@ -15,6 +15,8 @@ REFERENCES = (
     "Zhang L. et al. 2025 (GSoilCPM: pre-training on the world, fine-tuning to regions); Romano, "
     "Patterson & Candès 2019 (conformalised quantile regression); Duan 1983 (smearing)"
 )
+#: Share of a covariate's cells beyond what the world has that is worth a word.
+TOLD_BEYOND = 0.01
 WORDS = {
     "zero_shot": "taken as it is",
     "head": "its dense layers trained further",
@@ -133,6 +135,14 @@ def notes(fit: BranchFit | None, forests: Forests | None = None) -> tuple[str, .
             f"Class {', '.join(map(str, codes))} of {name}, which profiles here have, taught the "
             "world nothing: it counts as no class, and its cells as outside what was learned. Are "
             "classes numbered as in the world?"
+        )
+    beyond = {k: v for k, v in fit.summary.get("beyond the world", {}).items() if v >= TOLD_BEYOND}
+    if beyond:
+        shares = ", ".join(f"{name} in {100 * share:.0f} %" for name, share in beyond.items())
+        found.append(
+            f"Beyond all that the world has lie {shares} of the cells around profiles here: nets "
+            "take them for the world's extremes. Relief is steeper on finer cells: make it of "
+            "cells as large as the world's, and give the finer one under another name."
         )
     own = fit.summary.get("covariates of its own")
     if own:

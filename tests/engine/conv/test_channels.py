@@ -235,3 +235,16 @@ def test_a_band_that_knows_the_compass_forbids_turning(tmp_path: Path, store: Pa
     assert not Channels.fit(aspect, TRAIN).symmetric
     assert Channels.fit(aspect, TRAIN, planes=PLANES[1:]).symmetric
     assert Channels.fit(store, TRAIN).symmetric
+
+
+def test_amounts_beyond_what_was_learned_count_as_its_extremes(store: PatchStore) -> None:
+    free, bounded = (Channels.fit(store, TRAIN, bounded=b) for b in (False, True))
+    learned = np.asarray(store.values[TRAIN])
+    np.testing.assert_array_equal(bounded.assemble(learned), free.assemble(learned))
+    wild = learned.copy()
+    wild[:, 0] *= np.where(np.arange(len(wild)) % 2, 100, -100)[:, None, None]
+    kept = wild.copy()
+    kept[:, 0] = np.clip(wild[:, 0], learned[:, 0].min(), learned[:, 0].max())
+    np.testing.assert_array_equal(bounded.assemble(wild), free.assemble(kept))
+    assert abs(free.assemble(wild)).max() > 100 > 10 > abs(bounded.assemble(wild)).max()
+    assert Channels.from_json(json.loads(json.dumps(bounded.to_json()))) == bounded
