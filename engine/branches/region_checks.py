@@ -62,8 +62,9 @@ def check_range(beyond: Mapping[str, float], told: GsoilcpmSettings) -> None:
             "the region's covariates lie beyond all that the world has of them: "
             + ", ".join(f"{name} in {100 * share:.0f} % of cells" for name, share in far.items())
             + ". Are they in the units of the model? Slopes must be made of relief on cells as "
-            "large as the world's; a finer one may stand beside it under another name (--own NAME). "
-            "Set fine_tuning.trust_units = true if they are right: they count as the world's extremes"
+            "large as the world's; a finer one may stand beside it under another name (--own "
+            "NAME). Set fine_tuning.trust_units = true if they are right: they count as the "
+            "world's extremes"
         )
 
 
