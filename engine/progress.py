@@ -18,6 +18,9 @@ from rich.progress import (
 
 from .errors import Stopped
 
+#: Lines that are left out where no step ends, before one says that work goes on.
+PATIENCE = 6
+
 
 class Reporter:
     """Where progress goes: a live bar on a terminal, a line now and then elsewhere, or nowhere.
@@ -27,7 +30,7 @@ class Reporter:
     quiet
         Print nothing.
     every
-        Seconds between lines where there is no terminal.
+        Seconds between lines where there is no terminal; where no step ends, six times as many.
     """
 
     def __init__(self, *, quiet: bool = False, every: float = 10.0) -> None:
@@ -76,8 +79,12 @@ class TaskProgress:
         self._id = bar.add_task(label, total=total, note="") if bar else None
 
     def heed(self) -> None:
-        """Be asked whether to go on, within a step."""
+        """Be asked whether to go on, within a step; say after a while that it does."""
         self._reporter.heed()
+        now = time.monotonic()
+        if self._bar is None and now - self._last >= PATIENCE * self._reporter.every:
+            self._last = now
+            self._reporter.say(self._line(now))
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count `steps` as done; `note` is shown beside the bar."""
@@ -101,7 +108,7 @@ class TaskProgress:
         elapsed = now - self._started
         left = elapsed / self._done * (self._total - self._done) if self._done else float("nan")
         note = f", {self._note}" if self._note else ""
-        eta = f", ETA {left:.0f} s" if self._done < self._total else ""
+        eta = f", ETA {left:.0f} s" if 0 < self._done < self._total else ""
         return f"{self._label}: {self._done}/{self._total}{note}, {elapsed:.0f} s{eta}"
 
 

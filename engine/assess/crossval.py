@@ -19,7 +19,7 @@ from ..importance import Explained, ExplainSpec
 from ..importance import explain as explain_rows
 from ..models.applicable import ApplicableModel
 from ..models.protocol import ModelSpec, RowModel
-from ..progress import QUIET, Reporter
+from ..progress import QUIET, Reporter, TaskProgress
 from ..samples import Samples
 from .scoring import Floats, Predictions
 from .splits import Split
@@ -115,12 +115,12 @@ def cross_validate(
     found = {
         key: {name: np.full(len(samples), np.nan) for name in {*FOUR, *outputs}} for key in arms
     }
-    run = (
-        _run_here(samples, folds, jobs)
-        if client is None
-        else _run_on(client, samples, folds, jobs, scratch, reporter)
-    )
     with reporter.task("cross-validation", len(jobs)) as progress:
+        run = (
+            _run_here(samples, folds, jobs)
+            if client is None
+            else _run_on(client, samples, folds, jobs, scratch, progress)
+        )
         explained: dict[tuple[str, str], dict[int, Explained]] = {key: {} for key in arms}
         for job, (predicted, told) in run:
             if told is not None:
@@ -203,14 +203,14 @@ def _run_on(
     folds: Mapping[str, NDArray[np.int64]],
     jobs: Sequence[FoldJob],
     scratch: Path | None,
-    reporter: Reporter,
+    progress: TaskProgress,
 ) -> Iterator[tuple[FoldJob, Outcome]]:
     # A file outlives a lost worker, which scattered data would not.
     with tempfile.TemporaryDirectory(prefix="edaphos-cv-", dir=scratch) as folder:
         _store(Path(folder), samples, folds)
         job_of = {client.submit(_run_stored, folder, job, pure=False): job for job in jobs}
         try:
-            for future in as_they_end(job_of, reporter.heed):
+            for future in as_they_end(job_of, progress.heed):
                 job = job_of.pop(future)
                 error = future.exception()
                 if error is not None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..conv.learning_rows import CALIBRATE, LEARN, STOP, Floats, Ints, LearningRows
 from ..conv.predictive import Said
 from ..place import Place
+from ..progress import QUIET, Reporter
 from .branch_fit import WayTried
 from .fitted import FittedBranches
 from .fitting import member_seeds
@@ -102,12 +103,13 @@ def without(rows: LearningRows, part: Ints, out: int, parts: int) -> LearningRow
     return replace(rows, part=role.astype(np.int64))
 
 
-def cross_fit(region: Region, client: Client | None = None) -> CrossFit:
+def cross_fit(region: Region, client: Client | None = None, reporter: Reporter = QUIET) -> CrossFit:
     """Try all ways on some parts, and train the best one on all."""
     tuning, parts = region.tuning, len(region.grounds)
     raced = range(min(RACED, region.nets))
     trained_ways: list[Way] = [way for way in tuning.ways if way != "zero_shot"]
-    trained = _train(region, [(way, k) for way in trained_ways for k in raced], client)
+    some = [(way, k) for way in trained_ways for k in raced]
+    trained = _train(region, some, client, reporter)
     seen = np.isin(region.part, [k % parts for k in raced])
     tried = [
         (WayTried(way, corrected, _error(region, said, seen)), said, nets)
@@ -122,14 +124,15 @@ def cross_fit(region: Region, client: Client | None = None) -> CrossFit:
     best, said, nets = tried[0]
     way = best.way
     if way != "zero_shot":
-        trained |= _train(region, [(way, k) for k in range(region.nets) if k not in raced], client)
+        rest = [(way, k) for k in range(region.nets) if k not in raced]
+        trained |= _train(region, rest, client, reporter)
         mine = tuple(trained[way, k].net for k in range(region.nets))
         nets, said = replace(region.world, nets=mine), _held_out(region, way, trained)
     return CrossFit(nets, said, tuple(one for one, _, _ in tried), trained)
 
 
 def _train(
-    region: Region, which: Sequence[tuple[Way, int]], client: Client | None
+    region: Region, which: Sequence[tuple[Way, int]], client: Client | None, reporter: Reporter
 ) -> dict[tuple[Way, int], Trained]:
     """Train nets of ways, each from a net of the world and with a part of its own left out."""
     tuning, parts = region.tuning, len(region.grounds)
@@ -151,7 +154,7 @@ def _train(
         )
         for way, k in which
     ]
-    return dict(zip(which, run_tasks(tasks, client), strict=True))
+    return dict(zip(which, run_tasks(tasks, client, reporter), strict=True))
 
 
 def _held_out(region: Region, way: Way, trained: Mapping[tuple[Way, int], Trained]) -> Said:

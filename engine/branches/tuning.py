@@ -21,6 +21,7 @@ from ..conv.predictive import Pair, Predictive
 from ..errors import InputError
 from ..models.protocol import Depth
 from ..place import Place
+from ..progress import QUIET, Reporter
 from ..samples import Samples
 from ..training_curve import Training
 from .branch_fit import BranchFit, HeldOut
@@ -52,6 +53,7 @@ def finetune(
     *,
     seed: int,
     client: Client | None = None,
+    reporter: Reporter = QUIET,
 ) -> BranchFit:
     """Fine-tune nets of the world to samples of a region.
 
@@ -63,7 +65,7 @@ def finetune(
         The settings: those of the start, with the region's own fine-tuning.
     start, files, kept
         The model of the world, the file of each of its nets, and that of the places kept with it.
-    depths, pairs, seed, client
+    depths, pairs, seed, client, reporter
         As for :func:`~edaphos.engine.branches.fitting.pretrain`.
 
     Raises
@@ -110,7 +112,7 @@ def finetune(
     region = Region(
         held, rows, part, grounds, world, files, kept, told.tuned, told.fine_tuning, seed
     )
-    fit = cross_fit(region, client)
+    fit = cross_fit(region, client, reporter)
     own = locations >= OWN_INTERVALS and len(np.unique(rows.block)) >= max(
         (blocks_needed(high - low) for low, high in pairs), default=0
     )

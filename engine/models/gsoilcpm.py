@@ -87,7 +87,7 @@ class GsoilcpmModel:
     client
         Of the cluster that :meth:`fit` trains on; here without one.
     reporter
-        Where :meth:`fit` shows how far pre-training is.
+        Where :meth:`fit` shows how far it is.
     """
 
     settings: GsoilcpmSettings | Mapping[str, Any]
@@ -202,9 +202,9 @@ class GsoilcpmModel:
         need_torch()
         self._target = samples.target
         self._mappers = {}
-        told, common = self.told, {"seed": self.seed, "client": self.client}
+        told = self.told
+        common = {"seed": self.seed, "client": self.client, "reporter": self.reporter}
         if told.start is None:
-            common["reporter"] = self.reporter
             self._fit = pretrain(samples, told, self.depths, self.quantiles, self.pairs, **common)  # type: ignore[arg-type]
             return self
         start, card = load_model(Path(told.start))
