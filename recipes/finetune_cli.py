@@ -14,7 +14,10 @@ from .console import errors, print_json
 from .options import Json, Quiet, Workers, box, pairs
 
 model_app = typer.Typer(no_args_is_help=True, help="Look at models that can be shared.")
+#: Share of a map with windows cut off that is worth a word.
+TOLD_CUT = 0.01
 Windows = Literal["ground", "cells"]
+Legend = Literal["beck-2018", "alphabetical-32"]
 ModelFolder = Annotated[
     Path, typer.Argument(help="Folder of a model: model/ of a run, or one that was shared.")
 ]
@@ -87,11 +90,18 @@ def finetune(
         typer.Option(
             min=0.01,
             max=45,
-            help="Side of the blocks of its cross-validation, degrees; some 25 by default.",
+            help="Side of the blocks of its cross-validation, degrees; some 40 of them by default.",
         ),
     ] = None,
     year: Annotated[int, typer.Option(help="Year that the map is labelled with.")] = 2020,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    koeppen_legend: Annotated[
+        Legend | None,
+        typer.Option(
+            help="How the cube's variable koeppen, if there is one, numbers classes; beck-2018 by "
+            "default."
+        ),
+    ] = None,
     trust_units: Annotated[
         bool,
         typer.Option(
@@ -109,8 +119,8 @@ def finetune(
 ) -> None:
     """Fine-tune a model of the world to a region, judge it there, and map the region.
 
-    A recipe is written beside the output folder and run; `edaphos run` with it continues, or runs
-    it again after a change.
+    A recipe is written beside the output folder and run; `edaphos run` with it and the same --out
+    continues, and with another --out runs it after a change.
     """
     with errors():
         from edaphos.engine.cube.cube import Cube
@@ -118,7 +128,7 @@ def finetune(
 
         from .job import Overrides, load_job
         from .pipeline import run_job
-        from .region_recipes import Region, reach_km, region_recipe, unread, write_recipe
+        from .region_recipes import Region, cut_share, reach_km, region_recipe, unread, write_recipe
 
         if bounds is not None and boundary is not None:
             raise InputError("--bounds and --boundary both say where the region is: give one")
@@ -144,6 +154,7 @@ def finetune(
             assess={
                 "enabled": not no_assess,
                 **({} if block_deg is None else {"block_deg": block_deg}),
+                **({} if koeppen_legend is None else {"koeppen_legend": koeppen_legend}),
             },
             year=year,
         )
@@ -154,12 +165,13 @@ def finetune(
                 "for one, learned from the region's profiles alone"
             )
         recipe = region_recipe(region)
-        reach = reach_km(region, recipe)
-        if reach and region.bounds is None and region.boundary is None:
+        reach, cut = reach_km(region, recipe), cut_share(region, recipe)
+        if reach and cut > TOLD_CUT:
             reporter.say(
-                f"Windows reach {reach:.0f} km: so near the edge of the cube they are cut off, "
-                "which may show as lines on the map. Give a cube that reaches as far beyond the "
-                "map, and --bounds of the map; or take --windows cells"
+                f"Windows reach {reach:.0f} km: in about {100 * cut:.0f} % of the map they reach "
+                "beyond the cube and are cut off, which may show as lines. Give a cube whose "
+                "covariates with windows reach as far beyond the map, if need be coarser ones, and "
+                "--bounds of the map; or take --windows cells"
             )
         here = where if isinstance(where, Path) else Path(where.name)
         path = here.with_name(f"{where.name}.toml")

@@ -266,7 +266,7 @@ class RegionTable(Table):
         gt=0,
         le=45,
         description="side of the blocks of its cross-validation, degrees; by default 1, or less "
-        "where the region is small, so that it holds some 25",
+        "where the region is small, so that it holds some 40",
     )
 
     @model_validator(mode="after")

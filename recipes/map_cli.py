@@ -57,8 +57,13 @@ def map_blend(
     region: RunPlace,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the GeoTIFFs.")],
     width_km: Annotated[
-        float, typer.Option(min=0.0, help="Width of the passage inside the region's border.")
-    ] = 50.0,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Width of the passage inside the region's border; 50 by default, or a fifth of a "
+            "smaller region's shorter side.",
+        ),
+    ] = None,
 ) -> None:
     """Blend a region's map into that of the world towards its border, on the region's grid."""
     with errors():

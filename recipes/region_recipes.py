@@ -23,20 +23,20 @@ from edaphos.engine.branches.model_file import depths_of, digest_of_model, read_
 from edaphos.engine.branches.settings import settings_from
 from edaphos.engine.branches.window_ground import cell_metres, learned_metres, strides
 from edaphos.engine.cube.cube import Cube
-from edaphos.engine.cube.layout import Stack
 from edaphos.engine.errors import InputError, did_you_mean
 from edaphos.engine.grid import snapped
 from edaphos.engine.store import write_atomically
 from edaphos.engine.training_spec import TrainSpec
 
-#: West, south, east, north.
-Box = tuple[float, float, float, float]
+from .region_extent import Box, extent_of, finest, shared, stacks_of
+
 #: Name of the group of a region's own covariates; numbered where the model has one of that name.
 OWN = "own"
 #: Cells along the side of a tile, as small regions have few.
 TILE = 256
-#: Blocks of cross-validation that an extent should hold, and their largest side, degrees.
-BLOCKS, LARGEST_BLOCK = 25, 1.0
+#: Blocks of cross-validation that an extent should hold, so that intervals can be told by depth
+#: though some blocks hold no profile; and their largest side, degrees.
+BLOCKS, LARGEST_BLOCK = 40, 1.0
 
 
 @dataclass(frozen=True)
@@ -191,29 +191,6 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def finest(cube: Cube, covariates: Sequence[str]) -> tuple[str, tuple[float, float], float]:
-    """Return CRS, origin and cell size of the finest stack that holds covariates."""
-    stacks = [cube.manifest.stacks[cube.variable(name).stack] for name in covariates]
-    best = min(stacks, key=_degrees)
-    a, _, c, _, _, f = best.transform
-    return best.crs, (c, f), abs(a)
-
-
-def _degrees(stack: Stack) -> float:
-    """Return about how many degrees of latitude a cell of a stack is high."""
-    _, _, _, _, e, _ = stack.transform
-    west, south, east, north = _corners(stack)
-    to = Transformer.from_crs(stack.crs, "EPSG:4326", always_xy=True)
-    x, y = (west + east) / 2, (south + north) / 2
-    return abs(to.transform(x, y)[1] - to.transform(x, y + e)[1])
-
-
-def _corners(stack: Stack) -> Box:
-    a, _, c, _, e, f = stack.transform
-    rows, cols = stack.shape
-    return (c, f + rows * e, c + cols * a, f)
-
-
 def reach_km(region: Region, recipe: Mapping[str, Any]) -> float:
     """Return how far the windows of a region's recipe reach where their cells lie apart, else 0."""
     stride = recipe["model"].get("stride") or 1
@@ -221,6 +198,26 @@ def reach_km(region: Region, recipe: Mapping[str, Any]) -> float:
     read = [g.window for g in told.groups if g.name not in recipe["model"]["lacking"]]
     metres = cell_metres(recipe["grid"]["crs"], recipe["grid"]["resolution"])
     return 0.0 if stride == 1 else max(read) // 2 * stride * metres / 1000
+
+
+def cut_share(region: Region, recipe: Mapping[str, Any]) -> float:
+    """Return the share of a region's map whose windows reach beyond covariates of its cube.
+
+    About so, by the box that all these covariates share.
+    """
+    told, grid = settings_from(read_card(region.model)["settings"]), recipe["grid"]
+    wide = [g for g in told.groups if g.window > 1 and g.name not in recipe["model"]["lacking"]]
+    if not wide:
+        return 0.0
+    stride = recipe["model"].get("stride") or 1
+    reach = max(group.window for group in wide) // 2 * stride * grid["resolution"]
+    names = [name for group in wide for name in group.covariates]
+    west, south, east, north = grid["bounds"]
+    around = (west - reach, south - reach, east + reach, north + reach)
+    left, low, right, high = shared(around, grid["crs"], stacks_of(region.cube, names))
+    across = max(0.0, right - left - 2 * reach) / (east - west)
+    up = max(0.0, high - low - 2 * reach) / (north - south)
+    return 1.0 - across * up
 
 
 def unread(region: Region) -> tuple[str, ...]:
@@ -248,7 +245,7 @@ def _block_side(boxes: Sequence[Box]) -> float:
     At most :data:`LARGEST_BLOCK`; rounded down to one digit. The area is made up of boxes.
 
     >>> _block_side([(14.6, 45.1, 15.4, 45.7)]), _block_side([(-74, -34, -34.5, 5.5)])
-    (0.1, 1.0)
+    (0.09, 1.0)
     """
     area = 0.0
     for west, south, east, north in boxes:
@@ -263,45 +260,3 @@ def _in_degrees(bounds: Box, crs: str) -> Box:
     to = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     west, south, east, north = map(float, to.transform_bounds(*bounds, densify_pts=21))
     return west, south, east, north
-
-
-def extent_of(
-    name: str,
-    cube: Cube,
-    covariates: Sequence[str],
-    crs: str,
-    bounds: Box | None,
-    boundary: Boundary | None,
-) -> Box:
-    """Return the bounds of a region's map in its CRS.
-
-    Those of the boundary reach no farther than the covariates of the cube.
-
-    Raises
-    ------
-    InputError
-        Bounds in another order, or there is nothing within them.
-    """
-    if bounds is not None:
-        west, south, east, north = bounds
-        if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-            raise InputError(
-                f"{name}: bounds are west, south, east, north in degrees, in this order, found "
-                f"{', '.join(f'{side:g}' for side in bounds)}"
-            )
-        to = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-        found = to.transform_bounds(*bounds, densify_pts=21)
-    else:
-        names = {cube.variable(covariate).stack for covariate in covariates}
-        boxes = [] if boundary is None else [boundary.extent(crs)]
-        for stack in (cube.manifest.stacks[held] for held in sorted(names)):
-            to = Transformer.from_crs(stack.crs, crs, always_xy=True)
-            boxes.append(to.transform_bounds(*_corners(stack), densify_pts=21))
-        sides = list(zip(*boxes, strict=True))
-        found = (*map(max, sides[:2]), *map(min, sides[2:]))
-    if not all(map(math.isfinite, found)) or found[0] >= found[2] or found[1] >= found[3]:
-        raise InputError(
-            f"{name}: the region has no extent in {crs}: {found}; check its bounds or its "
-            "boundary, and whether the cube's layers overlap, there"
-        )
-    return (float(found[0]), float(found[1]), float(found[2]), float(found[3]))

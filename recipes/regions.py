@@ -19,7 +19,8 @@ from edaphos.engine.run import GridSpec, Run
 
 from .gsoilcpm_schema import GsoilcpmTable, RegionTable
 from .job import Job, load_job
-from .region_recipes import Region, check_own, extent_of, finest, region_recipe, write_recipe
+from .region_extent import extent_of, finest
+from .region_recipes import Region, check_own, region_recipe, write_recipe
 
 REGIONS, BLENDED = "regions", "blended"
 #: Runs the recipe of a region.
@@ -164,6 +165,7 @@ def _region(job: Job, run: Run, table: RegionTable) -> Region:
             "enabled": assess.enabled,
             "folds": assess.folds,
             "bootstrap": assess.bootstrap,
+            "koeppen_legend": assess.koeppen_legend,
             **({} if table.block_deg is None else {"block_deg": table.block_deg}),
         },
         products=recipe.products.model_dump(exclude_unset=True),

@@ -22,12 +22,13 @@ from ..run import Run
 
 #: Rows of the region that are blended at once.
 STRIP = 256
-#: Width of the passage, km, where no other is asked for.
-WIDTH_KM = 50.0
+#: Width of the passage, km, where no other is asked for, and the share of the region's shorter side
+#: that it takes at most.
+WIDTH_KM, WIDEST = 50.0, 0.2
 
 
 def write_blended(
-    world: Run, region: Run, folder: Path, *, width_km: float = WIDTH_KM
+    world: Run, region: Run, folder: Path, *, width_km: float | None = None
 ) -> list[Path]:
     """Write the means of a region's map, blended into the world's, on the region's grid.
 
@@ -39,8 +40,9 @@ def write_blended(
     folder
         Of the GeoTIFFs, one for each depth that both maps have.
     width_km
-        Of the passage at the border, inwards. The border is that of the region's boundary, where
-        its recipe has one, else that of its grid.
+        Of the passage at the border, inwards; None for 50, or a fifth of the shorter side of the
+        region's grid if that is less, so that the region is itself within. The border is that of
+        the region's boundary, where its recipe has one, else that of its grid.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def write_blended(
             f"{region.path} and {world.path}: the maps have no mean of one quantity at one depth: "
             "blend maps of one model and its fine-tuning"
         )
+    if width_km is None:
+        width_km = min(WIDTH_KM, WIDEST * min(region.grid.shape) * _cell_km(region.grid))
     folder.mkdir(parents=True, exist_ok=True)
     digest = region.identity.get("boundary")
     boundary = None if digest is None else Boundary.load(region.path, digest)

@@ -84,7 +84,8 @@ def net_country(folder: Path, **made: object) -> Country:
 def done(tmp_path_factory) -> tuple[Country, Path]:
     folder = tmp_path_factory.mktemp("gsoilcpm")
     country = net_country(folder, tile_size=64, assess=True)
-    country.replace("small.toml", "folds = 3", 'folds = 2\ntrees = 5\nsplits = ["block"]')
+    told = 'folds = 2\ntrees = 5\nsplits = ["block"]\nkoeppen_legend = "alphabetical-32"'
+    country.replace("small.toml", "folds = 3", told)
     run_job(load_job(country.recipe, Overrides(workers=1)), folder / "run")
     return country, folder / "run"
 
@@ -104,6 +105,8 @@ def test_the_world_and_two_regions_are_mapped_and_judged(done) -> None:
         assert told["summary"]["places that taught the world"] == 0
         assert {way["way"] for way in told["ways"]} == {"zero_shot", "head"}
         judged = Assessment.load(run / "regions" / name / "assessment")
+        recipe = load_job(run / "regions" / f"{name}.toml").recipe
+        assert recipe.assess.koeppen_legend == "alphabetical-32"
         assert set(judged.compared["against"]) == {"forest of the region"}
     west = open_map(run / "regions" / "west")
     assert west.sizes["x"] == 25
@@ -216,6 +219,19 @@ def test_a_region_passes_into_the_world_at_its_border(done, tmp_path: Path) -> N
     share = border_weight(np.arange(30), 15, 30, 60 / (0.2 * 111.2 * np.sqrt(np.cos(np.pi / 4))))
     np.testing.assert_allclose(made, share * ours + (1 - share) * theirs, rtol=2e-3)
     np.testing.assert_allclose(made[10:20, 6:9], ours[10:20, 6:9], rtol=1e-5)
+
+
+def test_the_passage_takes_a_fifth_of_a_small_region(done, tmp_path: Path) -> None:
+    """Of its shorter side, where that is less than 50 km: its middle is its own."""
+    _, run = done
+    passages = {}
+    for name in ("east", "west"):
+        command = ["map", "blend", str(run), str(run / "regions" / name), "--out"]
+        assert CliRunner().invoke(app, [*command, str(tmp_path / name)]).exit_code == 0
+        with rasterio.open(tmp_path / name / "soc_0-5cm_blended.tif") as file:
+            passages[name] = float(file.tags()["passage_km"])
+    across = 25 * 0.1 * 111.2 * np.sqrt(np.cos(np.pi / 4))  # by square cells of the same area
+    assert passages == {"east": 50.0, "west": pytest.approx(0.2 * across, rel=0.01)}
 
 
 def test_maps_that_do_not_meet_are_not_blended(done, tmp_path: Path) -> None:
