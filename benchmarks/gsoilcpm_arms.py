@@ -18,9 +18,10 @@ from edaphos.engine.assess.splits import inner_split
 from edaphos.engine.branches.cross_fit import without
 from edaphos.engine.branches.fitting import lay_ground, member_seeds, with_numbers
 from edaphos.engine.branches.group_set import GroupSet
+from edaphos.engine.branches.kept_places import KEPT, KeptPlaces
 from edaphos.engine.branches.kept_rows import KEPT_ROWS, KeptRows
 from edaphos.engine.branches.model_file import load_model, net_name
-from edaphos.engine.branches.settings import GsoilcpmSettings
+from edaphos.engine.branches.settings import GsoilcpmSettings, settings_from
 from edaphos.engine.branches.training import Task as Training
 from edaphos.engine.branches.training import run_tasks
 from edaphos.engine.branches.tuning import region_rows
@@ -61,6 +62,9 @@ class Ground:
         Learned, cm.
     seed
         Of all that is random.
+    settings
+        Of the region's models beside their start: groups of its own, cells between those of a
+        window.
     """
 
     plan: Told
@@ -70,6 +74,12 @@ class Ground:
     test: Samples
     depths: tuple[tuple[float, float], ...]
     seed: int
+    settings: Told = field(default_factory=dict)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Covariates of the region's own."""
+        return tuple(name for group in self.settings.get("own", ()) for name in group["covariates"])
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,9 @@ def say(ground: Ground, arm: Told) -> Said:
     settings = _chosen(ground, arm)
     if "ways" in arm:
         return _region(ground, arm, settings)
-    return Said(_fit(ground, arm, settings), settings)
+    said = _fit(ground, arm, settings)
+    more = {MEDIAN: said["soc_q50"]} if "soc_q50" in said else {}
+    return Said(said["soc_mean"], settings, more)
 
 
 def _region(ground: Ground, arm: Told, told: Told) -> Said:
@@ -124,11 +136,11 @@ def _chosen(ground: Ground, arm: Told) -> Told:
         ground.train, folds=5, seed=ground.seed, block_deg=ground.plan["inner_block_deg"]
     )
     inner = _inner(ground, split.held_out(0), ground.plan["forest_tuning"]["trees"])
-    errors = [np.abs(_fit(inner, arm, told) - inner.test.y).mean() for told in tuned]
+    errors = [np.abs(_fit(inner, arm, told)["soc_mean"] - inner.test.y).mean() for told in tuned]
     return dict(tuned[int(np.argmin(errors))])
 
 
-def _fit(ground: Ground, arm: Told, told: Told) -> Floats:
+def _fit(ground: Ground, arm: Told, told: Told) -> Mapping[str, Floats]:
     name = arm["name"]
     if name.startswith("forest"):
         train, test = ground.train, ground.test
@@ -136,15 +148,17 @@ def _fit(ground: Ground, arm: Told, told: Told) -> Floats:
         names = tuple(c for group in groups_of(ground.plan) for c in group.covariates)
         if "world +" in name:
             train = _both(ground.world, train, float(told["weight"]))
+        else:
+            names = (*names, *ground.own)
         if "covariate" in name:
             model = GsoilcpmModel.load(ground.model)
             train, test = (_with_world(some, model) for some in (train, test))
             names = (*names, WORLD)
         forest = ForestModel(
-            names, **settings, quantiles=(), depths=ground.depths, seed=ground.seed
+            names, **settings, quantiles=(0.5,), depths=ground.depths, seed=ground.seed
         )
-        return forest.fit(train).predict_rows(test)["soc_mean"]
-    return _net(ground, arm, told).predict_rows(ground.test)["soc_mean"]
+        return forest.fit(train).predict_rows(test)
+    return _net(ground, arm, told).predict_rows(ground.test)
 
 
 def _net(ground: Ground, arm: Told, told: Told) -> GsoilcpmModel:
@@ -159,7 +173,8 @@ def _net(ground: Ground, arm: Told, told: Told) -> GsoilcpmModel:
         tuning |= {**ground.plan["fine_tuning"], "part_deg": ground.plan["inner_block_deg"]}
         tuning["correction"] = arm.get("correction", "none")
         tuning["forests"] = arm.get("forests", 0)
-        settings = {"start": str(ground.model), "fine_tuning": tuning}
+        tuning |= arm.get("fine_tuning", {})
+        settings = {"start": str(ground.model), "fine_tuning": tuning, **ground.settings}
         settings["training"] = world_settings(ground.plan)["training"]
     with tempfile.TemporaryDirectory(prefix="edaphos-gsoilcpm-") as folder:
         train = linked(ground.train, Path(folder) / "set")
@@ -177,7 +192,8 @@ def linked(samples: Samples, folder: Path) -> Samples:
     """Return samples whose set is a link, so that trainings leave what they do beside the link."""
     assert samples.patches is not None  # they were drawn with a set
     folder.symlink_to(samples.patches)
-    unlabelled_folder(folder).symlink_to(unlabelled_folder(samples.patches))
+    if unlabelled_folder(samples.patches).exists():
+        unlabelled_folder(folder).symlink_to(unlabelled_folder(samples.patches))
     return replace(samples, patches=folder)
 
 
@@ -284,7 +300,21 @@ def pretrained(plan: Told, world: Samples, folder: Path, depths: Any, seed: int)
                 (Path(partial) / "model").rename(folder)
         if not (folder / KEPT_ROWS).exists():
             KeptRows.draw(world, plan["kept_rows"], seed).save(folder / KEPT_ROWS)
+        if not (folder / KEPT).exists():
+            _places(plan, world, folder, depths, seed).save(folder / KEPT)
     return folder
+
+
+def _places(plan: Told, world: Samples, folder: Path, depths: Any, seed: int) -> KeptPlaces:
+    """Return places whose covariates go with a model of the world."""
+    told = settings_from(world_settings(plan))
+    rows = learning_rows(
+        world, depths, log1p=True, parts=told.parts, part_deg=told.part_deg, seed=seed
+    )
+    assert world.patches is not None  # they were drawn with a set
+    held, channels = GroupSet.open(world.patches), load_model(folder)[0].nets.channels
+    rows = with_numbers(rows, world, told)
+    return KeptPlaces.draw(held, channels, rows, plan["kept_places"], seed)
 
 
 def key_of(*parts: Any) -> str:

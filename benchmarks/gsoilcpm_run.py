@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from edaphos.engine.progress import Reporter
 from edaphos.engine.samples import Samples
 
 from .depth_transfer_scores import sums_of
-from .gsoilcpm_arms import Ground, Said, key_of, parts_of, pretrained, say
+from .gsoilcpm_arms import Ground, key_of, parts_of, pretrained, say
 from .gsoilcpm_data import in_region, load_samples, of_world, prepare, some_locations
+from .gsoilcpm_fine import draw_fine, fine_samples
 from .kept_tables import add_made, arm_of, done, kept_tables
 
 Told = Mapping[str, Any]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Task:
 
 def tasks_of(plan: Told) -> list[Task]:
     """Return what is to be run, split by split; the curve comes in between."""
-    regions = [region["name"] for region in plan["region"]]
+    regions = {region["name"]: region.get("arms") for region in plan["region"]}
     found: list[Task] = []
     for curve, splits, counts in (
         (False, plan["splits"], plan["locations"]),
@@ -53,8 +55,9 @@ def tasks_of(plan: Told) -> list[Task]:
             Task(region, arm["name"], split, count)
             for split in splits
             for count in counts
-            for region in regions
+            for region, own in regions.items()
             for arm in plan["arm"]
+            if own is None or arm["name"] in own
             if split in arm.get("splits", (split,)) and arm.get("curve", True) >= curve
         ]
     # the curve comes after half of the splits: a run that is cut short has some of everything
@@ -64,9 +67,7 @@ def tasks_of(plan: Told) -> list[Task]:
 
 def digest(plan: Told, task: Task) -> str:
     """Return what tells a task, as the plan has it, from others."""
-    arm = arm_of(plan, task.arm)
-    own = [arm, *(arm_of(plan, name) for name in parts_of(arm))]
-    region = next(r for r in plan["region"] if r["name"] == task.region)
+    own = _with_parts(plan, task.arm)
     rest = (
         "world",
         "forest",
@@ -79,9 +80,21 @@ def digest(plan: Told, task: Task) -> str:
         "deepest_cm",
         "inits",
         *(("kept_rows",) if any(one.get("forests") for one in own) else ()),
+        *(
+            ("kept_places",)
+            if any("adversarial" in one.get("fine_tuning", ()) for one in own)
+            else ()
+        ),
     )
-    text = key_of(own, region, {name: plan[name] for name in rest}, asdict(task))
+    rest_of = {name: plan[name] for name in rest} | {"held out": held_fold(plan, task.split)}
+    text = key_of(own, _region(plan, task), rest_of, asdict(task))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _with_parts(plan: Told, name: str) -> list[Told]:
+    """Return an arm and all that it is made of."""
+    arm = arm_of(plan, name)
+    return [arm, *(one for part in parts_of(arm) for one in _with_parts(plan, part))]
 
 
 def run(plan: Told, cache: Path, kept: Path, minutes: float | None = None) -> pd.DataFrame:
@@ -126,14 +139,20 @@ def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
     return table.assign(seconds=seconds, settings=json.dumps(said.settings)), seconds
 
 
-def said_of(plan: Told, task: Task, arms: Iterable[str], cache: Path) -> dict[str, Said]:
-    """Return what arms said in the split and region of a task, of those that ran here."""
-    keys = {name: digest(plan, replace(task, arm=name)) for name in arms}
-    return {
-        name: Said(np.load(cache / f"{key}.npy"), json.loads((cache / f"{key}.json").read_text()))
-        for name, key in keys.items()
-        if (cache / f"{key}.parquet").exists()  # written last
-    }
+def values_of(plan: Told, task: Task, cache: Path) -> Floats | None:
+    """Return what an arm said of the rows held out, g/kg; None unless it ran here."""
+    arm = arm_of(plan, task.arm)
+    if "mean_of" in arm:
+        parts = [values_of(plan, replace(task, arm=name), cache) for name in arm["mean_of"]]
+        known = [part for part in parts if part is not None]
+        return np.mean(known, axis=0) if len(known) == len(parts) else None
+    key = digest(plan, replace(task, arm=arm.get("said_by", task.arm)))
+    if not (cache / f"{key}.parquet").exists():  # written last
+        return None
+    if "said_by" not in arm:
+        return np.asarray(np.load(cache / f"{key}.npy"))
+    with np.load(cache / f"{key}.npz") as held:
+        return np.asarray(held[arm["output"]])
 
 
 def made_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
@@ -141,37 +160,44 @@ def made_table(plan: Told, task: Task, cache: Path) -> pd.DataFrame | None:
 
     It is their mean, or something else that the fit of one of them says.
     """
-    arm = arm_of(plan, task.arm)
-    names = parts_of(arm)
-    known = said_of(plan, task, names, cache)
-    if len(known) < len(names):
+    values = values_of(plan, task, cache)
+    if values is None:
         return None
     mine, split = region_of(plan, task)
-    if "said_by" in arm:
-        with np.load(cache / f"{digest(plan, replace(task, arm=names[0]))}.npz") as held:
-            values = held[arm["output"]]
-    else:
-        values = np.mean([said.values for said in known.values()], axis=0)
-    return _sums(_held_out(mine, split), values).assign(seconds=0.0, settings="{}")
+    test = _held_out(mine, split, held_fold(plan, task.split))
+    return _sums(test, values).assign(seconds=0.0, settings="{}")
 
 
-def _sums(test: Samples, said: NDArray[np.float64]) -> pd.DataFrame:
+def _sums(test: Samples, said: Floats) -> pd.DataFrame:
     nothing = np.zeros(len(test), np.int64)
     return sums_of(test.y, said, nothing, test.table["block"].to_numpy())
 
 
 def region_of(plan: Told, task: Task) -> tuple[Samples, Split]:
-    """Return the rows of a region, and how they are split; the first fold is held out."""
-    samples, _ = load_samples()
-    region = next(r for r in plan["region"] if r["name"] == task.region)
-    mine = samples.take(in_region(samples, region))
-    return mine, make_split(
-        mine, "block", folds=plan["folds"], seed=task.split, block_deg=plan["block_deg"]
-    )
+    """Return the rows of a region, and how they are split."""
+    region = _region(plan, task)
+    if "own" in region:
+        mine, _ = fine_samples(region)
+        mine = mine.take(mine.bottom <= plan["deepest_cm"])
+    else:
+        samples, _ = load_samples()
+        mine = samples.take(in_region(samples, region))
+    side = region.get("block_deg", plan["block_deg"])
+    return mine, make_split(mine, "block", folds=plan["folds"], seed=task.split, block_deg=side)
 
 
-def _held_out(mine: Samples, split: Split) -> Samples:
-    out = split.held_out(0)
+def _region(plan: Told, task: Task) -> Told:
+    found: Told = next(region for region in plan["region"] if region["name"] == task.region)
+    return found
+
+
+def held_fold(plan: Told, split: int) -> int:
+    """Return the fold that is held out in a split: each in turn, as the first has large blocks."""
+    return int(split % plan["folds"])
+
+
+def _held_out(mine: Samples, split: Split, fold: int) -> Samples:
+    out = split.held_out(fold)
     test = mine.take(out)
     test.table["block"] = split.blocks[out]
     return test
@@ -180,13 +206,19 @@ def _held_out(mine: Samples, split: Split) -> Samples:
 def ground_of(plan: Told, task: Task, cache: Path) -> Ground:
     """Return what the arms of a region share in a split; the model of the world is learned once."""
     samples, depths = load_samples()
-    region = next(r for r in plan["region"] if r["name"] == task.region)
-    mine, split = region_of(plan, task)
-    train = mine.take(some_locations(mine, ~split.held_out(0), task.locations, task.split))
-    test = _held_out(mine, split)
+    region = _region(plan, task)
     world = samples.take(of_world(samples, region, plan["buffer_km"]))
     init = (task.split - 1) % plan["inits"]
     name = hashlib.sha256(key_of(plan["world"], region, plan["buffer_km"], init).encode())
     folder = cache / f"world-{name.hexdigest()[:12]}"
     model = pretrained(plan, world, folder, depths, seed=100 + init)
-    return Ground(plan, world, model, train, test, depths, seed=1000 + task.split)
+    settings: Told = {}
+    if "own" in region:
+        draw_fine(region, model)
+        _, settings = fine_samples(region)
+    mine, split = region_of(plan, task)
+    fold = held_fold(plan, task.split)
+    train = mine.take(some_locations(mine, ~split.held_out(fold), task.locations, task.split))
+    test = _held_out(mine, split, fold)
+    plan = {**plan, **{k: region[k] for k in ("block_deg", "inner_block_deg") if k in region}}
+    return Ground(plan, world, model, train, test, depths, 1000 + task.split, settings)

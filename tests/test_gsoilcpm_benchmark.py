@@ -28,7 +28,9 @@ def test_the_plan_has_the_regions_arms_and_seeds_that_were_asked_for(
 ) -> None:
     run = benchmark_module("gsoilcpm_run")
     assert len(plan["region"]) >= 6
-    assert len(plan["splits"]) == 8
+    assert len(plan["splits"]) == 10
+    held = [run.held_fold(plan, split) for split in plan["splits"]]
+    assert sorted(held) == sorted([*range(plan["folds"])] * 2)  # each fold as often as others
     names = {arm["name"] for arm in plan["arm"]}
     for pair in plan["contrasts"].values():
         assert set(pair) <= names
@@ -39,7 +41,7 @@ def test_the_plan_has_the_regions_arms_and_seeds_that_were_asked_for(
         assert len(arm.get("tuned", [{}])) in (1, 3)  # an equal budget of settings
     tasks = run.tasks_of(plan)
     assert len({run.digest(plan, task) for task in tasks}) == len(tasks)
-    assert {t.locations for t in tasks} == {0, 25, 100, 400}
+    assert {t.locations for t in tasks} == {0, 25, 50, 100, 200, 400}
     other = {**plan, "buffer_km": 0}
     assert run.digest(other, tasks[0]) != run.digest(plan, tasks[0])
 
@@ -76,3 +78,20 @@ def test_fewer_locations_are_among_more_and_only_of_the_rows_given(benchmark_mod
     assert (few.sum(), more.sum()) == (20, 40)
     assert (few <= more).all()
     np.testing.assert_array_equal(every, rows)
+
+
+def test_an_arm_that_is_made_of_others_needs_all_of_them(plan, benchmark_module, tmp_path) -> None:
+    run = benchmark_module("gsoilcpm_run")
+
+    def of(arm: str) -> Any:
+        return run.values_of(plan, run.Task("Brazil", arm, 3, 0), tmp_path)
+
+    for arm, said in (("forest, region", 1.0), ("forest, world + region", 4.0)):
+        assert of("mean of both forests") is None
+        key = run.digest(plan, run.Task("Brazil", arm, 3, 0))
+        np.save(tmp_path / f"{key}.npy", np.full(2, said))
+        np.savez(tmp_path / f"{key}.npz", median=np.full(2, said / 2))
+        (tmp_path / f"{key}.parquet").touch()
+    np.testing.assert_array_equal(of("mean of both forests"), [2.5, 2.5])
+    np.testing.assert_array_equal(of("forest, region, median"), [0.5, 0.5])
+    np.testing.assert_array_equal(of("mean of both forests, median"), [1.25, 1.25])
