@@ -224,7 +224,9 @@ def unread(region: Region) -> tuple[str, ...]:
     """Return the variables of a region's cube that neither the world's nets read nor its own."""
     told = settings_from(read_card(region.model)["settings"])
     read = {name for group in told.groups for name in group.covariates} | set(region.own)
-    return tuple(name for name in region.cube.manifest.variables if name not in read)
+    manifest = region.cube.manifest
+    known = {*read, manifest.masks.soil_mask}
+    return tuple(name for name in manifest.variables if name not in known)
 
 
 def check_own(own: Sequence[str], known: Sequence[str], cube: Cube) -> None:
