@@ -14,6 +14,7 @@ from .scoring import (
     BlockBootstrap,
     Floats,
     Predictions,
+    Scored,
     Stratum,
     difference_table,
     score,
@@ -53,8 +54,9 @@ def compare_models(
     """Return what the assessed model gains over each other one.
 
     Every model is scored on the rows of a split that all of them predict: only there are they like
-    for like. Intervals come from the same draws of blocks on both sides, so they are of the paired
-    difference.
+    for like. So are two distributions only by quantiles of the levels that both models give; the
+    CRPS of either alone rests on all of its own. Intervals come from the same draws of blocks on
+    both sides, so they are of the paired difference.
 
     Parameters
     ----------
@@ -81,19 +83,21 @@ def compare_models(
     for split in dict.fromkeys(name for model, name in predicted if model in names):
         arms = {model: predicted[model, split] for model in (FULL, *names)}
         shared = np.all([np.isfinite(p.mean) for p in arms.values()], axis=0)
-        scored = {
-            model: score(
-                obs[shared],
-                p.take(shared),
-                [s.take(shared) for s in strata[split]],
-                bootstrap.take(shared),
-                coverage=coverage,
-                weight=None if weight is None else weight[shared],
-            )
-            for model, p in arms.items()
-        }
+        groups, draws = [s.take(shared) for s in strata[split]], bootstrap.take(shared)
+        scored: dict[tuple[str, frozenset[float]], Scored] = {}
         for name in names:
-            table = difference_table(scored[FULL], scored[name], measures)
+            levels = frozenset(arms[FULL].quantiles) & frozenset(arms[name].quantiles)
+            for model in (FULL, name):
+                if (model, levels) not in scored:
+                    scored[model, levels] = score(
+                        obs[shared],
+                        arms[model].at_levels(levels).take(shared),
+                        groups,
+                        draws,
+                        coverage=coverage,
+                        weight=None if weight is None else weight[shared],
+                    )
+            table = difference_table(scored[FULL, levels], scored[name, levels], measures)
             table.insert(0, "split", split)
             table.insert(1, "against", name)
             tables.append(table)

@@ -8,7 +8,7 @@ of one assessment share their replicates, so that differences between them are p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -84,6 +84,11 @@ class Predictions:
             if name.startswith(_QUANTILE) and np.isfinite(values).any()
         }
         return dict(sorted(told.items()))
+
+    def at_levels(self, levels: Collection[float]) -> Predictions:
+        """Return the predictions with quantiles of these levels alone."""
+        out = {quantile_key(level) for level in self.quantiles if level not in levels}
+        return replace(self, beside={k: v for k, v in self.beside.items() if k not in out})
 
     def take(self, rows: NDArray[np.bool_]) -> Predictions:
         """Return the predictions where a mask is true."""

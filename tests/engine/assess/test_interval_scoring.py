@@ -87,7 +87,13 @@ def test_few_quantiles_make_a_short_curve(found):
     assert full["CRPS_low"] < full["CRPS"] < full["CRPS_high"]
     # the score of the whole distribution cannot exceed that of its median alone, twice over
     assert full["CRPS"] < full["MAE"]
-    assert "CRPS" in set(found.compared["metric"])
+    # beside that of three quantiles, the other distribution counts by these three alone
+    beside = found.compared.query("metric == 'CRPS' and by == 'all'").iloc[0]
+    ours = found.out_of_fold("block")[["lower", "centre", "upper"]].to_numpy()
+    at_three = crps_of_quantiles(rows["obs"], ours, [0.05, 0.5, 0.95]).mean()
+    assert beside["other"] == pytest.approx(linear["CRPS"])
+    assert beside["value"] == pytest.approx(at_three)
+    assert abs(at_three / full["CRPS"] - 1) > 0.01
 
 
 def test_scores_stand_apart_inside_and_outside_the_area_of_applicability(found):
