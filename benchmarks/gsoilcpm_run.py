@@ -134,7 +134,6 @@ def judged(plan: Told, task: Task, cache: Path) -> tuple[pd.DataFrame, float]:
     np.save(cache / f"{key}.npy", said.values)
     if said.more:
         np.savez(cache / f"{key}.npz", allow_pickle=False, **said.more)
-    (cache / f"{key}.json").write_text(json.dumps(said.settings))
     table = _sums(ground.test, said.values)
     return table.assign(seconds=seconds, settings=json.dumps(said.settings)), seconds
 

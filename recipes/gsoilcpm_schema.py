@@ -106,7 +106,9 @@ class TuningTable(Table):
         "rows, one of these and of the world's kept_rows; the map is the weighted mean of all",
     )
     trust_units: bool = Field(
-        False, description="take targets as they are, though they look as in other units"
+        False,
+        description="take targets as they are, though they look as in other units, and covariates "
+        "that mostly lie beyond the world's",
     )
 
 

@@ -193,11 +193,17 @@ def _toml(value: Any) -> str:
 
 def reach_km(region: Region, recipe: Mapping[str, Any]) -> float:
     """Return how far the windows of a region's recipe reach where their cells lie apart, else 0."""
-    stride = recipe["model"].get("stride") or 1
-    told = settings_from(read_card(region.model)["settings"])
-    read = [g.window for g in told.groups if g.name not in recipe["model"]["lacking"]]
+    _, cells = _seen_around(region, recipe)
     metres = cell_metres(recipe["grid"]["crs"], recipe["grid"]["resolution"])
-    return 0.0 if stride == 1 else max(read) // 2 * stride * metres / 1000
+    return 0.0 if (recipe["model"].get("stride") or 1) == 1 else cells * metres / 1000
+
+
+def _seen_around(region: Region, recipe: Mapping[str, Any]) -> tuple[list[str], int]:
+    """Return the covariates that windows are cut of, and how many cells these reach."""
+    told, model = settings_from(read_card(region.model)["settings"]), recipe["model"]
+    wide = [g for g in told.groups if g.window > 1 and g.name not in model["lacking"]]
+    half = max((group.window // 2 for group in wide), default=0)
+    return [name for g in wide for name in g.covariates], half * (model.get("stride") or 1)
 
 
 def cut_share(region: Region, recipe: Mapping[str, Any]) -> float:
@@ -205,13 +211,11 @@ def cut_share(region: Region, recipe: Mapping[str, Any]) -> float:
 
     About so, by the box that all these covariates share.
     """
-    told, grid = settings_from(read_card(region.model)["settings"]), recipe["grid"]
-    wide = [g for g in told.groups if g.window > 1 and g.name not in recipe["model"]["lacking"]]
-    if not wide:
+    names, cells = _seen_around(region, recipe)
+    if not names:
         return 0.0
-    stride = recipe["model"].get("stride") or 1
-    reach = max(group.window for group in wide) // 2 * stride * grid["resolution"]
-    names = [name for group in wide for name in group.covariates]
+    grid = recipe["grid"]
+    reach = cells * grid["resolution"]
     west, south, east, north = grid["bounds"]
     around = (west - reach, south - reach, east + reach, north + reach)
     left, low, right, high = shared(around, grid["crs"], stacks_of(region.cube, names))

@@ -107,7 +107,8 @@ class Tuning:
         mean of all, weighted by what each says of rows held out. Nets are alone in any case with
         `faithful` or `sees_year`.
     trust_units
-        Take targets as they are, though they look as if they were in other units.
+        Take targets as they are, though they look as if they were in other units, and covariates
+        that mostly lie beyond the world's.
     """
 
     ways: tuple[Way, ...] = ("zero_shot", "head", "all")
